@@ -132,7 +132,8 @@ class Disk(_SpecModel):
 
 
 class Restore(_SpecModel):
-    """What a missing work tree is restored from: the commits in a bundle in the spec folder."""
+    """A state of the work tree: a snapshot's commit, and what the branch pointed at. Both are in a
+    bundle in the spec folder, from which a work tree that is missing is made again."""
 
     commit: str = Field(pattern=r"^[0-9a-f]{40}$")
     head: str = Field(pattern=r"^[0-9a-f]{40}$")
@@ -198,6 +199,9 @@ class Instructions(_SpecModel):
     text: str
     comments: tuple[ReviewComment, ...] = ()
     changes: str = ""
+    rewound: str = Field(
+        default="", description="to what the work tree was set back first, in words"
+    )
 
 
 class RunSpec(_SpecModel):
@@ -244,6 +248,11 @@ class RunSpec(_SpecModel):
     commits: CommitStyle = CommitStyle()
     disk: Disk | None = Field(default=None, description="none: it is not watched")
     restore: Restore | None = None
+    begin: Restore | None = Field(
+        default=None,
+        description="what the iteration starts from, where that is neither the base nor what the "
+        "one before left; `restore` holds these commits too",
+    )
     restart: bool = Field(default=False, description="start the iteration over, on the task's base")
     rebundle: bool = Field(
         default=False,

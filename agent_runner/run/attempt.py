@@ -146,7 +146,8 @@ class Run:
             crash_point(CrashPoint.TREE_READY)
             last, first = plan.before.snapshot, self.spec.first_snapshot
             checkpoints = Checkpoints(self._worktree, last, first, self._warn)
-            new = plan.restart or (self.spec.iteration > 1 and plan.untouched)
+            later = self.spec.iteration > 1 or self.spec.begin is not None
+            new = plan.restart or (later and plan.untouched)
             start = await checkpoints.snapshot() if new else None
             self._checkpoints = checkpoints
             await self._interpreter(workflow, inputs, plan, checkpoints, start).run(workflow.steps)
@@ -241,10 +242,12 @@ class Run:
             if self.spec.restore is not None:
                 await self._worktree.adopt(self.spec.restore.head)
             self._warn("the work tree's repository was damaged and made again; its files were kept")
-        elif not prepared.existed and (restore := self.spec.restore) is not None:
+        elif plan.begin is None and not prepared.existed and (restore := self.spec.restore):
             target = Target(restore.commit, restore.head)
             await self._worktree.reset(target, keep_as="", restore=True)
             self._warn("the work tree was lost; it was restored from its last snapshot")
+        if plan.begin is not None:
+            await self._start_from(plan.begin, is_new=not prepared.existed)
         await set_up_task(self.spec, self.commands, self._warn, anew=not prepared.existed)
         if plan.target is None and not plan.untouched:
             self._warn("the last finished step has no snapshot; the work tree was left as it is")
@@ -266,6 +269,13 @@ class Run:
             wrong = [f"the files to copy cannot be read ({type(error).__name__})"]
         for message in wrong:
             self._warn(message)
+
+    async def _start_from(self, begin: Target, *, is_new: bool) -> None:
+        """Make the work tree what the iteration starts from. What lay there is a snapshot already,
+        so that no warning is due; changes that none holds are kept in the clone."""
+        kept = "" if is_new else f"{self.spec.iteration}-{self.spec.attempt}"
+        restore = self.spec.restore is not None
+        await self._worktree.reset(begin, keep_as=kept, restore=restore)
 
     async def _reset(self, target: Target, why: str) -> None:
         kept = f"{self.spec.iteration}-{self.spec.attempt}"

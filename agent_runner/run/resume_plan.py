@@ -34,7 +34,8 @@ class ResumePlan:
     steps that were running, by id: they continue on the work tree as it is, which has to be `left`,
     the state in which their attempt ended. If there are none, the work tree is reset to `target`;
     None: that state is not known, and the tree stays as it is. `restart`: no step counts as done,
-    and the work tree becomes the task's base again.
+    and the work tree becomes the task's base again. `begin`: the work tree is to become this first,
+    because nothing of the iteration has been recorded yet.
     """
 
     before: RunState
@@ -44,6 +45,7 @@ class ResumePlan:
     target: Target | None
     left: Target | None = None
     restart: bool = False
+    begin: Target | None = None
     warnings: list[str] = field(default_factory=list[str])
 
     @property
@@ -82,6 +84,7 @@ def make_plan(fold: RunStateFold, workflow: Workflow, spec: RunSpec) -> ResumePl
         target=_base(spec) if restart else _target(fold, spec),
         left=Target.of(fold.left) if fold.left else None,
         restart=restart,
+        begin=_begin(fold, spec),
         warnings=warnings,
     )
 
@@ -159,5 +162,15 @@ def _target(fold: RunStateFold, spec: RunSpec) -> Target | None:
     return _base(spec)
 
 
+def _begin(fold: RunStateFold, spec: RunSpec) -> Target | None:
+    # A step that has begun names the tree that it began with, unless that could not be recorded:
+    # then what the step did since is worth more than the tree.
+    begun = fold.worked or any(step.started_at for step in fold.live.steps)
+    return None if begun or fold.boundary or spec.begin is None else _base(spec)
+
+
 def _base(spec: RunSpec) -> Target:
+    """What the iteration starts from, and a restart returns to."""
+    if spec.begin is not None:
+        return Target(commit=spec.begin.commit, head=spec.begin.head)
     return Target(commit=spec.base_commit, head=spec.base_commit)

@@ -17,7 +17,7 @@ COMMANDS = {
     "cancel_task": "rover cancel", "delete_task": "rover delete", "list_tasks": "rover list",
     "merge_task": "rover merge",
     "list_workflows": "rover workflows", "get_status": "rover status",
-    "create_task": "rover create", "iterate_task": "rover iterate",
+    "create_task": "rover create", "iterate_task": "rover iterate", "get_history": "rover history",
 }  # fmt: skip
 OPTIONS = {
     "repo_path": "--repo", "base_branch": "--base-branch", "budget_usd": "--budget-usd",

@@ -16,6 +16,7 @@ _COMMANDS = {
     "wait_for_task": "watch",
     "inspect": "inspect",
     "get_diff": "diff",
+    "get_history": "history",
     "get_logs": "logs",
     "pause_task": "pause",
     "restart_task": "restart",

@@ -19,6 +19,8 @@ EXAMPLES = {
     "auto-resume": ("rover auto-resume off 3", "rover auto-resume on --all"),
     "pause": ("rover pause 3 4",),
     "restart": ("rover restart 3",),
+    "history": ("rover history 3", "rover history 3 s4"),
+    "rewind": ("rover rewind 3 s4 'Use the standard library instead' --watch",),
     "iterate": (
         "rover iterate 3 'Also handle empty input' --watch",
         "rover iterate 3 --comment 'src/sum.py:12: name this total'",

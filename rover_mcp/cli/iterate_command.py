@@ -29,6 +29,7 @@ def iterate(args: argparse.Namespace) -> int:
         **of_task(args),
         instructions=_instructions(args) or None,
         comments=[_comment(text) for text in args.comment] or None,
+        from_snapshot=getattr(args, "snapshot", None),
     )
     if not args.watch:
         show(args, result, render.task)

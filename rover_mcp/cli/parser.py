@@ -66,6 +66,18 @@ COMMANDS = (
         tasks.add_iterate,
     ),
     (
+        "history",
+        "history_command:history",
+        "list a task's snapshots, or show what one of them changed",
+        tasks.add_history,
+    ),
+    (
+        "rewind",
+        "history_command:rewind",
+        "give a task that has ended new instructions, starting from an earlier snapshot",
+        tasks.add_rewind,
+    ),
+    (
         "restart",
         "several_tasks:restart",
         "start a failed task again from its base commit",

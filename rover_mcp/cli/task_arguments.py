@@ -200,8 +200,26 @@ def add_resume(sub: Parser) -> None:
     )
 
 
+def add_history(sub: Parser) -> None:
+    add_task(sub)
+    about = "show this one's diff against the one before it; such as s4"
+    sub.add_argument("snapshot", metavar="SNAPSHOT", nargs="?", help=about)
+    sub.add_argument("--no-pager", action="store_true", help="print the diff without a pager")
+
+
+def add_rewind(sub: Parser) -> None:
+    add_task(sub)
+    about = "where to start from; such as s4, see `rover history`"
+    sub.add_argument("snapshot", metavar="SNAPSHOT", help=about)
+    _add_instructions(sub)
+
+
 def add_iterate(sub: Parser) -> None:
     add_task(sub)
+    _add_instructions(sub)
+
+
+def _add_instructions(sub: Parser) -> None:
     about = "what to change; - reads it from stdin"
     sub.add_argument("instructions", metavar="INSTRUCTIONS", nargs="?", default="", help=about)
     sub.add_argument("--file", metavar="FILE", help="the instructions are in this file")

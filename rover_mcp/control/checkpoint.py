@@ -79,9 +79,11 @@ def import_snapshots(
     """
     named = journal_snapshots(folders.journal)
     if not named and folders.iteration > 1:
-        # An iteration continues on the work of the one before it.
+        # An iteration continues on the work of the one before it, unless it was sent back to an
+        # earlier state. That is then in the hub, too: the numbers of snapshots count on.
         earlier = replace(folders, iteration=folders.iteration - 1)
-        return import_snapshots(task, earlier, hub, again=again)
+        last = import_snapshots(task, earlier, hub, again=again)
+        return _begin(task, folders) or last
     if not named:
         return None
     hub.secure(Path(task.project_path), task.base_commit, folders.base_objects)
@@ -101,6 +103,12 @@ def import_snapshots(
     if failed is not None and here.get(named[-1].sequence) != named[-1].commit:
         raise failed
     return named[-1]
+
+
+def _begin(task: TaskRow, folders: TaskFolders) -> Snapshot | None:
+    """What an iteration without a snapshot of its own was sent back to, if it was."""
+    given = task.iteration_input
+    return given.begin if given and folders.iteration == task.iteration else None
 
 
 def _import(task: TaskRow, folders: TaskFolders, hub: ProjectHub, snapshot: Snapshot) -> None:

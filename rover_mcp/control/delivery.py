@@ -64,6 +64,9 @@ def accepted(folders: TaskFolders) -> str:
 
 def _before(task: TaskRow, folders: TaskFolders) -> str:
     """What was delivered last: the end of the iteration before, or the base."""
+    if task.iteration_input is not None and (begin := task.iteration_input.begin):
+        # What a person has set aside, no step has deleted.
+        return begin.commit
     if task.iteration == 1:
         return task.base_commit
     earlier = TaskFolders(folders.home, task.id, task.iteration - 1)

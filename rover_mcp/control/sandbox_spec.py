@@ -11,7 +11,15 @@ from pathlib import Path
 
 from agent_runner.authorities import FILE_NAME as AUTHORITIES
 from agent_runner.models import Usage
-from agent_runner.spec import ContextFile, Disk, GatewaySpec, Paths, RunSpec, SwitchUser
+from agent_runner.spec import (
+    ContextFile,
+    Disk,
+    GatewaySpec,
+    Paths,
+    Restore,
+    RunSpec,
+    SwitchUser,
+)
 from agent_runner.workflow.agents import agents_of, chosen
 from agent_runner.workflow.loader import WorkflowError, load_workflow
 from agent_runner.worktree.disk_usage import kept_elsewhere
@@ -177,6 +185,7 @@ def _run_spec(
         commits=settings.commits,
         disk=_disk(settings, task, folders),
         restore=checkpoint.restore,
+        begin=_begin(task),
         restart=checkpoint.restart,
         first_snapshot=checkpoint.first_snapshot,
         rebundle=checkpoint.rebundle,
@@ -186,6 +195,11 @@ def _run_spec(
         spent=given.usage if given else Usage(),
         **{name: getattr(config, name) for name in _FOR_THE_RUNNER},
     )
+
+
+def _begin(task: TaskRow) -> Restore | None:
+    begin = task.iteration_input.begin if task.iteration_input else None
+    return Restore(commit=begin.commit, head=begin.head) if begin else None
 
 
 def _disk(settings: Settings, task: TaskRow, folders: TaskFolders) -> Disk:

@@ -177,12 +177,18 @@ class HubWork:
         self._attempts = attempts
 
     def diff(
-        self, task: TaskRow, paths: Sequence[str], *, stat_only: bool, offset: int = 0
+        self,
+        task: TaskRow,
+        paths: Sequence[str],
+        *,
+        stat_only: bool,
+        offset: int = 0,
+        between: tuple[str, str] | None = None,
     ) -> DiffResult:
-        commit = self._made(task)
+        old, commit = between or (None, self._made(task))
         if commit is None:
             return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
-        diff = self._diff(task, commit, list(paths) or None)
+        diff = self._diff(task, commit, list(paths) or None, old)
         runs = {f.path: who for f in diff.files if (who := _handed(f))}
         order = {path: place for place, path in enumerate(first_of_each(runs))}
         shown = sorted(diff.files, key=lambda f: order.get(f.path, len(order)))
@@ -206,6 +212,18 @@ class HubWork:
         )
         return DiffResult(changes, "" if stat_only else diff.patch, diff.truncated)
 
+    def totals(
+        self, task: TaskRow, pairs: Sequence[tuple[str, str]]
+    ) -> Sequence[ChangesView | None]:
+        if task.status in UNSETTLED:
+            self._attempts.finish.import_snapshots(task)
+        hub = self._repositories.hub(task.project_id)
+        totals = self._looked_after(task, lambda: hub.totals(task.id, task.base_commit, pairs))
+        return [
+            ChangesView(files=t.files, added=t.added, removed=t.removed) if t else None
+            for t in totals
+        ]
+
     def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
         commit = self._made(task)
         if commit is None:
@@ -228,10 +246,12 @@ class HubWork:
             snapshot = task.run_state.snapshot if task.run_state else None
         return snapshot.commit if snapshot else None
 
-    def _diff(self, task: TaskRow, commit: str, paths: list[str] | None) -> Diff:
-        hub = self._repositories.hub(task.project_id)
+    def _diff(
+        self, task: TaskRow, commit: str, paths: list[str] | None, old: str | None = None
+    ) -> Diff:
+        hub, base = self._repositories.hub(task.project_id), task.base_commit
         return self._looked_after(
-            task, lambda: hub.diff(task.id, task.base_commit, commit, paths, first=_handed)
+            task, lambda: hub.diff(task.id, base, commit, paths, old=old, first=_handed)
         )
 
     def _looked_after(self, task: TaskRow, read: Callable[[], T]) -> T:

@@ -10,7 +10,8 @@ from agent_runner.spec import Instructions
 
 class IterationInput(BaseModel):
     """New instructions, and what the earlier iterations left: the agents' conversations by step,
-    the usage, and the last snapshot."""
+    the usage, and the last snapshot. `rewound`: it starts from the tree of an earlier snapshot
+    instead, which `snapshot` then is, with the branch where the last one left it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -18,6 +19,12 @@ class IterationInput(BaseModel):
     sessions: dict[str, AgentSession] = Field(default_factory=dict[str, AgentSession])
     usage: Usage = Field(default_factory=Usage)
     snapshot: Snapshot | None = None
+    rewound: bool = False
+
+    @property
+    def begin(self) -> Snapshot | None:
+        """What the iteration starts from, where that is not what the one before it left."""
+        return self.snapshot if self.rewound else None
 
     def start(self) -> RunState:
         """The task's state before the iteration has a journal."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,10 @@ _STATUS = {
     "R": "renamed",
     "T": "type_changed",
 }
+_TREES = re.compile(r"([0-9a-f]{40}) ([0-9a-f]{40})")
+_SHORT = re.compile(
+    r"(\d+) files? changed(?:, (\d+) insertions?\(\+\))?(?:, (\d+) deletions?\(-\))?"
+)
 # What git would take for a pattern, or for a comment.
 _BY_PATTERN = re.compile(r"[*?\[\]\\]|^[#!]")
 _SETTINGS = (
@@ -107,6 +111,44 @@ def diff_commits(
         patch = result.stdout.decode("utf-8", "replace")
         cut = cut or result.truncated
     return Diff(totals, files, patch, cut)
+
+
+def totals_of(
+    repo: Path, pairs: Sequence[tuple[str, str]], env: Mapping[str, str] | None = None
+) -> list[Totals | None]:
+    """What differs between the commits of each pair, all asked of one git: a task may have
+    hundreds of snapshots. None where a commit is not there, and for all where git failed."""
+    known = _trees(repo, dict.fromkeys(commit for pair in pairs for commit in pair), env)
+    wanted = {(known[old], known[new]) for old, new in pairs if old in known and new in known}
+    lines = "".join(f"{old} {new}\n" for old, new in wanted)
+    argv = ["diff-tree", "--stdin", "-r", "--shortstat", *_OPTIONS]
+    listed = run_git(
+        argv, repo, settings=_SETTINGS, extra_env=env,
+        stdin=lines.encode(), output_limit=_LISTING_LIMIT,
+    )  # fmt: skip
+    if listed.code != 0:
+        return [None for _ in pairs]
+    # Of trees that are the same git prints their names alone.
+    totals = dict.fromkeys(wanted, Totals(0, 0, 0))
+    current = ("", "")
+    for line in listed.text.splitlines():
+        if names := _TREES.fullmatch(line):
+            current = (names[1], names[2])
+        elif counts := _SHORT.fullmatch(line.strip()):
+            totals[current] = Totals(*(int(count or 0) for count in counts.groups()))
+    return [totals.get((known.get(old, ""), known.get(new, ""))) for old, new in pairs]
+
+
+def _trees(repo: Path, commits: Iterable[str], env: Mapping[str, str] | None) -> Mapping[str, str]:
+    """The tree of each commit that is there."""
+    names = list(commits)
+    wanted = "".join(f"{commit}^{{tree}}\n" for commit in names)
+    answer = run_git(
+        ["cat-file", "--batch-check=%(objecttype) %(objectname)"], repo,
+        extra_env=env, stdin=wanted.encode(), output_limit=_LISTING_LIMIT,
+    )  # fmt: skip
+    lines = zip(names, answer.text.splitlines(), strict=False)
+    return {name: line[5:] for name, line in lines if line.startswith("tree ")}
 
 
 def write_patch(

@@ -34,7 +34,15 @@ from rover_mcp.git.collect import (
     note_garbage,
     objects_lock,
 )
-from rover_mcp.git.commit_diff import PATCH_LIMIT, Diff, FileDiff, diff_commits, write_patch
+from rover_mcp.git.commit_diff import (
+    PATCH_LIMIT,
+    Diff,
+    FileDiff,
+    Totals,
+    diff_commits,
+    totals_of,
+    write_patch,
+)
 from rover_mcp.git.commit_tree import CommitTree
 from rover_mcp.git.hub_damage import is_whole
 from rover_mcp.git.hub_storage import HubStorage
@@ -213,18 +221,29 @@ class Hub:
         snapshot_commit: str,
         paths: Sequence[str] | None = None,
         *,
+        old: str | None = None,
         patch_limit: int = PATCH_LIMIT,
         first: Callable[[FileDiff], object] | None = None,
     ) -> Diff:
         """See commit_diff.diff_commits. A snapshot holds the untracked files too, so they are in
-        the diff."""
-        check_commit(base_commit)
-        check_commit(snapshot_commit)
+        the diff. `old`: another commit of the task that it is compared with, in place of the
+        base."""
+        for commit in (base_commit, snapshot_commit, *([old] if old else [])):
+            check_commit(commit)
         self._refs.prefix(task_id)
         return diff_commits(
-            self.hub, base_commit, snapshot_commit, paths, patch_limit=patch_limit, first=first,
-            env=self._own.reading(task_id, base_commit),
+            self.hub, old or base_commit, snapshot_commit, paths,
+            patch_limit=patch_limit, first=first, env=self._own.reading(task_id, base_commit),
         )  # fmt: skip
+
+    def totals(
+        self, task_id: str, base_commit: str, pairs: Sequence[tuple[str, str]]
+    ) -> list[Totals | None]:
+        """See commit_diff.totals_of."""
+        for commit in (base_commit, *(commit for pair in pairs for commit in pair)):
+            check_commit(commit)
+        self._refs.prefix(task_id)
+        return totals_of(self.hub, pairs, self._own.reading(task_id, base_commit))
 
     def write_patch(
         self,

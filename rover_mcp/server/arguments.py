@@ -268,6 +268,13 @@ class IterateArguments(TaskArguments):
     comments: Annotated[list[Comment], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list[ReviewComment], max_length=200, description="on lines of the diff"
     )
+    from_snapshot: str | None = Field(
+        None, max_length=100, description="go back to it first (get_history)"
+    )
+
+
+class HistoryArguments(TaskArguments):
+    snapshot: str | None = Field(None, max_length=100, description="show its diff")
 
 
 class AutoResumeArguments(Arguments):

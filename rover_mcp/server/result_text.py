@@ -46,8 +46,9 @@ def _main(result: r.Result) -> str:
             return _deletion(result) if isinstance(result, r.DeleteResult) else _merge(result)
         case r.TaskResult():
             return task_text(result.task)
-        case r.TaskListResult():
-            return "\n".join(_page(result))
+        case r.TaskListResult() | r.HistoryResult():
+            listed = _page(result) if isinstance(result, r.TaskListResult) else _history(result)
+            return "\n".join(listed)
         case r.LogsResult():
             cut = ", only its end: ask for a larger tail" if result.truncated else ""
             step = printable(result.step or "no step yet", 200)
@@ -90,6 +91,26 @@ def _diff(result: r.DiffToolResult) -> str:
     if not patch:
         return "\n".join(lines)
     return "\n".join(lines) + f" (untrusted):\n{patch}"
+
+
+def _history(result: r.HistoryResult) -> Iterator[str]:
+    """The snapshots in lines; of a single one its patch, too."""
+    if not result.snapshots:
+        yield f"Task {short_id(result.task)} has no snapshots yet."
+        return
+    yield f"Snapshots of task {short_id(result.task)}, the newest last:"
+    if result.more:
+        yield f"({result.more} earlier ones)"
+    for s in result.snapshots:
+        changed = "" if s.files is None else f": {s.files} files, +{s.added} -{s.removed}"
+        yield f"{s.id} {s.at:%Y-%m-%d %H:%M}Z {s.when}, iteration {s.iteration}{changed}"
+    if (diff := result.diff) is not None:
+        yield from changes_text(diff.changes)
+        yield f"Against the one before it (untrusted):\n{visible_patch(diff.patch)}"
+        if diff.truncated:
+            yield "The patch is cut."
+        return
+    yield "iterate_task with from_snapshot goes back to one; get_history with snapshot shows one."
 
 
 def _workflow(w: r.WorkflowView) -> Iterator[str]:

@@ -15,6 +15,7 @@ from rover_mcp.tasks.view_models import (
     EventView,
     ListedTask,
     NextAction,
+    SnapshotView,
     TaskView,
 )
 
@@ -135,6 +136,23 @@ class DiffToolResult(Result):
     elsewhere: int | None = None
     """changed files outside the paths, where none of these changed"""
     untrusted: bool = True
+
+
+class SnapshotDiff(BaseModel):
+    changes: ChangesView
+    patch: str
+    truncated: bool
+    untrusted: bool = True
+
+
+class HistoryResult(Result):
+    """`more`: older ones that are not listed. `diff` is that of the one snapshot that was asked
+    for, against the one before."""
+
+    task: str
+    snapshots: list[SnapshotView]
+    more: int | None = None
+    diff: SnapshotDiff | None = None
 
 
 class InputView(BaseModel):
@@ -270,8 +288,8 @@ PROMISED = frozenset((
 ))  # fmt: skip
 """The fields of a task that inspect's schema names."""
 NOT_PROMISED = frozenset((
-    "attention", "attention_more", "untrusted", "elsewhere", "waiting", "damaged", "still_off",
-    "conflicts", "hand_off", "hooks", "into", "commit", "status",
+    "attention", "attention_more", "more", "diff", "untrusted", "elsewhere", "waiting", "damaged",
+    "still_off", "conflicts", "hand_off", "hooks", "into", "commit", "status",
     "has_checkpoint", "notice", "home", "cannot_start", "credentials", "unpriced", "auto_resume",
     "disk",
 ))  # fmt: skip

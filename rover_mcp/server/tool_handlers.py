@@ -121,8 +121,20 @@ async def set_auto_resume(call: Call, args: a.AutoResumeArguments) -> r.AutoResu
 async def iterate_task(call: Call, args: a.IterateArguments) -> r.TaskResult:
     task = await call.find(args, changes=True)
     iterate, caller = call.services.tasks.iterate, call.session.caller
-    view = await anyio.to_thread.run_sync(iterate, caller, task, args.instructions, args.comments)
-    return r.TaskResult(task=view)
+    given = (args.instructions, args.comments, args.from_snapshot)
+    return r.TaskResult(task=await anyio.to_thread.run_sync(iterate, caller, task, *given))
+
+
+async def get_history(call: Call, args: a.HistoryArguments) -> r.HistoryResult:
+    task = await call.find(args)
+    history = await anyio.to_thread.run_sync(call.services.tasks.history, task, args.snapshot)
+    result = r.HistoryResult(task=task.id, snapshots=list(history.snapshots))
+    result.more = history.more or None
+    if diff := history.diff:
+        cut = diff.truncated or len(diff.patch) > PATCH_BYTES
+        patch = diff.patch[:PATCH_BYTES]
+        result.diff = r.SnapshotDiff(changes=diff.changes, patch=patch, truncated=cut)
+    return result
 
 
 async def restart_task(call: Call, args: a.TaskArguments) -> r.TaskResult:

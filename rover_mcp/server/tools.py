@@ -103,6 +103,12 @@ _ENTRIES = (
         words="review changes, result of a task",
     ),
     _entry(
+        h.get_history, a.HistoryArguments, r.HistoryResult, "Get history",
+        "A task's snapshots: one after each step, to look at or go back to.",
+        read_only=True, open_world=True,
+        words="rewind",
+    ),
+    _entry(
         h.resume_task, a.ResumeArguments, r.ResumeTaskResult, "Resume task",
         "Continue a PAUSED, FAILED or CANCELLED task from its checkpoint: finished steps are not "
         "run again, the agent's conversation continues. After a budget pause it needs a larger "

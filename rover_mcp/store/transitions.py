@@ -223,7 +223,9 @@ class TaskTransitions:
                 "refused_keys": None,
             }
             text = given.instructions.text[:500]
-            data = {"iteration": iteration, "attempt": number, "instructions": text}
+            data: dict[str, Any] = {"iteration": iteration, "attempt": number, "instructions": text}
+            if given.begin is not None:
+                data["snapshot"] = f"s{given.begin.sequence}"
             self._apply(connection, task, Event.ITERATE, columns, data)
             begun = task_row(connection.execute(locked_task(task_id)).one())
             here = this_attempt(task_id, number)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from agent_runner.models import AgentSession
+from agent_runner.models import AgentSession, Snapshot
 from agent_runner.spec import Instructions, ReviewComment
 from rover_mcp.domain.attempt_state import STARTED
 from rover_mcp.domain.errors import Conflict, RoverError, UserFixable
@@ -16,6 +17,7 @@ from rover_mcp.domain.text import plain
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.agent_checks import AgentChecks
 from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.history import Checkpoint, checkpoint_at, find_snapshot, snapshots_of
 from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.pause_view import spent
 from rover_mcp.tasks.task_ports import Work
@@ -43,23 +45,20 @@ class IterateTask:
         task: TaskRow,
         instructions: str,
         comments: Sequence[ReviewComment] = (),
+        from_snapshot: str | None = None,
     ) -> TaskView:
-        """Begin the next iteration.
+        """Begin the next iteration. `from_snapshot`: from the tree of that snapshot, which the
+        branch then holds as a change on top of what it has; nothing that was there is lost.
 
         Raises:
             UserFixable: there are neither instructions nor comments.
+            NotFound: the task has no such snapshot.
             Conflict: the task has not ended, or its work was merged, or it is being deleted.
         """
         text = _instructions(instructions, comments)
         self._check(task)
         store = self.reader.store
-        patch, warnings = self._changes(task)
-        given = IterationInput(
-            instructions=Instructions(text=text, comments=tuple(comments), changes=patch),
-            sessions=_sessions(task),
-            usage=spent(task.run_state),
-            snapshot=task.run_state.snapshot if task.run_state else None,
-        )
+        given, warnings = self._given(task, text, comments, self._origin(task, from_snapshot))
         folders = TaskFolders(self.reader.settings.home, task.id, task.iteration + 1)
         # An iteration whose start failed may have left a request to pause it.
         folders.pause_request.unlink(missing_ok=True)
@@ -100,11 +99,38 @@ class IterateTask:
         action = NextAction(tool="wait_for_task", arguments={"task": task.id}, why="")
         return _conflict(f"{name} is {task.status}; it can be iterated once it has ended", action)
 
-    def _changes(self, task: TaskRow) -> tuple[str, list[str]]:
-        """The beginning of what the task has changed so far, and a warning where that cannot be
-        read: the agent finds it in the work tree all the same."""
+    def _given(
+        self, task: TaskRow, text: str, comments: Sequence[ReviewComment], origin: Checkpoint | None
+    ) -> tuple[IterationInput, list[str]]:
+        """What the iteration starts with, and what is missing of it, in words."""
+        patch, warnings = self._changes(task, origin.entry.snapshot if origin else None)
+        given = IterationInput(
+            instructions=Instructions(
+                text=text,
+                comments=tuple(comments),
+                changes=patch,
+                rewound=plain(origin.entry.place) if origin else "",
+            ),
+            sessions=dict(origin.sessions) if origin else _sessions(task),
+            usage=spent(task.run_state),
+            **_start(task, origin),
+        )
+        return given, warnings
+
+    def _origin(self, task: TaskRow, name: str | None) -> Checkpoint | None:
+        """What was known at the snapshot with this name."""
+        if name is None:
+            return None
+        home = self.reader.settings.home
+        return checkpoint_at(home, task, find_snapshot(snapshots_of(home, task), name))
+
+    def _changes(self, task: TaskRow, until: Snapshot | None) -> tuple[str, list[str]]:
+        """The beginning of what the task had changed by this snapshot, or so far, and a warning
+        where that cannot be read: the agent finds it in the work tree all the same."""
+        between = (task.base_commit, until.commit) if until else None
         try:
-            return self.work.diff(task, (), stat_only=False).patch[:MOST_CHANGES], []
+            changes = self.work.diff(task, (), stat_only=False, between=between)
+            return changes.patch[:MOST_CHANGES], []
         except RoverError as error:
             return "", [f"the instructions are without the changes so far: {error.message}"]
 
@@ -118,6 +144,21 @@ def _instructions(given: str, comments: Sequence[ReviewComment]) -> str:
             hint='say what to change, for example {"instructions": "Also handle empty input"}',
         )
     return text or ONLY_COMMENTS
+
+
+def _start(task: TaskRow, origin: Checkpoint | None) -> dict[str, Any]:
+    """What the iteration starts from. One that was sent back and left no snapshot of its own
+    leaves it to the next one where it is to start."""
+    last = task.run_state.snapshot if task.run_state else None
+    if origin is not None:
+        # The branch only ever moves on: the tree comes as a change on top of what it has.
+        head = last.head if last else task.base_commit
+        return {
+            "snapshot": origin.entry.snapshot.model_copy(update={"head": head}),
+            "rewound": True,
+        }
+    before = task.iteration_input
+    return {"snapshot": last, "rewound": bool(before and before.begin and before.begin == last)}
 
 
 def _sessions(task: TaskRow) -> dict[str, AgentSession]:

@@ -26,6 +26,7 @@ from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.pause import PauseTask
 from rover_mcp.tasks.restart import RestartTask
 from rover_mcp.tasks.resume import ResumeTask
+from rover_mcp.tasks.show_history import History, ShowHistory
 from rover_mcp.tasks.step_logs import LogText, read_journal, read_log
 from rover_mcp.tasks.task_ports import AgentInventory, Control, DiffResult, Repositories, Work
 from rover_mcp.tasks.task_view import event_view
@@ -97,6 +98,9 @@ class TaskService(LiveTaskReader):
             if channels := reported.get(view.seq):
                 view.told = {name: time_of(at) for name, at in sorted(channels.items())}
         return views
+
+    def history(self, task: TaskRow, snapshot: str | None = None) -> History:
+        return ShowHistory(self.settings.home, self.work)(task, snapshot)
 
     def logs(self, task: TaskRow, step: str | None, tail: int) -> LogText:
         folders = TaskFolders(self.settings.home, task.id, task.iteration)

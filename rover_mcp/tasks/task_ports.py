@@ -96,10 +96,23 @@ class Work(Protocol):
     """The code that a task has made so far."""
 
     def diff(
-        self, task: TaskRow, paths: Sequence[str], *, stat_only: bool, offset: int = 0
+        self,
+        task: TaskRow,
+        paths: Sequence[str],
+        *,
+        stat_only: bool,
+        offset: int = 0,
+        between: tuple[str, str] | None = None,
     ) -> DiffResult:
-        """What differs from the task's base (N1). `offset`: so many files of the list are left
-        out at its beginning."""
+        """What differs from the task's base (N1), or `between` two of the task's commits.
+        `offset`: so many files of the list are left out at its beginning."""
+        ...
+
+    def totals(
+        self, task: TaskRow, pairs: Sequence[tuple[str, str]]
+    ) -> Sequence[ChangesView | None]:
+        """How much differs between the commits of each pair, without the names of files. None
+        where a commit is not there."""
         ...
 
     def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:

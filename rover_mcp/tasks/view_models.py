@@ -85,6 +85,21 @@ class ChangesView(_View):
     truncated: bool = False
 
 
+class SnapshotView(_View):
+    """A state of the work tree that was kept. What changed is against the one before it; without
+    numbers it cannot be read any more."""
+
+    id: str
+    at: datetime
+    iteration: int
+    step: str | None = None
+    when: str = Field(description="before the first step, after implement, at a pause, at the end")
+    files: int | None = None
+    added: int | None = None
+    removed: int | None = None
+    commit: str
+
+
 class RefusedHostView(_View):
     host: str
     reason: str

@@ -45,6 +45,7 @@ SOUGHT = {
     "suspend": "pause_task",
     "review changes": "get_diff",
     "logs": "get_logs",
+    "earlier snapshots": "get_history",
     "clean up": "delete_task",
     "rover health": "get_status",
     "list workflows": "list_workflows",

@@ -14,7 +14,7 @@ from tests.support.frames import LEGACY, MODERN, Frame, LauncherClient
 from tests.support.scripts import CREDITS, script
 
 READS = {
-    "get_diff", "get_logs", "get_status", "inspect", "list_tasks", "list_workflows",
+    "get_diff", "get_history", "get_logs", "get_status", "inspect", "list_tasks", "list_workflows",
     "wait_for_task",
 }  # fmt: skip
 

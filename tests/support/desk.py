@@ -192,10 +192,18 @@ class FakeControl:
 class FakeWork:
     fault: EnvironmentFault | None = None
     patch: str = "--- a/x\n+++ b/x\n+one\n"
+    compared: list[tuple[str, str] | None] = field(default_factory=list[Any])
 
     def diff(
-        self, task: TaskRow, paths: Sequence[str], *, stat_only: bool, offset: int = 0
+        self,
+        task: TaskRow,
+        paths: Sequence[str],
+        *,
+        stat_only: bool,
+        offset: int = 0,
+        between: tuple[str, str] | None = None,
     ) -> DiffResult:
+        self.compared.append(between)
         if self.fault:
             raise self.fault
         changes = ChangesView(
@@ -204,6 +212,13 @@ class FakeWork:
         if paths and "x" not in paths:
             return DiffResult(ChangesView(files=0, added=0, removed=0), "", truncated=False)
         return DiffResult(changes, "" if stat_only else self.patch, truncated=False)
+
+    def totals(
+        self, task: TaskRow, pairs: Sequence[tuple[str, str]]
+    ) -> Sequence[ChangesView | None]:
+        if self.fault:
+            raise self.fault
+        return [ChangesView(files=int(old != new), added=1, removed=0) for old, new in pairs]
 
     def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
         out.write(self.patch.encode())

@@ -69,6 +69,16 @@ COMMANDS: Final = {
     "pause": """
         Stops tasks at a checkpoint. They continue with rover-resume(1), and not by themselves.
     """,
+    "history": """
+        Lists the snapshots that were taken of a task's work tree: at the start, after each step, at
+        a pause and at the end, each with what it changed. With SNAPSHOT, such as `s4`, shows that
+        one's diff against the one before it.
+    """,
+    "rewind": """
+        Starts a new iteration of a task that has ended from one of its snapshots, with new
+        instructions. What came later is not lost: the branch keeps its commits, and the new work
+        comes on top of them, so that `rover rewind` to a later snapshot brings it back.
+    """,
     "iterate": """
         Gives a task that has ended new instructions, or comments on lines of its diff. It runs its
         workflow again, on the same branch and in the agents' own conversations. The earlier result

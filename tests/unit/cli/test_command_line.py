@@ -64,6 +64,22 @@ def answers(tool: str, _: Json) -> Json:
             "truncated": False,
             "untrusted": True,
         },
+        "get_history": {
+            "task": ID,
+            "snapshots": [
+                {
+                    "id": "s4",
+                    "at": "2026-11-23T12:00:00Z",
+                    "iteration": 1,
+                    "when": "after plan",
+                    "files": 1,
+                    "added": 2,
+                    "removed": 0,
+                    "commit": "c" * 12,
+                }
+            ],
+            "diff": {"changes": CHANGES, "patch": "+x\n", "truncated": False},
+        },
         "get_diff": {"task": ID, "changes": CHANGES, "patch": "+x\n", "truncated": False},
         "list_workflows": {"workflows": [{"name": "swe", "source": "built-in"}]},
         "get_status": status(),
@@ -153,6 +169,13 @@ def status() -> Json:
                 "instructions": "Name it",
                 "comments": [{"file": "a.py", "line": 3, "text": "why: so"}],
             },
+        ),
+        (["history", ID], "get_history", {"task": ID}),
+        (["history", ID, "s4"], "get_history", {"task": ID, "snapshot": "s4"}),
+        (
+            ["rewind", ID, "s4", "Name it"],
+            "iterate_task",
+            {"task": ID, "instructions": "Name it", "from_snapshot": "s4"},
         ),
         (["cancel", ID], "cancel_task", {"task": ID}),
         (["merge", ID], "merge_task", {"task": ID}),

@@ -29,6 +29,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "wait_for_task": {"task": "1", "timeout_s": 0},
     "get_logs": NUMBER,
     "get_diff": NUMBER,
+    "get_history": NUMBER,
     "list_workflows": {},
     "get_status": {},
     "create_task": {"description": "Another one"},

@@ -16,7 +16,7 @@ from tests.snapshots.update import TOOLS_FILE, listed, tools_text
 EXPECTED = {
     "create_task", "list_tasks", "inspect", "wait_for_task", "get_logs", "get_diff", "resume_task",
     "iterate_task", "restart_task", "pause_task", "cancel_task", "delete_task", "merge_task",
-    "set_auto_resume", "list_workflows", "get_status",
+    "set_auto_resume", "list_workflows", "get_status", "get_history",
 }  # fmt: skip
 READS = {
     "list_tasks",
@@ -26,6 +26,7 @@ READS = {
     "get_diff",
     "list_workflows",
     "get_status",
+    "get_history",
 }
 DESTROYS = {"cancel_task", "delete_task", "merge_task"}
 HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
@@ -83,7 +84,7 @@ def test_schemas_are_valid_and_carry_no_ballast(name: str) -> None:
     assert tool["outputSchema"]["type"] == "object"
 
 
-MOST_TOOLS, LEFT_FOR_EACH = 21, 70
+MOST_TOOLS, LEFT_FOR_EACH = 21, 45
 """How many tools there may ever be, and what each that there is not yet leaves to itself."""
 
 
@@ -126,6 +127,7 @@ GOOD: dict[str, list[dict[str, Any]]] = {
     "wait_for_task": [{"task": "1"}, {"task": "1", "timeout_s": 0, "after_seq": 3}],
     "get_logs": [{"task": "1", "step": "test", "tail": 1}],
     "get_diff": [{"task": "1", "paths": ["a.py"], "stat_only": True}],
+    "get_history": [{"task": "1"}, {"task": "1", "snapshot": "s4"}],
     "resume_task": [
         {"task": "1"}, {"task": "1", "when": "at_reset"},
         {"task": "1", "agent": "codex", "budget_usd": 0.5, "budget_tokens": 1},
@@ -137,6 +139,7 @@ GOOD: dict[str, list[dict[str, Any]]] = {
     "iterate_task": [
         {"task": "1", "instructions": "Handle empty input"},
         {"task": "1", "comments": [{"file": "a.py", "line": 1, "text": "why?"}]},
+        {"task": "1", "instructions": "Anew", "from_snapshot": "s4"},
     ],
     "restart_task": [{"task": "1"}],
     "pause_task": [{"task": "1"}],
@@ -160,6 +163,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "wait_for_task": [{"task": {"a": 1}}, {"task": "1", "timeout_s": "long"}, {"task": True}],
     "get_logs": [{"task": "1", "tail": "much"}, {"task": "1", "tail": 1.5}],
     "get_diff": [{"task": "1", "paths": {"a": 1}}],
+    "get_history": [{}, {"task": "1", "snapshot": {"a": 1}}],
     "resume_task": [{"task": "1", "when": "later"}],
     "set_auto_resume": [{}, {"enabled": "perhaps", "task": "1"}, {"enabled": True, "scope": "none"}],
     "iterate_task": [{}, {"task": "1", "comments": [{"line": 1, "text": "x"}]}],
