@@ -79,7 +79,9 @@ class FailureFacts:
     @cached_property
     def meanings(self) -> frozenset[Meaning]:
         """What the words mean; if they mean nothing, what the codes mean."""
-        in_words = meanings(self._telling()) | meanings(_spaced(n) for n in self.names)
+        # Some proxies have a code where the message belongs: "local:insufficient_quota".
+        telling = [_spaced(part) if " " not in part else part for part in self._telling()]
+        in_words = meanings(telling) | meanings(_spaced(name) for name in self.names)
         if in_words:
             return in_words
         in_codes = (meaning_of_code(code) for code in (self.own_codes if self.seen else self.codes))

@@ -82,6 +82,8 @@ _GONE = _any(
 _LIMIT = _any(
     r"\b(?:limits?|quotas?|allowance|allocation|cap|usage|(?:your|usage) capacity"
     r"|requests? count)\b",
+    # Services that sell a number of messages: "you are out of user messages".
+    r"\bout of (?:[a-z]{1,20} ){0,2}(?:messages|requests|prompts)\b",
     r"限额|额度|配额|上限|次数|限制",
 )
 _WINDOW = _any(

@@ -65,11 +65,16 @@ _OVERLOADED = texts(
     r"\bserver error:",
     r"stream ended without a finish reason",
     r"failed to get response from the AI model",
+    r"you can retry your request",
 )
 _NETWORK = texts(
     r"connection (?:dropped|refused|reset|error)",
     r"\bECONN(?:RESET|REFUSED)\b",
     r"stream disconnected",
+    r"socket connection was closed",
+    # A laptop without a network cannot resolve names either; a wrong host name stays unresolved,
+    # and the number of retries is limited.
+    r"\bE(?:NOTFOUND|AI_AGAIN)\b",
     r"error sending request",
     r"cannot connect to api",
     # Not "timed out" alone: a step that took too long says that as well, and is not retried.
@@ -80,6 +85,8 @@ _NETWORK = texts(
 _AUTH = texts(
     r"incorrect api key",
     r"not logged in",
+    r"please run /login",
+    r"please set an auth method",
     r"authentication (?:failed|required|error)",
     r"failed to authenticate",
     r"missing environment variable",

@@ -179,6 +179,9 @@ def failed_body(body: object) -> ProviderError | None:
     if isinstance(body, str) and body.strip():
         return ProviderError(None, None, body[:MAX_MESSAGE])
     fields = mapping(body)
+    if errors := fields.get("errors"):  # ModelScope has an object there, JSON:API a list of them.
+        first = next(iter(cast(list[object], errors)), None) if isinstance(errors, list) else errors
+        return provider_error({"error": first})
     message = next(
         (fields[k] for k in _SAYING if isinstance(fields.get(k), str) and fields[k]), None
     )

@@ -42,6 +42,8 @@ M = Meaning
         ("Daily token limit of 1,000,000 surpassed", M.WINDOW),
         ("tokens per day (TPD): limit reached", M.WINDOW),
         ("今日调用次数已达上限", M.WINDOW),
+        ("You are out of user messages", M.WINDOW),
+        ("You have run out of premium requests", M.WINDOW),
         # Too much at a time.
         ("Requests per minute limit exceeded", M.RATE),
         ("Rate limit exceeded, retry after 2 days", M.RATE),
@@ -94,6 +96,11 @@ def test_a_clause_means_what_its_words_do(clause: str, meaning: Meaning | None) 
 )
 def test_a_code_is_read_as_words(code: str, meaning: Meaning | None) -> None:
     assert meaning_of_code(code) == meaning
+
+
+def test_a_message_that_is_a_code_is_read_as_words() -> None:
+    failure = Failure("gateway", "local:insufficient_quota", provider="openai", status=403)
+    assert classify([failure], NOW).reason is PauseReason.CREDITS
 
 
 def test_each_clause_is_judged_by_itself() -> None:
