@@ -2,7 +2,7 @@
 
 A time with units is one number or more, each with its unit: `90s`, `5 min`, `1h 30m`, `2 hours`.
 The parts are added up, in whatever order they stand. `m` means minutes, because nothing that Rover
-waits for takes months. A number without a unit is no text of this grammar: a file or a call gives
+waits for takes months. A number without a unit is outside of this grammar: a file or a call gives
 it as a number, and it means seconds.
 """
 

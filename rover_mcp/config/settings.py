@@ -41,9 +41,9 @@ class RetrySettings(_SettingsModel):
     """Automatic resumption. Times in seconds, doubling from first to most."""
 
     max_auto_retries: int = Field(default=5, ge=0)
-    """in a row that brought nothing; then a task waits for resume_task. Work starts the count anew,
-    and a resume at a time that the provider told is none of them. After a rate limit, a usage
-    window or credits it does not end. 0: no task resumes automatically"""
+    """in a row that brought nothing; then a task waits for resume_task. Work resets the count, and
+    a resume at a time that the provider named does not count. After a rate limit, a usage window or
+    credits there is no end. 0: no task resumes automatically"""
     transient_first: float = Field(default=60, gt=0)
     """after a transient error or a rate limit without a known end"""
     transient_most: float = Field(default=3600, gt=0)

@@ -135,7 +135,7 @@ def search_content(data: bytes, known: KnownValues = NOTHING_KNOWN) -> list[Secr
 
 
 @dataclass(frozen=True)
-class _View:
+class _JoinedView:
     """The content as it is read by somebody who joins what was split."""
 
     text: bytes
@@ -156,17 +156,17 @@ class _View:
         return position + (gone[count - 1] if count else 0)
 
 
-def _views(data: bytes) -> Iterator[_View]:
-    yield _View(data, "plain", None, data)
+def _views(data: bytes) -> Iterator[_JoinedView]:
+    yield _JoinedView(data, "plain", None, data)
     if b"\0" in data:
         # UTF-16 writes a zero byte beside each ASCII character.
         nul = re.compile(rb"\0+")
-        yield _View(nul.sub(b"", data), "split", nul, data)
+        yield _JoinedView(nul.sub(b"", data), "split", nul, data)
         return
     for joint in _JOINTS:
         joined = joint.sub(b"", data)
         if len(joined) != len(data):
-            yield _View(joined, "split", joint, data)
+            yield _JoinedView(joined, "split", joint, data)
 
 
 def _hits(data: bytes, known: KnownValues, form: str) -> Iterator[SecretHit]:
