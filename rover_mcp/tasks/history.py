@@ -51,7 +51,7 @@ class SnapshotEntry:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class HistoryPoint:
     """What was known when a snapshot was taken: the run of its iteration so far, and the newest
     conversation of each step, those of earlier iterations included."""
 
@@ -96,7 +96,7 @@ def find_snapshot(entries: Sequence[SnapshotEntry], name: str) -> SnapshotEntry:
     )
 
 
-def checkpoint_at(home: Path, task: TaskRow, entry: SnapshotEntry) -> Checkpoint:
+def checkpoint_at(home: Path, task: TaskRow, entry: SnapshotEntry) -> HistoryPoint:
     """What was known at a snapshot. What came later, conversations included, is left out."""
     sessions: dict[str, AgentSession] = {}
     state = RunState()
@@ -110,7 +110,7 @@ def checkpoint_at(home: Path, task: TaskRow, entry: SnapshotEntry) -> Checkpoint
                     break
         state = fold.state
         sessions |= {step.id: step.session for step in state.steps if step.session}
-    return Checkpoint(entry, state, sessions)
+    return HistoryPoint(entry, state, sessions)
 
 
 def _records(home: Path, task: TaskRow, iteration: int) -> Iterator[Record]:

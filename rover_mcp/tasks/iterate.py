@@ -17,7 +17,7 @@ from rover_mcp.domain.text import plain
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.agent_checks import AgentChecks
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.history import Checkpoint, checkpoint_at, find_snapshot, snapshots_of
+from rover_mcp.tasks.history import HistoryPoint, checkpoint_at, find_snapshot, snapshots_of
 from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.pause_view import spent
 from rover_mcp.tasks.task_ports import Work
@@ -100,7 +100,11 @@ class IterateTask:
         return _conflict(f"{name} is {task.status}; it can be iterated once it has ended", action)
 
     def _given(
-        self, task: TaskRow, text: str, comments: Sequence[ReviewComment], origin: Checkpoint | None
+        self,
+        task: TaskRow,
+        text: str,
+        comments: Sequence[ReviewComment],
+        origin: HistoryPoint | None,
     ) -> tuple[IterationInput, list[str]]:
         """What the iteration starts with, and what is missing of it, in words."""
         patch, warnings = self._changes(task, origin.entry.snapshot if origin else None)
@@ -117,7 +121,7 @@ class IterateTask:
         )
         return given, warnings
 
-    def _origin(self, task: TaskRow, name: str | None) -> Checkpoint | None:
+    def _origin(self, task: TaskRow, name: str | None) -> HistoryPoint | None:
         """What was known at the snapshot with this name."""
         if name is None:
             return None
@@ -146,7 +150,7 @@ def _instructions(given: str, comments: Sequence[ReviewComment]) -> str:
     return text or ONLY_COMMENTS
 
 
-def _start(task: TaskRow, origin: Checkpoint | None) -> dict[str, Any]:
+def _start(task: TaskRow, origin: HistoryPoint | None) -> dict[str, Any]:
     """What the iteration starts from. One that was sent back and left no snapshot of its own
     leaves it to the next one where it is to start."""
     last = task.run_state.snapshot if task.run_state else None

@@ -14,13 +14,13 @@ from rover_mcp.config.load_project import FoundConfig, parse_config
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.task_config import Origin, TaskConfig
 from rover_mcp.config.task_options import TaskOptions
-from rover_mcp.tasks.options import ResolvedOptions, settle
+from rover_mcp.tasks.options import ResolvedOptions, resolve_options
 
 
 def decide(project: str = "", asked: TaskOptions | None = None, **mine: Any) -> ResolvedOptions:
     found = FoundConfig(parse_config(project.encode()), "d") if project else None
     settings = Settings.model_validate({"home": Path("/h"), **mine})
-    return settle(asked or TaskOptions(), found, settings)
+    return resolve_options(asked or TaskOptions(), found, settings)
 
 
 def test_with_nothing_said_the_defaults_count() -> None:
@@ -28,7 +28,7 @@ def test_with_nothing_said_the_defaults_count() -> None:
     assert (settled.agents, settled.model, settled.workflow, settled.engine, settled.budget) == (
         ["claude"], None, "swe", "auto", None,
     )  # fmt: skip
-    assert set(settled.decided.origins.values()) == {Origin.DEFAULT}
+    assert set(settled.config.origins.values()) == {Origin.DEFAULT}
     assert settled.warnings == []
 
 
@@ -43,8 +43,8 @@ def test_the_call_goes_before_the_project_and_that_before_the_user() -> None:
     settled = decide(project, asked, **mine)
     assert (settled.agents, settled.workflow, settled.engine) == (["a", "b"], "aw", "bubblewrap")
     assert settled.budget == Budget(usd=99)
-    assert settled.decided.origins["agent"] is Origin.CALL
-    assert decide(project, **mine).decided.origins["workflow"] is Origin.PROJECT
+    assert settled.config.origins["agent"] is Origin.CALL
+    assert decide(project, **mine).config.origins["workflow"] is Origin.PROJECT
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_limits_go_down_and_never_above_the_users() -> None:
     project = "limits: {memory: 8GiB, cpus: 1, pids: 64, agent_timeout: 10m, agent_silence: 2h}\n"
     settled = decide(project)
     settings = Settings(home=Path("/h"))
-    limits = resource_limits(settings, settled.decided)
+    limits = resource_limits(settings, settled.config)
     assert (limits.memory_bytes, limits.cpus, limits.pids) == (4 * 2**30, 1, 64)
-    of_run = run_limits(settings, settled.decided)
+    of_run = run_limits(settings, settled.config)
     assert (of_run.agent_timeout, of_run.agent_silence) == (600, 600)
     assert settled.warnings == [
         ".rover/config.yaml: limits.memory 8 GiB is cut to 4 GiB, your own maximum",
@@ -93,7 +93,7 @@ def test_limits_go_down_and_never_above_the_users() -> None:
 
 
 def test_a_user_who_lowers_a_limit_later_is_heard() -> None:
-    decided = decide("limits: {memory: 2GiB}\n").decided
+    decided = decide("limits: {memory: 2GiB}\n").config
     smaller = Settings(home=Path("/h"), sandbox_memory_bytes=2**30)
     assert resource_limits(smaller, decided).memory_bytes == 2**30
     assert resource_limits(smaller, None).memory_bytes == 2**30
@@ -117,7 +117,7 @@ def test_what_was_decided_is_the_same_after_it_was_stored() -> None:
         "limits: {memory: 1GiB, agent_timeout: 45m}\nenvironment: {A: 1}\ncopy: [.env]\n"
         "hooks: {after_task: [x]}\nsetup: {script: s.sh}\n"
     )
-    decided = decide(project).decided
+    decided = decide(project).config
     assert TaskConfig.model_validate(decided.model_dump(mode="json")) == decided
 
 
@@ -158,9 +158,9 @@ def test_a_disk_limit_goes_down_and_never_above_the_users() -> None:
     settings = Settings(home=Path("/h"), sandbox_disk_bytes=2 * 2**30, min_free_bytes=7)
     less = decide("limits: {disk: 1GiB}\n", sandbox_disk_bytes=2 * 2**30)
     assert less.warnings == []
-    assert disk_limit(settings, less.decided) == Disk(limit_bytes=2**30, floor_bytes=7)
+    assert disk_limit(settings, less.config) == Disk(limit_bytes=2**30, floor_bytes=7)
     more = decide("limits: {disk: 8GiB}\n", sandbox_disk_bytes=2 * 2**30)
     assert more.warnings == [
         ".rover/config.yaml: limits.disk 8 GiB is cut to 2 GiB, your own maximum"
     ]
-    assert disk_limit(settings, more.decided).limit_bytes == 2 * 2**30
+    assert disk_limit(settings, more.config).limit_bytes == 2 * 2**30
