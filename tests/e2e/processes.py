@@ -22,9 +22,9 @@ def wait_until(true: Callable[[], object], what: str, timeout: float = 90) -> No
 
 
 def pause_after_look(began: float) -> None:
-    """Wait after a look that began then, so that looking takes a fifth of the time at most: a look may
+    """Wait after a look that began then, so that looking takes a small part of the time: a look may
     be a call, on which a daemon spends more processor time than on what is waited for."""
-    time.sleep(min(max(0.02, 4 * (time.monotonic() - began)), 0.25))
+    time.sleep(min(max(0.02, 12 * (time.monotonic() - began)), 0.3))
 
 
 def runners(home: Path, task_id: str) -> list[int]:

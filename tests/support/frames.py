@@ -23,8 +23,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.support.preloaded_daemons import start_preloaded
+from tests.support.preloaded_daemons import VARIABLE, preloaded, start_preloaded
 
+_QUICK_LAUNCHER = Path(__file__).with_name("quick_launcher.py")
 LEGACY = "2025-11-25"
 MODERN = "2026-07-28"
 WAIT_SECONDS = 90.0
@@ -46,9 +47,10 @@ class DaemonRestarted(AssertionError):
 
 class LauncherClient:
     """One launcher process and its frames. A daemon is started before it, in a tenth of the time
-    that the launcher needs for that."""
+    that the launcher needs for that, and those that the launcher starts later are forked, too."""
 
-    _is_preloaded = True
+    _is_started_before = True
+    _is_forked = True
 
     def __init__(
         self,
@@ -66,10 +68,14 @@ class LauncherClient:
         self._new: queue.Queue[Frame | None] = queue.Queue()
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "CLAUDE"))}
         environ = {**clean, "ROVER_HOME": str(home), **(env or {})}
-        if self._is_preloaded and program is None and "--foreground" not in arguments:
-            start_preloaded(home, environ)
+        launcher = [str(program or sys.executable), "-m", "rover_mcp.launcher.main"]
+        if self._is_forked and program is None and "--foreground" not in arguments:
+            if self._is_started_before:
+                start_preloaded(home, environ)
+            launcher = [sys.executable, "-P", str(_QUICK_LAUNCHER)]
+            environ[VARIABLE] = preloaded()
         self.process = subprocess.Popen(
-            [program or sys.executable, "-m", "rover_mcp.launcher.main", *arguments],
+            [*launcher, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -208,10 +214,16 @@ class LauncherClient:
         raise AssertionError(f"task {task} is not {status} after {timeout} s: {view}")
 
 
-class StartingClient(LauncherClient):
-    """Its launcher starts the daemon if there is none, as for a user."""
+class ForkingClient(LauncherClient):
+    """Its launcher starts the daemon if there is none, from a process that has imported all."""
 
-    _is_preloaded = False
+    _is_started_before = False
+
+
+class StartingClient(LauncherClient):
+    """Its launcher starts the daemon if there is none, as for a user, who waits for the imports."""
+
+    _is_forked = False
 
 
 def envelope(capabilities: Frame | None = None) -> Frame:

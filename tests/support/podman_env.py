@@ -62,6 +62,8 @@ class Podman:
             "XDG_RUNTIME_DIR": str(self.folder / "run"),
             "CONTAINERS_CONF": str(self.folder / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
+            # As Rover starts it: podman_service.py says why.
+            "DPKG_ADMINDIR": "/nonexistent",
         }
 
     def start(self) -> None:

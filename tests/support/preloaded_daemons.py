@@ -6,7 +6,12 @@ Imports are most of what a daemon's start costs: more than a second of processor
 that needs one of its own. The forked daemon is a process of its own, with the command line, the
 environment, the session and the streams that the launcher would give it, and runs the same `main`.
 It makes no sandbox ready for a next task, which most tests do not have, unless its configuration says
-`spare_sandboxes`. Whatever tests a start, or needs a start of another kind, has the launcher start it.
+`spare_sandboxes`, and asks its queue less often: a test calls all the time, and the daemons of some
+tests at once would spend a tenth of the processors on that. Whatever tests a start, or needs a start of another kind, has the launcher start it.
+
+Where a launcher starts the next daemon, `quick_launcher.py` has that one forked, too. The process that
+is forked listens on the socket that the variable ROVER_PRELOADED names: `make test` has one for all of
+its workers, and a pytest by itself makes its own.
 """
 
 from __future__ import annotations
@@ -21,10 +26,11 @@ import json
 import os
 import runpy
 import select
+import shutil
 import socket
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -33,12 +39,13 @@ from pathlib import Path
 from agent_runner import crashpoints
 from rover_mcp.launcher.daemon_start import DAEMON_COMMAND, daemon_environment
 from rover_mcp.launcher.handshake import socket_path
+from tests.support.forked_daemon import connected, exit_status_of, fork
 
+VARIABLE = "ROVER_PRELOADED"
 _ROOT = Path(__file__).parents[2]
 _ROOM = "." * 60_000
 """In the environment of the process that is forked: a daemon's own takes its place."""
 _LARGEST = 200_000
-_ASKING = threading.Lock()
 _PAUSE, _BOUND = 0.01, 60.0
 
 
@@ -56,8 +63,7 @@ def start_preloaded(home: Path, environ: Mapping[str, str]) -> int | None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not _is_free(home / "daemon.lock"):
             return None
-        with _ASKING:
-            pid = _preloaded().fork(home, environ)
+        pid = _fork(home, environ)
         _wait_until_it_listens(home, pid)
         return pid
     finally:
@@ -66,8 +72,49 @@ def start_preloaded(home: Path, environ: Mapping[str, str]) -> int | None:
 
 def exit_status(pid: int) -> int:
     """How such a daemon ended, as Popen.wait has it; waits for that. Once for each."""
-    with _ASKING:
-        return _preloaded().exit_status(pid)
+    with connected(preloaded()) as asking:
+        return exit_status_of(asking, pid)
+
+
+@cache
+def preloaded() -> str:
+    """The socket of the process that is forked, which ends with the process that had it started."""
+    return os.environ.get(VARIABLE) or _start()
+
+
+def _start() -> str:
+    folder = tempfile.mkdtemp(prefix="rover-preloaded-")
+    path = f"{folder}/socket"
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with listening:
+        listening.bind(path)
+        listening.listen(64)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tests.support.preloaded_daemons", str(listening.fileno())],
+            env={**os.environ, "PYTHONPATH": str(_ROOT), "ROOM": _ROOM},
+            stdin=subprocess.PIPE,
+            pass_fds=[listening.fileno()],
+            start_new_session=True,
+        )  # fmt: skip
+    atexit.register(_stop, process, folder)
+    return path
+
+
+def _stop(process: subprocess.Popen[bytes], folder: str) -> None:
+    process.communicate()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fork(home: Path, environ: Mapping[str, str]) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    with contextlib.ExitStack() as stack:
+        opened = [os.open(home / "daemon.log", flags, 0o600), os.open(os.devnull, os.O_RDONLY)]
+        for descriptor in opened:
+            stack.callback(os.close, descriptor)
+        log, nothing = opened
+        asking = stack.enter_context(connected(preloaded()))
+        environment = daemon_environment(environ, str(home))
+        return fork(asking, DAEMON_COMMAND, environment, [nothing, log, log])
 
 
 def _listens(home: Path) -> bool:
@@ -98,48 +145,6 @@ def _wait_until_it_listens(home: Path, pid: int) -> None:
         os.close(handle)
 
 
-class _Preloaded:
-    """This process's end of the process that is forked, which ends with it."""
-
-    def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tests.support.preloaded_daemons", str(theirs.fileno())],
-                env={**os.environ, "PYTHONPATH": str(_ROOT), "ROOM": _ROOM},
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )  # fmt: skip
-
-    def fork(self, home: Path, environ: Mapping[str, str]) -> int:
-        """The process id of a new daemon."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        with contextlib.ExitStack() as stack:
-            opened = [os.open(home / "daemon.log", flags, 0o600), os.open(os.devnull, os.O_RDONLY)]
-            for descriptor in opened:
-                stack.callback(os.close, descriptor)
-            log, nothing = opened
-            asked = json.dumps([DAEMON_COMMAND, daemon_environment(environ, str(home))])
-            socket.send_fds(self._socket, [asked.encode()], [nothing, log, log])
-            return int(self._socket.recv(64))
-
-    def exit_status(self, pid: int) -> int:
-        self._socket.send(json.dumps(pid).encode())
-        return int(self._socket.recv(64))
-
-    def close(self) -> None:
-        self._socket.close()
-        self._process.wait()
-
-
-@cache
-def _preloaded() -> _Preloaded:
-    made = _Preloaded()
-    atexit.register(made.close)
-    return made
-
-
 def main() -> None:
     """Import what a daemon imports; fork one for each request."""
     for name in ("rover_mcp.daemon.daemon", "rover_mcp.daemon.early_answers"):
@@ -147,21 +152,36 @@ def main() -> None:
     from rover_mcp.config.settings import Settings
 
     Settings.model_fields["spare_sandboxes"].default = 0
+    Settings.model_fields["queue_poll"].default = 0.2
     Settings.model_rebuild(force=True)
     gc.collect()
     gc.freeze()
-    with socket.socket(fileno=int(sys.argv[1])) as asking:
+    with socket.socket(fileno=int(sys.argv[1])) as listening:
+        ready = select.poll()
+        ready.register(listening, select.POLLIN)
+        # Its owner's end of standard input closes when that ends, however it does.
+        ready.register(0, select.POLLIN)
+        while not any(source == 0 for source, _ in ready.poll()):
+            asking, _ = listening.accept()
+            if _serve(asking):
+                return
+
+
+def _serve(asking: socket.socket) -> bool:
+    """Answer one caller; True in the daemon that was forked for it, once that has ended."""
+    with asking:
         while True:
             received, streams, _, _ = socket.recv_fds(asking, _LARGEST, 3)
             if not received:
-                return
-            asked = json.loads(received)
-            if isinstance(asked, int):
-                asking.send(str(os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1])).encode())
+                return False
+            request = json.loads(received)
+            if isinstance(request, int):
+                asking.send(str(os.waitstatus_to_exitcode(os.waitpid(request, 0)[1])).encode())
             elif (pid := os.fork()) == 0:
                 asking.detach()
-                _become(*asked, streams)
-                return
+                command, environ = request
+                _become(command, environ, streams)
+                return True
             else:
                 asking.send(str(pid).encode())
                 for descriptor in streams:
