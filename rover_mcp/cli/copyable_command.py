@@ -24,6 +24,7 @@ _COMMANDS = {
     "cancel_task": "cancel",
     "delete_task": "delete",
     "merge_task": "merge",
+    "push_task": "push",
     "list_tasks": "list",
     "list_workflows": "workflows",
     "get_status": "status",
@@ -52,8 +53,8 @@ def command_for(tool: object, arguments: Json | None = None) -> str:
         words.append(_quoted(given["description"]) if "description" in given else "DESCRIPTION")
     elif tool not in ("list_tasks", "list_workflows", "get_status"):
         words.append(_quoted(given.get("task", "TASK")))
-    if tool == "merge_task":
-        words += _merge(given)
+    if tool in ("merge_task", "push_task"):
+        words += _delivery(given)
     words += [flag for name, flag in _FLAGS.items() if given.get(name) is True]
     for name, option in _OPTIONS.items():
         if given.get(name) is not None:
@@ -61,9 +62,11 @@ def command_for(tool: object, arguments: Json | None = None) -> str:
     return " ".join(words)
 
 
-def _merge(given: Json) -> list[str]:
+def _delivery(given: Json) -> list[str]:
     into, mode, message = given.get("into"), given.get("mode"), given.get("message")
     words = ["--into", _quoted(into)] if into else []
+    places = [(f"--{name}", given.get(name)) for name in ("remote", "branch")]
+    words += [word for option, value in places if value for word in (option, _quoted(value))]
     words += [f"--{mode}"] if mode in ("squash", "ff") else []
     words += ["--message", _quoted(message)] if message else []
     words += [word for name in given.get("accept") or () for word in ("--accept", _quoted(name))]

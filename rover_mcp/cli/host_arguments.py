@@ -19,3 +19,12 @@ def add_merge(sub: Parser) -> None:
     about = "agree to a file that programs run, or to a hook that is not run; may be repeated"
     sub.add_argument("--accept", metavar="NAME", action="append", default=[], help=about)
     sub.add_argument("--yes", action="store_true", help="do it")
+
+
+def add_push(sub: Parser) -> None:
+    add_task(sub)
+    sub.add_argument("--remote", metavar="NAME", help="default: its upstream's, or origin")
+    sub.add_argument("--branch", metavar="NAME", help="the branch there; default: the task's")
+    about = "agree to what would do harm otherwise, as the preview names it; may be repeated"
+    sub.add_argument("--accept", metavar="NAME", action="append", default=[], help=about)
+    sub.add_argument("--yes", action="store_true", help="do it")

@@ -26,11 +26,31 @@ def merge(args: Arguments) -> int:
     return 1 if result.get("conflicts") else 0
 
 
+def push(args: Arguments) -> int:
+    """Push a task's branch; 1 where it only said that this cannot be done."""
+    result = call(
+        args, "push_task", **of_task(args), remote=args.remote, branch=args.branch,
+        accept=args.accept or None, confirm=args.yes or None,
+    )  # fmt: skip
+    show(args, result, _pushed)
+    return 0 if result["pushed"] or result.get("next_actions") else 1
+
+
+def _pushed(result: Json, paint: Paint) -> list[str]:
+    lines = wrap(clean(spoken(result["message"])), paint.width, "")
+    if server := result.get("server"):
+        quoted = [f"  {clean(line)}" for line in str(server).split("\n")]
+        lines += ["", paint("The server says (untrusted):", "bold"), *quoted]
+    if result["pushed"] or not result.get("next_actions"):
+        return lines
+    return [*lines, "", *_files(result, paint), _to_do_it(result, "push")]
+
+
 def _merged(result: Json, paint: Paint) -> list[str]:
     lines = wrap(clean(spoken(result["message"])), paint.width, "")
     if result["merged"] or result.get("conflicts"):
         return lines
-    return [*lines, "", *_files(result, paint), _to_do_it(result)]
+    return [*lines, "", *_files(result, paint), _to_do_it(result, "merge")]
 
 
 def _files(result: Json, paint: Paint) -> list[str]:
@@ -39,6 +59,6 @@ def _files(result: Json, paint: Paint) -> list[str]:
     return [paint("Run by programs on this machine:", "bold"), *lines, ""] if lines else []
 
 
-def _to_do_it(result: Json) -> str:
+def _to_do_it(result: Json, verb: str) -> str:
     (again,) = result["next_actions"]
-    return f"To merge it: {command_for('merge_task', again['arguments'])}"
+    return f"To {verb} it: {command_for(again['tool'], again['arguments'])}"

@@ -96,6 +96,12 @@ COMMANDS = (
         host.add_merge,
     ),
     (
+        "push",
+        "host_verbs:push",
+        "push its branch to a remote; without --yes only say what would happen",
+        host.add_push,
+    ),
+    (
         "delete",
         "several_tasks:delete",
         "delete a task; without --yes, only show what would be lost",

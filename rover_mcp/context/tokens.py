@@ -23,6 +23,20 @@ def forge_token(reference: ForgeReference, environment: Mapping[str, str]) -> st
     return token or _of_program(reference.forge, host, environment)
 
 
+_USERS: Final = {Forge.GITHUB: "x-access-token", Forge.GITLAB: "oauth2"}
+"""By forge: the user's name that goes with a token where git signs in."""
+
+
+def git_sign_in(host: str, environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """The name and the token with which git can sign in at a host, where a variable holds a token
+    for it."""
+    for forge in Forge:
+        for name in _variables(forge, host.lower(), environment):
+            if token := environment.get(name):
+                return _USERS[forge], token
+    return None
+
+
 def _variables(forge: Forge, host: str, environment: Mapping[str, str]) -> tuple[str, ...]:
     """The variables whose token is this host's, by the rules of `gh help environment` and of glab:
     GH_TOKEN is for github.com and its subdomains of ghe.com, GH_ENTERPRISE_TOKEN for the host in

@@ -183,7 +183,9 @@ class Daemon:
         if self._settings.database:
             threading.Thread(target=parts.leases.keep_renewing, daemon=True).start()
         await self._harmlessly(parts.spares.recover)
-        await self._harmlessly(parts.operations.settle)
+        # On its own: whether a push that was cut off has arrived only its remote knows, and tasks
+        # need not wait for its answer.
+        self._group.start_soon(self._harmlessly, parts.operations.settle)
         while True:
             await self._harmlessly(self._sweep)
             await anyio.sleep(self._settings.sweep_interval)

@@ -28,6 +28,7 @@ from rover_mcp.daemon.gateway_adapter import GatewayAdapter
 from rover_mcp.daemon.git_adapters import GitRepositories, HubWork
 from rover_mcp.daemon.host_adapters import EngineChoice, HostAgents
 from rover_mcp.daemon.host_merges import HostMerges
+from rover_mcp.daemon.host_pushes import HostPushes
 from rover_mcp.daemon.hub_garbage import Garbage
 from rover_mcp.daemon.login_renewals import Renewals
 from rover_mcp.daemon.plane_adapter import PlaneControl
@@ -35,6 +36,7 @@ from rover_mcp.daemon.project_folders import ProjectFolders
 from rover_mcp.daemon.project_registry import ProjectRegistry
 from rover_mcp.daemon.task_leftovers import TaskLeftovers
 from rover_mcp.daemon.task_networks import TaskNetworks
+from rover_mcp.daemon.task_secrets import TaskSecrets
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.daemon.usage_recording import write_entries
 from rover_mcp.daemon.work_trees import WorkTrees
@@ -59,6 +61,7 @@ from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import RoverImages
 from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.operation_log import OperationLog
+from rover_mcp.tasks.push import PushTask
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.usage import state_with_usage
@@ -212,7 +215,10 @@ def _services(
         core.settings, create, keepers, repositories.hub, core.gateway_adapter, core.spares
     )
     merge = MergeTask(store, HostMerges(repositories), operations)
-    return Services(tasks, status, hub, touch, images, hooks, delete, builds, forget, merge)
+    secrets = TaskSecrets(home, core.credentials)
+    pushes = HostPushes(repositories, home, secrets.search)
+    push = PushTask(store, pushes, operations, core.settings.allowed_secrets)
+    return Services(tasks, status, hub, touch, images, hooks, delete, builds, forget, merge, push)
 
 
 def _forget(

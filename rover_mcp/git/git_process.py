@@ -133,6 +133,7 @@ def run_git(
     git_dir: Path,
     *,
     settings: Sequence[str] = (),
+    without: Sequence[str] = (),
     extra_env: Mapping[str, str | None] | None = None,
     stdin: bytes | int | None = None,
     stdout: int | None = None,
@@ -143,10 +144,11 @@ def run_git(
 ) -> GitResult:
     """Run `git argv` for the repository `git_dir`, which is one of ours, to its end.
 
-    `settings` are further `key=value` for `-c`. `extra_env` sets variables, or with None removes
-    them. `stdin` is bytes or a descriptor, `stdout` a
-    descriptor that takes the output instead of memory. `timeout`, in seconds, is for what can
-    as well be left undone or be done later: all else ends where it stands still (`PATIENCE`).
+    `settings` are further `key=value` for `-c`, and `without` are keys of _SETTINGS that are left
+    out: what `-c` says outranks every other configuration. `extra_env` sets variables, or with None
+    removes them. `stdin` is bytes or a descriptor, `stdout` a descriptor that takes the output
+    instead of memory. `timeout`, in seconds, is for what can as well be left undone or be done
+    later: all else ends where it stands still (`PATIENCE`).
     `output_limit` is in bytes; output beyond it stops git and sets `truncated`. `memory_limit` is
     in bytes, of what git allocates: a few objects of an agent's can stand for more files than any
     memory holds.
@@ -157,7 +159,8 @@ def run_git(
             ("git_timeout"), or the folder cannot be entered ("git_failed").
         Stopped: `stop` was asked for.
     """
-    options = [part for setting in (*_SETTINGS, *settings) for part in ("-c", setting)]
+    ours = (setting for setting in _SETTINGS if setting.partition("=")[0] not in without)
+    options = [part for setting in (*ours, *settings) for part in ("-c", setting)]
     command = [*git_command(), "--no-pager", "--literal-pathspecs", *options, *argv]
     wanted = {**git_environment(git_dir), **(extra_env or {})}
     env = {name: value for name, value in wanted.items() if value is not None}

@@ -13,6 +13,7 @@ from pathlib import Path
 from rover_mcp.git.git_process import run_git
 
 _OWN_SCOPES = ("system", "global")
+_NETWORK = r"^(credential\.|http\.|url\.|ssh\.|core\.(sshcommand|gitproxy)$|remote\.pushdefault$)"
 _HANDED_ON = ("HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")
 
 
@@ -32,6 +33,16 @@ def own_entries(pattern: str) -> list[tuple[str, str]]:
     entries = _of_own_files(["-z", "--get-regexp", pattern])
     pairs = (entry.partition("\n") for entry in entries)
     return [(key, value) for key, _, value in pairs]
+
+
+def network_entries() -> list[tuple[str, str]]:
+    """Key and value of all that the user's own files say of how git reaches a remote: proxies,
+    certificates, headers, rewritten addresses, credential helpers, the ssh program."""
+    entries = _of_own_files(["-z", "--get-regexp", _NETWORK])
+    pairs = (entry.partition("\n") for entry in entries)
+    # A key without "=" means true; as an empty text it would mean false, and http.sslVerify
+    # would be switched off by it.
+    return [(key, value if newline else "true") for key, newline, value in pairs]
 
 
 def _of_own_files(argv: Sequence[str]) -> list[str]:

@@ -45,6 +45,8 @@ _ENV_ALLOWED = frozenset(
         *("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GH_HOST"),
         *("GITLAB_TOKEN", "GITLAB_ACCESS_TOKEN", "OAUTH_TOKEN", "GITLAB_HOST"),
         *("HOME", "XDG_CONFIG_HOME"),
+        # For pushes and signatures: where the user's agents for keys listen.
+        *("SSH_AUTH_SOCK", "GNUPGHOME", "GPG_TTY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"),
         TOOLS,
         "PATH",
         *_PROXIES,

@@ -44,12 +44,10 @@ BudgetUsd = Annotated[
         gt=0,
         le=1_000_000,
         allow_inf_nan=False,
-        description="pause before the next step once the task has cost this much",
+        description="pause between steps once it has cost this much",
     ),
 ]
-BudgetTokens = Annotated[
-    int | None, Field(gt=0, le=10**12, description="the same in tokens, all kinds together")
-]
+BudgetTokens = Annotated[int | None, Field(gt=0, le=10**12, description="the same in tokens")]
 
 
 class NoArguments(Arguments):
@@ -74,11 +72,9 @@ class CreateTaskArguments(Arguments):
         max_length=200,
         description="default claude; get_status lists all; 'a, b': b while a's account is closed",
     )
-    model: str | None = Field(
-        None, max_length=100, description="the agent's model; default its own"
-    )
+    model: str | None = Field(None, max_length=100, description="default the agent's own")
     base_branch: str | None = Field(
-        None, max_length=250, description="branch, tag or commit to start from; default HEAD"
+        None, max_length=250, description="branch, tag or commit; default HEAD"
     )
     context: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list,
@@ -89,7 +85,7 @@ class CreateTaskArguments(Arguments):
     context_authors: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list,
         max_length=50,
-        description="whose comments to include beside project members'; all: everybody's",
+        description="whose comments count beside members'; all: everybody's",
     )
     inputs: Annotated[dict[str, str], BeforeValidator(argument_repair.inputs)] = Field(
         default_factory=dict[str, str], description="the workflow's inputs by name"
@@ -101,7 +97,7 @@ class CreateTaskArguments(Arguments):
                 "auto", "docker", "podman", "bubblewrap", "process", bwrap="bubblewrap"
             )
         ),
-    ] = Field(None, description="the sandbox engine; default the first that works")
+    ] = Field(None, description="default the first that works")
     network: Annotated[
         Literal["none", "providers", "allowlist", "open"] | None,
         BeforeValidator(argument_repair.choice("none", "providers", "allowlist", "open")),
@@ -116,7 +112,7 @@ class CreateTaskArguments(Arguments):
         Literal["apply", "ignore"], BeforeValidator(argument_repair.choice("apply", "ignore"))
     ] = Field(
         "apply",
-        description="ignore: leave out what the repository asks for and the user has not approved",
+        description="ignore: without what the user has not approved",
     )
     devcontainer: Annotated[
         Literal["off", "image", "all"] | None,
@@ -125,9 +121,7 @@ class CreateTaskArguments(Arguments):
         None,
         description="use of devcontainer.json: nothing, all but commands, all; default: project's",
     )
-    script: str | None = Field(
-        None, max_length=200_000, description="YAML for the agent scripted (docs/workflows.md)"
-    )
+    script: str | None = Field(None, max_length=200_000, description="YAML for agent scripted")
 
     @property
     def options(self) -> TaskOptions:
@@ -148,7 +142,7 @@ class ListTasksArguments(Arguments):
     all_projects: bool = Field(False, description="of all repositories")
     cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
     limit: Annotated[int | None, BeforeValidator(argument_repair.within(1, 100))] = Field(
-        None, description="tasks on a page; default: up to 20 that fit 2,000 tokens"
+        None, description="default: up to 20 that fit 2,000 tokens"
     )
 
 
@@ -209,7 +203,7 @@ class DiffArguments(TaskArguments):
 
 
 class DeleteArguments(TaskArguments):
-    confirm: bool = Field(False, description="false only says what would be lost")
+    confirm: bool = Field(False, description="do it")
 
 
 class MergeArguments(TaskArguments):
@@ -219,6 +213,15 @@ class MergeArguments(TaskArguments):
         BeforeValidator(argument_repair.choice("merge", "squash", "ff", fast_forward="ff")),
     ] = "merge"
     message: str | None = Field(None, max_length=20_000, description="the commit's")
+    accept: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
+        default_factory=list[str], max_length=1000, description="what has to be named"
+    )
+    confirm: bool = Field(False, description="do it")
+
+
+class PushArguments(TaskArguments):
+    remote: str | None = Field(None, max_length=200, description="default as git")
+    branch: str | None = Field(None, max_length=250, description="there")
     accept: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list[str], max_length=1000, description="what has to be named"
     )

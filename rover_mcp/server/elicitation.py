@@ -1,4 +1,5 @@
-"""The forms that a person is shown: what to do about a paused task, whether to delete or merge one.
+"""The forms that a person is shown: what to do about a paused task, whether to delete,
+merge or push one.
 
 Forms are those of MCP 2026-07-28: a flat object schema, a choice as `oneOf` of constants. Whether
 a task is deleted is asked in both eras: in 2026-07-28 by a result that requires input and a
@@ -64,6 +65,7 @@ class Confirmation:
 
 DELETION = Confirmation(("keep", "Keep it"), ("delete", "Delete it"), "nothing was deleted")
 MERGE = Confirmation(("leave", "Leave it"), ("merge", "Merge it"), "nothing was merged")
+PUSH = Confirmation(("leave", "Leave it"), ("push", "Push it"), "nothing was pushed")
 
 
 @dataclass(frozen=True)

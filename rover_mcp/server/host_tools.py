@@ -4,12 +4,15 @@ the change itself."""
 from __future__ import annotations
 
 import anyio.to_thread
+from typing_extensions import TypeIs
 
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
+from rover_mcp.server.elicitation import MERGE, PUSH, Confirmation
 from rover_mcp.server.tool_call import Call
 from rover_mcp.tasks.merge import MergeRequest
 from rover_mcp.tasks.operation_log import hand_off_files
+from rover_mcp.tasks.push import PushRequest, Way, to_accept
 from rover_mcp.tasks.view_models import NextAction
 
 
@@ -53,11 +56,60 @@ def _again(args: a.MergeArguments, task_id: str, to_accept: list[str]) -> NextAc
                       why=why)  # fmt: skip
 
 
-async def merge_asked(call: Call, args: a.MergeArguments) -> str:
-    """The question for a person before a merge."""
+async def push_task(call: Call, args: a.PushArguments) -> r.PushResult:
     task = await call.find(args, changes=True)
-    merge, caller = call.services.merge, call.session.caller
-    return await anyio.to_thread.run_sync(merge.question, caller, task, _request(args))
+    push, caller = call.services.push, call.session.caller
+    request = PushRequest(args.remote, args.branch, args.accept)
+
+    def work() -> r.PushResult:
+        if args.confirm:
+            done = push(caller, task, request, agreed=call.agreed)
+        else:
+            done = push.preview(caller, task, request)
+        plan = done.plan
+        accept = list(dict.fromkeys([*args.accept, *to_accept(plan)]))
+        ended = done.commit is not None or plan.way is Way.REFUSED
+        return r.PushResult(
+            task=task.id,
+            status=(call.services.tasks.store.tasks.get(task.id) or task).status,
+            pushed=done.commit is not None,
+            remote=plan.remote,
+            branch=plan.onto,
+            commit=done.commit,
+            message=done.text,
+            server=done.server or None,
+            hand_off=[path for path, _ in hand_off_files(plan.files)] or None,
+            next_actions=[] if ended else [_push_again(args, task.id, accept)],
+        )
+
+    return await anyio.to_thread.run_sync(work)
+
+
+def _push_again(args: a.PushArguments, task_id: str, accept: list[str]) -> NextAction:
+    given = args.model_dump(exclude_defaults=True, exclude={"repo_path"})
+    if accept:
+        given["accept"] = accept
+    why = "push it; only if the user agrees to what is shown"
+    return NextAction(tool="push_task", arguments={**given, "task": task_id, "confirm": True},
+                      why=why)  # fmt: skip
+
+
+def is_delivery(arguments: a.Arguments) -> TypeIs[a.MergeArguments | a.PushArguments]:
+    """Whether a call changes what is the user's, so that a person is asked first."""
+    return isinstance(arguments, a.MergeArguments | a.PushArguments)
+
+
+async def delivery_asked(
+    call: Call, args: a.MergeArguments | a.PushArguments
+) -> tuple[str, Confirmation]:
+    """The question for a person before a merge or a push, and its form."""
+    task = await call.find(args, changes=True)
+    services, caller = call.services, call.session.caller
+    run = anyio.to_thread.run_sync
+    if isinstance(args, a.MergeArguments):
+        return await run(services.merge.question, caller, task, _request(args)), MERGE
+    request = PushRequest(args.remote, args.branch, args.accept)
+    return await run(services.push.question, caller, task, request), PUSH
 
 
 def _request(args: a.MergeArguments) -> MergeRequest:

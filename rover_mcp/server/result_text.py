@@ -42,8 +42,9 @@ def _main(result: r.Result) -> str:
         case r.InspectResult():
             events = [f"{e.at:%Y-%m-%d %H:%M:%S}Z {event_text(e)}" for e in result.events or ()]
             return "\n".join([task_text(result.task), *events])
-        case r.DeleteResult() | r.MergeResult():
-            return _deletion(result) if isinstance(result, r.DeleteResult) else _merge(result)
+        case r.DeleteResult() | r.MergeResult() | r.PushResult():
+            is_deletion = isinstance(result, r.DeleteResult)
+            return _deletion(result) if is_deletion else _delivery(result)
         case r.TaskResult():
             return task_text(result.task)
         case r.TaskListResult() | r.HistoryResult():
@@ -154,9 +155,11 @@ def _deletion(result: r.DeleteResult) -> str:
     return "\n".join([f"Task {result.task}: {head}", *lines, *calls_text(result.next_actions)])
 
 
-def _merge(result: r.MergeResult) -> str:
+def _delivery(result: r.MergeResult | r.PushResult) -> str:
     head = f"Task {short_id(result.task)} is {result.status}."
     lines = [f"{head} {printable(result.message, 4000)}"]
+    if isinstance(result, r.PushResult) and result.server:
+        lines.append(f"The server says (untrusted): {quoted(result.server, 800)}")
     return "\n".join([*lines, *calls_text(result.next_actions)])
 
 

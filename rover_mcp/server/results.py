@@ -120,6 +120,22 @@ class MergeResult(Result):
     next_actions: list[NextAction] = []
 
 
+class PushResult(Result):
+    """`pushed` is false where the result only says what would happen. `server` is what the remote
+    printed: untrusted text."""
+
+    task: str
+    status: TaskStatus
+    pushed: bool
+    remote: str
+    branch: str
+    commit: str | None = None
+    message: str
+    server: str | None = None
+    hand_off: list[str] | None = None
+    next_actions: list[NextAction] = []
+
+
 class LogsResult(Result):
     task: str
     step: str | None = None
@@ -289,7 +305,8 @@ PROMISED = frozenset((
 """The fields of a task that inspect's schema names."""
 NOT_PROMISED = frozenset((
     "attention", "attention_more", "more", "diff", "untrusted", "elsewhere", "waiting", "damaged",
-    "still_off", "conflicts", "hand_off", "hooks", "into", "commit", "status",
+    "still_off", "conflicts", "hand_off", "hooks", "into", "commit", "status", "remote",
+    "server", "branch",
     "has_checkpoint", "notice", "home", "cannot_start", "credentials", "unpriced", "auto_resume",
     "disk",
 ))  # fmt: skip

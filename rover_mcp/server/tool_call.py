@@ -20,6 +20,7 @@ from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import BuildImage, RoverImages
 from rover_mcp.tasks.merge import MergeTask
+from rover_mcp.tasks.push import PushTask
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 
@@ -41,6 +42,7 @@ class Services:
     builds: BuildImage
     forget: ForgetProject
     merge: MergeTask
+    push: PushTask
 
 
 @dataclass(frozen=True)

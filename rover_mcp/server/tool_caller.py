@@ -18,11 +18,11 @@ from rover_mcp.domain.errors import NeedsConsent, RoverError
 from rover_mcp.domain.text import visible
 from rover_mcp.server.allowed_calls import Works, keep_working, offered_call
 from rover_mcp.server.argument_errors import bad_arguments, corrected, unknown_tool
-from rover_mcp.server.arguments import Arguments, DeleteArguments, MergeArguments
+from rover_mcp.server.arguments import Arguments, DeleteArguments
 from rover_mcp.server.brief_results import besides_shown, brief
 from rover_mcp.server.consent_question import answer
-from rover_mcp.server.elicitation import MERGE, can_ask, confirmed
-from rover_mcp.server.host_tools import merge_asked
+from rover_mcp.server.elicitation import can_ask, confirmed
+from rover_mcp.server.host_tools import delivery_asked, is_delivery
 from rover_mcp.server.mcp_task_handles import TaskHandles
 from rover_mcp.server.progress_notifications import Rising
 from rover_mcp.server.result_text import text_of
@@ -73,7 +73,7 @@ class ToolCaller:
             form = await self._form(ctx, params, call, arguments)
             if form is not None:
                 return form
-            agreed = isinstance(arguments, MergeArguments) and arguments.confirm and can_ask(ctx)
+            agreed = is_delivery(arguments) and arguments.confirm and can_ask(ctx)
             call = replace(call, agreed=agreed)
             result = await run_where_a_repository_is(
                 ctx,
@@ -104,8 +104,8 @@ class ToolCaller:
         needed. Here, because a form is a request to the client, and a use case knows no client."""
         if isinstance(arguments, DeleteArguments) and arguments.confirm:
             return await confirmed(ctx, params, await deletion_asked(call, arguments))
-        if isinstance(arguments, MergeArguments) and arguments.confirm and can_ask(ctx):
-            return await confirmed(ctx, params, await merge_asked(call, arguments), MERGE)
+        if is_delivery(arguments) and arguments.confirm and can_ask(ctx):
+            return await confirmed(ctx, params, *(await delivery_asked(call, arguments)))
         return None
 
     async def _run(

@@ -11,7 +11,7 @@ from rover_mcp.launcher import handshake
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server import tool_handlers as h
-from rover_mcp.server.host_tools import merge_task
+from rover_mcp.server.host_tools import merge_task, push_task
 from rover_mcp.server.tool_call import Handler, ToolEntry
 from rover_mcp.server.wait_for_task import wait_for_task
 from rover_mcp.tasks.caller import Caller
@@ -41,7 +41,8 @@ def _entry(
     tool_set = "read" if read_only else "admin" if admin else "run"
     tool = Tool(
         name=handler.__name__,  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  # a function
-        title=title,
+        # The title stands once, in the annotations: both places name a tool for people, and every
+        # conversation pays for each.
         description=description,
         input_schema=r.input_schema(arguments),
         output_schema=r.output_schema(result),
@@ -77,7 +78,7 @@ _ENTRIES = (
     _entry(
         h.inspect, a.InspectArguments, r.InspectResult, "Inspect task",
         "One task: status, phase, steps, pause (why, since when, until when), usage and cost, "
-        "changed files, next actions. detail=full adds step outputs and events.",
+        "changed files, next actions.",
         read_only=True, open_world=True,
         words="task status, progress, credits",
     ),
@@ -160,6 +161,11 @@ _ENTRIES = (
         "Merge a COMPLETED task's branch into a branch of the user. Without confirm it previews "
         "conflicts and what has to be accepted by name.",
         destructive=True, admin=True,
+    ),
+    _entry(
+        push_task, a.PushArguments, r.PushResult, "Push task",
+        "Push a COMPLETED task's branch to a remote. Without confirm it previews.",
+        destructive=True, admin=True, open_world=True,
     ),
     _entry(
         h.list_workflows, a.WorkflowsArguments, r.WorkflowsResult, "List workflows",

@@ -51,6 +51,7 @@ SOUGHT = {
     "list workflows": "list_workflows",
     "new instructions": "iterate_task",
     "merge": "merge_task",
+    "push": "push_task",
 }
 """What a user may say, and the tool that has to be among the five that the search then gives."""
 

@@ -19,6 +19,7 @@ from rover_mcp.domain.operation import OperationPoint
 from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons
 from tests.e2e.processes import wait_until
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient
+from tests.support.git_server import bare, git_server
 from tests.support.repos import git, make_repository
 from tests.support.scripts import script
 
@@ -118,3 +119,31 @@ def test_a_merge_during_which_the_daemon_died_is_done_or_as_before(
         assert not list((repo / ".git").glob("*rover*")) + list((repo / ".git").glob("*.lock"))
         patient(client, "merge_task", task=task, confirm=True)
         assert git(repo, "rev-parse", "main") == done["commit"]
+
+
+@pytest.mark.parametrize("point", [P.RECORDED, P.REFERENCE_MOVED, P.CARRIED_OUT, P.STATUS_CHANGED])
+def test_a_push_during_which_the_daemon_died_is_done_or_as_before(
+    tmp_path: Path, engine_for_daemons: None, point: P
+) -> None:
+    """N8, N10."""
+    repo = make_repository(tmp_path / "repo")
+    remote = bare(tmp_path / "served/origin.git", repo)
+    with (
+        git_server(tmp_path / "served") as server,
+        daemon(tmp_path, str(point)) as home,
+        LauncherClient(home, repo) as client,
+    ):
+        git(repo, "remote", "add", "origin", f"{server.address}origin.git")
+        client.open()
+        task = task_of(client)
+        before = state(repo)
+        with pytest.raises(DaemonRestarted):
+            client.tool("push_task", task=task["id"], confirm=True)
+        # The new daemon, or else this call, asks the remote how it ended.
+        shown = patient(client, "push_task", task=task["id"])
+        assert shown["status"] == ("PUSHED" if point in DONE_THEN else "COMPLETED")
+        done = patient(client, "push_task", task=task["id"], confirm=True)
+        assert (done["pushed"], done["status"]) == (True, "PUSHED")
+        assert git(remote, "rev-parse", task["branch"]) == done["commit"]
+        assert state(repo) == before
+        assert not list(home.glob("push-*"))

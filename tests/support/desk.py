@@ -43,6 +43,7 @@ from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import RoverImages
 from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.operation_log import OperationLog
+from rover_mcp.tasks.push import PushTask
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.task_ports import AgentProgram, DiffResult, Repository
@@ -50,6 +51,7 @@ from rover_mcp.tasks.view_models import ChangesView, FileChange
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.fake_internet import FakeInternet
 from tests.support.fake_merges import FakeMerges
+from tests.support.fake_pushes import FakePushes
 from tests.support.samples import COMMIT, NOW
 
 WORKFLOW = """\
@@ -328,6 +330,7 @@ class Desk:
                 ),
                 self.forget(),
                 MergeTask(self.store, FakeMerges(), OperationLog(self.store.operations("roverd"))),
+                PushTask(self.store, FakePushes(), OperationLog(self.store.operations("roverd"))),
             )
         )
 

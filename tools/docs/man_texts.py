@@ -98,6 +98,12 @@ COMMANDS: Final = {
         updated; otherwise no file changes. Files that programs on your machine run without
         asking, and hooks of git that are not run, have to be named with `--accept`.
     """,
+    "push": """
+        Pushes the branch of a completed task to a remote of the repository, in your name and with
+        your own sign-in. Without `--yes` it only says what would happen. A commit that is not the
+        task's is never overwritten. Files that the server's CI runs, hooks of git that are not run,
+        and whatever a push would leave behind have to be named with `--accept`.
+    """,
     "delete": """
         Removes tasks with their work trees, logs and records. Without `--yes` it only says what
         would be lost. Branches that were published in your repository stay.

@@ -91,4 +91,4 @@ def test_the_icon_is_a_drawing_that_a_client_can_read_where_it_is() -> None:
 
 
 def test_every_tool_has_a_title() -> None:
-    assert all(entry.tool.title for entry in TOOLS.values())
+    assert all(entry.tool.annotations.title for entry in TOOLS.values())

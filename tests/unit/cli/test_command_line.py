@@ -57,6 +57,15 @@ def answers(tool: str, _: Json) -> Json:
                 {"tool": "merge_task", "arguments": {"confirm": True}, "why": "do it"}
             ],
         },
+        "push_task": {
+            "task": ID,
+            "status": "COMPLETED",
+            "pushed": False,
+            "remote": "origin",
+            "branch": "rover/3-fix",
+            "message": "Nothing is pushed yet.",
+            "next_actions": [{"tool": "push_task", "arguments": {"confirm": True}, "why": "do it"}],
+        },
         "get_logs": {
             "task": ID,
             "step": "plan",
@@ -188,6 +197,18 @@ def status() -> Json:
                 "mode": "squash",
                 "message": "Fix",
                 "accept": ["x"],
+                "confirm": True,
+            },
+        ),
+        (["push", ID], "push_task", {"task": ID}),
+        (
+            ["push", ID, "--remote", "fork", "--branch", "fix", "--accept", "pre-push", "--yes"],
+            "push_task",
+            {
+                "task": ID,
+                "remote": "fork",
+                "branch": "fix",
+                "accept": ["pre-push"],
                 "confirm": True,
             },
         ),

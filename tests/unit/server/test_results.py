@@ -36,6 +36,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "restart_task": NUMBER,
     "resume_task": {"task": "1", "when": "at_reset"},
     "merge_task": NUMBER,
+    "push_task": NUMBER,
     "iterate_task": {"task": "1", "instructions": "Name it better"},
     "set_auto_resume": {"enabled": False, "task": "1"},
     "pause_task": NUMBER,
@@ -112,6 +113,7 @@ def test_every_result_is_valid_against_its_schema(desk: Desk, state: str) -> Non
             ("resume_task", "new"), ("resume_task", "completed"),
             *(("restart_task", state) for state in STATES if state != "failed"),
             *(("merge_task", state) for state in STATES if state != "completed"),
+            *(("push_task", state) for state in STATES if state != "completed"),
             # A failed task has just been restarted.
             *(("iterate_task", state) for state in STATES if state != "completed"),
             # Its attempt has not ended: nothing ends one here.

@@ -16,7 +16,7 @@ from tests.snapshots.update import TOOLS_FILE, listed, tools_text
 EXPECTED = {
     "create_task", "list_tasks", "inspect", "wait_for_task", "get_logs", "get_diff", "resume_task",
     "iterate_task", "restart_task", "pause_task", "cancel_task", "delete_task", "merge_task",
-    "set_auto_resume", "list_workflows", "get_status", "get_history",
+    "set_auto_resume", "list_workflows", "get_status", "get_history", "push_task",
 }  # fmt: skip
 READS = {
     "list_tasks",
@@ -28,7 +28,7 @@ READS = {
     "get_status",
     "get_history",
 }
-DESTROYS = {"cancel_task", "delete_task", "merge_task"}
+DESTROYS = {"cancel_task", "delete_task", "merge_task", "push_task"}
 HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 
 each_tool = pytest.mark.parametrize("name", sorted(TOOLS))
@@ -57,7 +57,8 @@ def test_every_tool_says_what_it_does_and_what_it_changes(name: str) -> None:
     assert "<" not in tool["description"], (
         "VS Code shows it as Markdown, without what looks like HTML"
     )
-    assert tool["title"] == tool["annotations"]["title"]
+    assert tool["annotations"]["title"]
+    assert "title" not in tool, "once is enough, and cheaper"
     assert all(isinstance(tool["annotations"][hint], bool) for hint in HINTS)
     assert tool["annotations"]["readOnlyHint"] == (name in READS)
     assert tool["annotations"]["destructiveHint"] == (name in DESTROYS)
@@ -149,6 +150,10 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         {"task": "1"}, {"task": "1", "into": "main", "mode": "squash", "confirm": True},
         {"task": "1", "message": "Fix it", "accept": [".vscode/", "commit-msg"]},
     ],
+    "push_task": [
+        {"task": "1"}, {"task": "1", "remote": "fork", "branch": "fix", "confirm": True},
+        {"task": "1", "accept": ["pre-push"]},
+    ],
     "list_workflows": [{}],
     "get_status": [{}],
 }  # fmt: skip
@@ -171,6 +176,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "pause_task": [{}],
     "cancel_task": [{"task": "1", "force": True}],
     "delete_task": [{}, {"task": "1", "confirm": "perhaps"}, {"task": "1", "dry_run": True}],
+    "push_task": [{}, {"task": "1", "force": True}],
     "merge_task": [{}, {"task": "1", "mode": "rebase"}, {"task": "1", "force": True}],
     "list_workflows": [{"wat": "/repo"}],
     "get_status": [{"verbose": True}],
