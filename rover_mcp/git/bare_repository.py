@@ -1,5 +1,5 @@
-"""A bare repository of ours, written by hand: it holds what is named here and no template's
-files. What can be written anew is no loss when it is damaged."""
+"""Rover's own bare repositories, written without `git init`, which would copy the hooks and
+settings of the user's template. Every file written here can be written again when it is damaged."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = tr
 
 
 def furnish(folder: Path, alternates: str = "", shallow: str = "") -> None:
-    """Make `folder` a bare repository, or one again. `alternates` is the text that names where
-    it borrows objects, `shallow` the file from which it knows where their history is cut off.
+    """Make `folder` a bare repository, or complete one. `alternates` is the text that names where
+    it borrows objects, `shallow` the target of its link to the file that says where their history
+    is cut off.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the folder cannot be written.
     """
     for part in ("objects/info", "objects/pack", "refs"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -24,12 +25,14 @@ def furnish(folder: Path, alternates: str = "", shallow: str = "") -> None:
             new.write_text(text, "utf-8")
             new.replace(folder / name)
     if shallow and not (folder / "shallow").is_symlink():
+        # A link, because the lender's file changes with each base, and git would take a borrowed
+        # commit without its parents for damage.
         (folder / "shallow").unlink(missing_ok=True)
         (folder / "shallow").symlink_to(shallow)
 
 
 def is_furnished(folder: Path, alternates: str = "", shallow: str = "") -> bool:
-    """Whether `furnish` has nothing to do."""
+    """Whether `furnish` would change nothing."""
     texts = _texts(alternates)
     if shallow and not (folder / "shallow").is_symlink():
         return False

@@ -1,10 +1,10 @@
 """What tasks are based on: packs of exactly the objects that a commit reaches.
 
 A repository holds more than its branches do: what was staged and taken back, dropped stashes,
-deleted branches, and other branches than the one that a task was asked to work on. None of it
-is anything to a task. So the objects that a base commit reaches are packed: all of them for
-the first base of a project, and for a later one what is new since a base that is its ancestor.
-A task is lent the packs of its own base and no others, by hard links.
+deleted branches, and other branches than the one that a task works on. No task may see any of it.
+So the objects that a base commit reaches are packed: all of them for the first base of a project,
+and for a later one what is new since a base that is its ancestor. A task is lent the packs of its
+own base and no others, by hard links.
 
 <folder>/objects/pack/   every pack, of all bases; the hub borrows from here
 <folder>/bases/<commit>  the packs that together hold what this commit reaches, as JSON
@@ -34,7 +34,7 @@ from rover_mcp.git.locate import read_small
 from rover_mcp.git.repository_view import SHALLOW, SHALLOW_LIMIT, boundary, opened
 
 MOST_PACKS = 20
-"""Of one base: git looks into each of them for every object. Beyond it a base is packed anew."""
+"""Of one base. Git looks into each pack for every object, so a base of more is packed into one."""
 _CANDIDATES = 50
 _MEMORY = 8 * 1024**3
 _PACK = re.compile(r"pack-[0-9a-f]{40}")
@@ -46,8 +46,8 @@ Git = Callable[..., GitResult]
 
 @dataclass(frozen=True)
 class Pack:
-    """`name` is without a suffix. Size, time of change and check sum are those of the pack when
-    it was made: by them one that was damaged is found without reading all of it."""
+    """`name` is without a suffix. Size, time of change (ns) and check sum are those of the pack
+    when it was written: a damaged one is recognised by them without reading gigabytes."""
 
     name: str
     size: int
@@ -65,8 +65,8 @@ class Pack:
 
 @dataclass(frozen=True)
 class _Source:
-    """A repository to take from: how git is run for it, its objects, and what it is called.
-    `partial`: objects of earlier commits may be missing."""
+    """A repository to copy from: how git is run for it, its objects, and its name in errors.
+    `partial`: objects of earlier commits may be missing, as in a clone with --filter."""
 
     run: Git
     objects: Path
@@ -83,22 +83,23 @@ class Bases:
         self._records = folder / "bases"
 
     def has(self, commit: str) -> bool:
-        """Whether all that the commit reaches is here, whole."""
+        """Whether all that the commit reaches is here, in packs that are not damaged."""
         return self._known(commit) is not None
 
     def bring(self, user_repo: Path, commit: str, stop: CancelToken | None = None) -> None:
         """Pack what the commit reaches, out of the user's repository.
 
         Raises:
-            UserFixable: there is no repository any more, or it cannot be used.
-            EnvironmentFault: the commit or something that it reaches is not there ("hub_failed").
-            Stopped: `stop` was asked for.
+            UserFixable: the repository is gone, or it cannot be used.
+            EnvironmentFault: the commit or something that it reaches is missing ("hub_failed").
+            Stopped: `stop` was cancelled.
         """
         with opened(user_repo) as view:
             objects = view.place.common / "objects"
             run = partial(view.run, stop=stop)
             cut = boundary(view, commit)
-            # Bases that were cut off where the repository goes further now are not built on.
+            # After `git fetch --unshallow` the repository goes further back than the bases that
+            # were packed before it. What is built on those would lack the older commits.
             grown = self._cut_off_at().difference(cut)
             self._cut_off(cut)
             self._bring(
@@ -106,7 +107,7 @@ class Bases:
             )
 
     def bring_from(self, repository: Path, commit: str) -> None:
-        """The same out of a repository of ours."""
+        """Pack what the commit reaches, out of one of Rover's own repositories."""
 
         def run(argv: Sequence[str], **options: object) -> GitResult:
             return run_git(argv, repository, **options)  # type: ignore[arg-type]
@@ -120,6 +121,8 @@ class Bases:
             KeyError: the base is not here.
             OSError: the folder cannot be written.
         """
+        # Hard links cost no space and stay when the base is removed here: a task that runs keeps
+        # what it was lent.
         packs = self._known(commit)
         if packs is None:
             raise KeyError(commit)
@@ -132,7 +135,8 @@ class Bases:
                 link(file, target / file.name)
 
     def alone(self, commit: str) -> Path:
-        """A folder of objects that holds what a base reaches and nothing else.
+        """A folder of objects that holds what a base reaches and nothing else. A git that reads
+        what an agent made is given this one, so that an id of another base's object leads nowhere.
 
         Raises:
             KeyError: the base is not here.
@@ -143,7 +147,7 @@ class Bases:
         return folder
 
     def take_back(self, commit: str, objects: Path) -> bool:
-        """Have again what was lent to a task; whether that was all of a base."""
+        """Link the packs back that a task was lent; whether they are all of a base."""
         names = sorted(path.stem for path in (objects / "pack").glob("pack-*.pack"))
         self._packs.mkdir(parents=True, exist_ok=True)
         for name in names:
@@ -155,7 +159,7 @@ class Bases:
         return True
 
     def keep_only(self, needed: Collection[str]) -> None:
-        """Remove every other base, and the packs that none of these is made of.
+        """Remove every other base, and the packs that none of the needed ones consists of.
 
         Raises:
             EnvironmentFault: the folder cannot be written.
@@ -170,9 +174,10 @@ class Bases:
                     shutil.rmtree(alone)
             named = [self._named(commit) for commit in self._commits()]
             if None in named:
-                # One cannot be read, so nobody knows which packs it needs.
+                # A record that cannot be read may need any of the packs, so all of them stay.
                 return
             kept = {name for names in named if names for name in names}
+            # The index goes first: git looks for packs by it, and would report a missing pack.
             for file in sorted(self._packs.glob("pack-*"), key=lambda path: path.suffix != ".idx"):
                 if file.stem not in kept:
                     file.unlink(missing_ok=True)
@@ -180,7 +185,7 @@ class Bases:
             raise no_room(self._folder, error) from error
 
     def _named(self, commit: str) -> list[str] | None:
-        """The packs that a base is made of, as its record says; None: it cannot be read."""
+        """The packs of a base by its record; None where that cannot be read."""
         try:
             return [str(pack["name"]) for pack in json.loads((self._records / commit).read_bytes())]
         except (OSError, ValueError, TypeError, KeyError):
@@ -189,7 +194,8 @@ class Bases:
     # -- making ------------------------------------------------------------------------------
 
     def _bring(self, source: _Source, commit: str, *, alone: bool = False) -> None:
-        """Pack the commit's objects; `alone`: on top of no other base."""
+        """Pack the commit's objects, with `alone` all of them, and not only what no other base
+        has."""
         self._clear()
         self._drop_damaged()
         before = None
@@ -202,8 +208,8 @@ class Bases:
         self._record(commit, [*names, new])
 
     def _cut_off(self, commits: Collection[str]) -> None:
-        """Let git know that the history ends at these commits, of which a shallow clone has no
-        parents. Before they are packed: without it git would take a pack for incomplete."""
+        """Record that the history ends at these commits, whose parents a shallow clone lacks. This
+        comes before they are packed: otherwise git takes the pack for incomplete."""
         file, known = self._folder / SHALLOW, self._cut_off_at()
         if known.issuperset(commits):
             return
@@ -216,7 +222,7 @@ class Bases:
         return set((read_small(self._folder / SHALLOW, SHALLOW_LIMIT) or b"").decode().split())
 
     def _clear(self) -> None:
-        """Remove what a making that was cut off left: whoever comes here holds the lock."""
+        """Remove what a killed process left. The caller holds the lock, so none of it is in use."""
         for stale in self._packs.glob("tmp_*"):
             stale.unlink(missing_ok=True)
         for stale in self._folder.glob("tmp-*"):
@@ -228,7 +234,7 @@ class Bases:
                 self._drop(commit)
 
     def _drop(self, commit: str) -> None:
-        """Forget a base, and each of its packs that cannot be read."""
+        """Remove a base's record, and each of its packs that cannot be read."""
         record = self._records / commit
         for name in self._named(commit) or ():
             if _PACK.fullmatch(name) and not self._verified(name):
@@ -238,15 +244,15 @@ class Bases:
         run_git(["update-ref", "-d", "--", _REF + commit], self._folder)
 
     def _ancestor(self, run: Git, commit: str) -> str | None:
-        """A base that is here and an ancestor of the commit; the newest of them."""
+        """The newest base that is here and is an ancestor of the commit."""
         for known in self._commits()[:_CANDIDATES]:
             if run(["merge-base", "--is-ancestor", known, commit]).code == 0 and self.has(known):
                 return known
         return None
 
     def _fork(self, source: _Source, commit: str) -> str | None:
-        """Where the commit's history leaves that of a base that is here, made a base: other
-        branches that leave it later then cost what is new on them, and not their whole history."""
+        """Make a base of the commit at which the history of `commit` left that of the newest base.
+        Tasks on sibling branches then cost what is new on each, and not the whole history each."""
         for known in self._commits()[:1]:
             merge_base = source.run(["merge-base", known, commit])
             if merge_base.code == 0 and merge_base.text and merge_base.text != commit:
@@ -255,7 +261,7 @@ class Bases:
         return None
 
     def _pack(self, source: _Source, commit: str, before: str | None) -> str:
-        """A pack of what `commit` reaches and `before` does not; its name."""
+        """Write a pack of what `commit` reaches and `before` does not; its name."""
         wanted = f"{commit}\n" + (f"^{before}\n" if before else "")
         argv = ["pack-objects", "-q", "--delta-base-offset"]
         argv += [] if source.partial else ["--revs"]
@@ -274,7 +280,7 @@ class Bases:
                     memory_limit=_MEMORY,
                     settings=("pack.writeBitmaps=false", "pack.packSizeLimit=0"),
                 )
-                taken = f"commit {commit} cannot be taken from {source.name}"
+                taken = f"commit {commit} cannot be copied from {source.name}"
                 checked(packed, taken, self._folder)
                 # The index last: without it git does not look at a pack.
                 for file in sorted(Path(new).iterdir(), key=lambda p: p.suffix == ".idx"):
@@ -323,7 +329,7 @@ class Bases:
         return self._record(commit, [pack.name for pack in packs])
 
     def _verified(self, name: str) -> bool:
-        """Whether a pack whose file was touched is still what it was."""
+        """Whether a pack whose size, time or check sum has changed is still sound."""
         argv = ["verify-pack", "--", str(self._packs / f"{name}.idx")]
         return run_git(argv, self._folder).code == 0
 
@@ -339,8 +345,8 @@ class Bases:
 
 
 def _list_objects(source: _Source, wanted: str, target: int, place: Path) -> None:
-    """Write what is there of the objects `wanted`, since git pack-objects ends at a tree that is
-    missing, whatever it is told."""
+    """List those of the objects `wanted` that exist. `git pack-objects --revs` would end at the
+    first missing tree of a partial clone, whatever its --missing option says."""
     argv = ["rev-list", "--objects", "--missing=allow-any", "--stdin"]
     result = source.run(argv, stdin=wanted.encode(), stdout=target)
     checked(result, f"the objects of {source.name} cannot be listed", place)
@@ -364,7 +370,7 @@ def quoted(folder: Path) -> str:
 
 
 def link(source: Path, target: Path) -> None:
-    """The same file under another name; a copy where the file system has no links."""
+    """Give a file a second name; a copy where the file system has no hard links."""
     if target.exists() and target.samefile(source):
         return
     new = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
@@ -374,5 +380,6 @@ def link(source: Path, target: Path) -> None:
         shutil.copyfile(source, new)
         new.chmod(0o444)
     new.replace(target)
-    # Where another made the same link meanwhile, nothing was replaced.
+    # rename(2) does nothing, and leaves both names, if they are links to the same file already: as
+    # when another process made this link between the check and here.
     new.unlink(missing_ok=True)

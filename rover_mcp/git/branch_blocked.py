@@ -1,4 +1,5 @@
-"""Whether a branch of the user's repository can be set just now, as far as its files tell."""
+"""What prevents that a branch of the user's repository is set, as far as its files show it. Git is
+not started: this is asked every few seconds while a delivery waits."""
 
 from __future__ import annotations
 
@@ -10,11 +11,11 @@ from rover_mcp.git.locate import RepositoryPaths, locate, read_head, read_small
 
 
 def blocked(user_repo: Path, branch: str) -> str | None:
-    """What is in the way of setting a branch; None: nothing that can be seen without git.
+    """What prevents that a branch is set; None where nothing is seen.
 
     Raises:
-        UserFixable: there is no repository.
-        OSError: it cannot be read.
+        UserFixable: the path is not in a repository.
+        OSError: the repository cannot be read.
     """
     place = locate(user_repo)
     where = checked_out_in(place, branch)
@@ -40,8 +41,8 @@ def checked_out_in(place: RepositoryPaths, branch: str) -> Path | None:
 
 
 def work_trees(place: RepositoryPaths) -> Iterator[tuple[Path, Path]]:
-    """Every work tree of the repository, with what git keeps of it; a bare one's HEAD counts, as
-    it does for git."""
+    """Every work tree of the repository with its git folder. A bare repository counts as one: git
+    refuses to move the branch that its HEAD names, too."""
     common = place.common
     yield (common.parent if common.name == ".git" else common), common
     for git_dir in sorted(common.glob("worktrees/*")):

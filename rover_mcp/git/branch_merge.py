@@ -1,7 +1,7 @@
 """Merging a task's branch into another branch of the user's repository, without a work tree.
 
 Everything here only adds objects: the merged tree and the commit. References are moved and files
-are written in move.py and work_tree.py.
+are written in move_branch.py and work_tree.py.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class ChangedPath:
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge of the commit `source` into a branch at `old` would be. `tree` is None where
-    there are `conflicts`, the paths of which both sides changed. `forward`: the branch has nothing
-    that `source` has not. `contained`: `source` is in the branch already."""
+    """The result of merging the commit `source` into a branch at `old`. `tree` is None where there
+    are `conflicts`, the paths that both sides changed. `forward`: every commit of the branch is in
+    `source`. `contained`: `source` is in the branch already."""
 
     old: str
     source: str
@@ -47,7 +47,7 @@ class Merged:
 
 
 def tip(view: RepositoryView, branch: str) -> str | None:
-    """The commit of a local branch; None: there is no such branch."""
+    """The commit of a local branch; None where there is no such branch."""
     resolved = view.run(["rev-parse", "--verify", "-q", f"refs/heads/{branch}^{{commit}}"])
     return resolved.text if resolved.code == 0 else None
 
@@ -63,7 +63,7 @@ def has_object(view: RepositoryView, commit: str) -> bool:
 
 
 def merge(view: RepositoryView, old: str, source: str) -> Merged:
-    """Merge `source` into a branch that is at `old`. Nothing but objects is written.
+    """Merge `source` into a branch that is at `old`. Only objects are written.
 
     Raises:
         Conflict: git cannot merge them, for example because they have no common history
@@ -84,6 +84,8 @@ def merge(view: RepositoryView, old: str, source: str) -> Merged:
 
 
 def _merge_trees(view: RepositoryView, old: str, source: str) -> tuple[str | None, Sequence[str]]:
+    # Of the two forms of merge-tree this one needs no work tree and no index. Status 1 means
+    # conflicts; a git that does not know the form prints its usage.
     argv = ["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", old, source]
     done = view.run(argv, output_limit=_LIST_LIMIT)
     tree, *conflicts = done.stdout.decode("utf-8", "backslashreplace").split("\0")[:-1] or [""]

@@ -1,8 +1,8 @@
-"""The bundle format, read and written by us: git-bundle(5) of git 2.39, versions 2 and 3.
+"""The bundle format, read and written here: git-bundle(5) of git 2.39, versions 2 and 3.
 
-Reading the header ourselves lets every name and id in it be checked before git sees the file,
-and lets the pack go through `index-pack --strict`: `git fetch` from a bundle does not check
-objects before git 2.46, whatever fetch.fsckObjects says.
+The header is read here, and not by git, so that every name and id in it is checked before git sees
+the file, and so that the pack passes `index-pack --strict`: before version 2.46 `git fetch` does
+not check the objects of a bundle, whatever fetch.fsckObjects says.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ _REFERENCE = re.compile(rb"([0-9a-f]{40}) (refs/[!-~]{1,300}|HEAD)\n")
 
 @dataclass(frozen=True)
 class BundleHeader:
+    """`prerequisites` are commits that the reader has to have. `references` are ids by name."""
+
     prerequisites: Sequence[str]
     references: Mapping[str, str]
 
 
 def bad_bundle(path: Path, why: str) -> EnvironmentFault:
-    """The error for a bundle that is refused; nothing of it was taken."""
+    """The error for a bundle that is refused; nothing of it was imported."""
     return EnvironmentFault(
         f"the bundle {path.name} from the sandbox was refused: {why}",
         hint="look at the task's log; resume_task runs the interrupted step again",
@@ -44,11 +46,12 @@ def open_bundle(path: Path, size_limit: int) -> Generator[tuple[BundleHeader, Bi
     """The header of a bundle, and the file, positioned where its pack begins.
 
     Raises:
-        EnvironmentFault: it is missing, no regular file, larger than `size_limit` bytes, or
+        EnvironmentFault: it is missing, not a regular file, larger than `size_limit` bytes, or
             its header is malformed ("bundle_refused").
     """
     try:
-        # Non-blocking: a FIFO in its place must not hang the daemon.
+        # The sandbox can put anything in its place: a FIFO must not block the daemon, and a link
+        # must not lead it to another file of the host.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise bad_bundle(path, f"it cannot be opened: {error.strerror}") from error
@@ -84,7 +87,7 @@ def _parse(path: Path, data: bytes) -> tuple[BundleHeader, int]:
 
 
 def render_header(header: BundleHeader) -> bytes:
-    """The header as bytes, version 2, up to where the pack begins."""
+    """The header in version 2, as the bytes that come before the pack."""
     lines = ["# v2 git bundle"]
     lines += [f"-{commit}" for commit in header.prerequisites]
     lines += [f"{commit} {name}" for name, commit in header.references.items()]

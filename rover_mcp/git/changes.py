@@ -1,4 +1,4 @@
-"""Which files differ between two commits, and which a commit has: nothing but names and ids."""
+"""Which files differ between two commits, and which a commit has: names and ids, no contents."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rover_mcp.git.git_process import run_git
 
 @dataclass(frozen=True)
 class ChangedFile:
-    """`kind` is A, D, M or T, as git has it; a file that moved is one deleted and one added. `old`
-    and `new` are the ids of its contents."""
+    """`kind` is git's letter A, D, M or T; a moved file is one deleted and one added. `old` and
+    `new` are the ids of its contents."""
 
     path: str
     kind: str
@@ -37,14 +37,19 @@ def changes(repo: Path, old: str, new: str, env: Mapping[str, str]) -> list[Chan
 
 
 def files(repo: Path, commit: str, env: Mapping[str, str]) -> Sequence[str]:
-    """The names of all files of a commit. Raises as `changes`."""
+    """The names of all files of a commit.
+
+    Raises:
+        EnvironmentFault: git failed.
+    """
     return [
         _name(name) for name in _fields(repo, ["ls-tree", "-r", "-z", "--name-only", commit], env)
     ]
 
 
 def _fields(repo: Path, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[bytes]:
-    """What git lists, however much that is."""
+    """The fields that git lists, split at NUL."""
+    # By way of a file, because a list of all files can exceed the limit on what is kept in memory.
     with tempfile.TemporaryFile() as out:
         result = run_git(argv, repo, extra_env=env, stdout=out.fileno())
         if result.code != 0:

@@ -41,23 +41,18 @@ _PACK = 64 * 1024**2
 
 
 def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) -> None:
-    """Write the names into `folder`, whole or not at all. `branch` is what the task was based on,
+    """Write the names into `folder`, all of them or none. `branch` is what the task was based on,
     as the call named it.
 
     Raises:
-        UserFixable: there is no repository any more, or it cannot be used.
+        UserFixable: the repository is gone, or it cannot be used.
         EnvironmentFault: git or the disk failed.
     """
     new = folder.with_name(f"{folder.name}.new")
     with opened(user_repo) as view:
         tags, annotated = _tags(view, commit)
         lines = sorted([*tags, *_branches(view, commit, branch)])
-        pack = b""
-        if annotated:
-            wanted = "".join(f"{name}\n" for name in annotated).encode()
-            argv = ["pack-objects", "-q", "--stdout"]
-            packed = view.run(argv, stdin=wanted, output_limit=_PACK)
-            pack = checked(packed, "the tags cannot be packed", folder).stdout
+        pack = _pack_tags(view, annotated, folder)
         settings = "".join(line_endings(view))
         attributes = (info_attributes(view.place.common), own_attributes())
         filters = _filters(view)
@@ -82,8 +77,18 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
         raise no_room(folder, error) from error
 
 
+def _pack_tags(view: RepositoryView, annotated: list[str], folder: Path) -> bytes:
+    """A pack of the objects of annotated tags: the base reaches commits, and no tag."""
+    if not annotated:
+        return b""
+    wanted = "".join(f"{name}\n" for name in annotated).encode()
+    packed = view.run(["pack-objects", "-q", "--stdout"], stdin=wanted, output_limit=_PACK)
+    return checked(packed, "the tags cannot be packed", folder).stdout
+
+
 def _tags(view: RepositoryView, commit: str) -> tuple[list[tuple[bytes, bytes]], list[str]]:
-    """Lines of packed-refs by name, and the ids of annotated tags. A tag of a tag is left out."""
+    """Lines of packed-refs by name, and the ids of annotated tags. A tag of a tag is left out: its
+    objects would have to be packed one by one."""
     argv = ["for-each-ref", f"--merged={commit}", f"--format={_FORMAT}", "refs/tags/"]
     listed = view.run(argv, output_limit=_LISTING)
     checked(listed, "the tags cannot be listed", view.folder)
@@ -107,13 +112,14 @@ def _branches(
     for name in sorted(filter(is_branch_name, names)):
         for ref in (f"refs/heads/{name}", _REMOTE + name):
             there = view.run(["rev-parse", "--verify", "-q", f"{ref}^{{commit}}"])
+            # Not the branch's own commit: the base may not reach that, so the clone lacks it.
             merge_base = view.run(["merge-base", commit, ref]) if there.code == 0 else there
             if merge_base.code == 0:
                 yield ref.encode(), f"{merge_base.text} {ref}\n".encode()
 
 
 def line_endings(view: RepositoryView) -> Iterator[str]:
-    """Lines of the file `settings`."""
+    """The lines of the file `settings`: how git ends lines in the user's checkout."""
     for key, allowed in _ENDINGS.items():
         value = view.last(key) or next(reversed(user_values(key)), "").lower()
         if value in allowed:
@@ -121,8 +127,8 @@ def line_endings(view: RepositoryView) -> Iterator[str]:
 
 
 def _filters(view: RepositoryView) -> list[str]:
-    """Filters that make of what is committed something else in the user's work tree. Not git-lfs:
-    its pointers say what they are. `cat` makes nothing else."""
+    """Filters by which files in the user's work tree differ from what is committed. Git-lfs does
+    not count, because its pointers say what they are, and `cat` changes nothing."""
     pairs = [(key, values[-1]) for key, values in view.config.items() if values]
     filters = {
         match[1]
@@ -148,8 +154,8 @@ def remote_addresses(repo: Path) -> tuple[str, ...]:
 
 
 def address(view: RepositoryView, remote: str = "origin") -> str:
-    """Where a remote is; empty where it has no plain address. One with `::` would name a
-    program."""
+    """The address of a remote; empty where it has no plain one. In an address with `::` git would
+    find the name of a program to run."""
     address = next(reversed(view.config.get(f"remote.{remote}.url", ())), "")
     if not _ADDRESS.fullmatch(address) or "::" in address:
         return ""
@@ -157,6 +163,6 @@ def address(view: RepositoryView, remote: str = "origin") -> str:
         return address
     parts = urlsplit(address)
     user, at, host = parts.netloc.rpartition("@")
-    # Of ssh the user's name belongs to the address; a token over https can stand there too.
+    # With ssh the user's name is a part of the address. With https it can be a token.
     kept = f"{user.partition(':')[0]}{at}{host}" if parts.scheme == "ssh" else host
     return urlunsplit(parts._replace(netloc=kept, query="", fragment=""))

@@ -1,9 +1,10 @@
-"""What no task needs any more leaves a project's hub and base for good.
+"""Removal of what no task needs any more from a project's hub and base.
 
-Whoever adds objects to the hub holds their lock together with others until a reference names
-them; who removes some holds it alone. What is kept is safe before anything is removed, so that the
-hub is whole wherever this is cut off. A note in the project's folder says that there is
-something to remove, and lasts until it is done.
+Whoever adds objects to the hub shares their lock until a reference names them; whoever removes some
+holds it alone. What is kept is on the disk before anything is removed, so that a crash at any
+moment leaves a sound hub. `git gc` is not used: it keeps what is unreachable for two weeks, and
+with --prune=now it could remove what an import has added and not yet named. A note in the project's
+folder says that there is something to remove, and stays until that is done.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _TEMPORARY = "collecting-"
 
 @contextmanager
 def objects_lock(folder: Path, *, alone: bool, wait: bool = True) -> Generator[bool]:
-    """Hold the lock of the hub's objects; False where it is not had without waiting.
+    """Hold the lock of the hub's objects; without `wait` False where another process holds it.
 
     Raises:
         EnvironmentFault: the folder cannot be written.
@@ -48,7 +49,7 @@ def objects_lock(folder: Path, *, alone: bool, wait: bool = True) -> Generator[b
 
 
 def note_garbage(folder: Path) -> None:
-    """Say that there is something to remove.
+    """Note that there is something to remove.
 
     Raises:
         EnvironmentFault: the folder cannot be written.
@@ -60,7 +61,7 @@ def note_garbage(folder: Path) -> None:
 
 
 def garbage_since(folder: Path) -> int | None:
-    """When there was last said to be something to remove; None: there is nothing."""
+    """When it was last noted that there is something to remove, in ns; None where nothing is."""
     try:
         return (folder / GARBAGE).stat().st_mtime_ns
     except FileNotFoundError:
@@ -68,7 +69,7 @@ def garbage_since(folder: Path) -> int | None:
 
 
 def forget_garbage(folder: Path, since: int) -> None:
-    """All that was said until then is removed."""
+    """Remove the note, unless it was renewed after `since`: then something new has to go, too."""
     if garbage_since(folder) == since:
         (folder / GARBAGE).unlink(missing_ok=True)
 
@@ -79,14 +80,15 @@ def clear(
     bases: Collection[str],
     limit: float | None,
 ) -> None:
-    """Remove what no reference of the hub's leads to. Called with the lock of the objects held
-    alone. `own` says which packs are all that some tasks have. Where the hub cannot be sorted so,
-    what its references reach and none of `bases` does is packed anew, within `limit` seconds if
-    there is one.
+    """Remove what no reference of the hub leads to. The caller holds the lock of the objects alone.
+
+    `own` returns the packs of the given tasks, which are kept. Where it returns None, because the
+    hub was salvaged and its packs belong to no single task, what the references reach beyond
+    `bases` is packed into one, within `limit` seconds if that is given.
 
     Raises:
-        EnvironmentFault: something that is needed cannot be read, or there is no room or time for
-            it; nothing is lost.
+        EnvironmentFault: something that is needed cannot be read, or there is too little room or
+            time; nothing is lost.
     """
     argv = ["for-each-ref", "--format=%(objectname) %(refname)"]
     listed = run_git(argv, hub, output_limit=_LIST_LIMIT)
@@ -100,7 +102,7 @@ def clear(
         packs.mkdir(parents=True, exist_ok=True)
         if kept is None:
             kept = {_pack(hub, "\n".join(tip for tip, _ in refs), bases, packs, limit)}
-        # The index first: without it git does not look at a pack.
+        # The index goes first: without it git does not look at a pack.
         for file in sorted(packs.iterdir(), key=lambda path: path.suffix != ".idx"):
             if file.stem not in kept:
                 file.unlink(missing_ok=True)
@@ -111,7 +113,7 @@ def clear(
 
 
 def _pack(hub: Path, tips: str, bases: Collection[str], packs: Path, timeout: float | None) -> str:
-    """Make the one pack that is kept; its name."""
+    """Write the one pack that is kept; its name."""
     wanted = "\n".join([*tips.splitlines(), *(f"^{base}" for base in bases), ""])
     with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=hub) as new:
         argv = ["pack-objects", "-q", "--revs", "--delta-base-offset", f"{new}/pack"]

@@ -1,4 +1,4 @@
-"""What differs between two commits of the hub. Names and contents are an agent's: data only."""
+"""What differs between two commits of the hub. An agent chose the names and contents."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _OPTIONS = (
 @dataclass(frozen=True)
 class FileDiff:
     """One path. `status` is added, copied, deleted, modified, renamed or type_changed; lines
-    are 0 for a binary file. Bytes of a name that are no UTF-8 are shown escaped."""
+    are 0 for a binary file. Bytes of a name that are not UTF-8 are shown escaped."""
 
     path: str
     added: int
@@ -64,6 +64,8 @@ class FileDiff:
 
 @dataclass(frozen=True)
 class Totals:
+    """The number of files, and of lines in them, that differ."""
+
     files: int
     added: int
     removed: int
@@ -160,8 +162,8 @@ def write_patch(
     *,
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Write to the empty file `out` what `git apply` makes `target` of `base` with: the whole, byte
-    for byte, binary files included. For the rest see diff_commits."""
+    """Write to the empty file `out` the patch with which `git apply` turns `base` into `target`,
+    byte for byte, binary files included. For the other parameters see diff_commits."""
     _check(repo, (base, target), env)
     wanted = ["-p", "--binary", "--full-index", base, target, "--", *(paths or ())]
     _diff_tree(repo, wanted, 0, env, out.fileno())
@@ -176,7 +178,8 @@ def _check(repo: Path, commits: Sequence[str], env: Mapping[str, str] | None) ->
 def _counted(
     files: Iterator[FileDiff], first: Callable[[FileDiff], object]
 ) -> tuple[list[FileDiff], list[FileDiff], Totals]:
-    """Files that come first, others, as many of each as are listed, and the totals of all."""
+    """The files that come first, the other files, and the totals. Each list ends at the limit, for
+    an agent can make millions of files."""
     early: list[FileDiff] = []
     late: list[FileDiff] = []
     count = added = removed = 0
@@ -190,8 +193,8 @@ def _counted(
 
 @contextmanager
 def _order(paths: Sequence[str]) -> Generator[Sequence[str]]:
-    """The option that has git show these files first; git cannot be told of a name with a line
-    end."""
+    """The option with which git shows these files first. A name with a line end is left out: the
+    file that the option names has one pattern in each line."""
     named = [_BY_PATTERN.sub(r"\\\g<0>", path) for path in paths if "\n" not in path]
     if not named:
         yield ()
@@ -219,10 +222,8 @@ def _diff_tree(
 
 
 def _parse(data: bytes) -> Iterator[FileDiff]:
-    """diff-tree -z --raw --numstat: all raw records, then all counts, in the same order.
-
-    A record that was cut off at the end is left out.
-    """
+    """The output of `diff-tree -z --raw --numstat`: all raw records, then all counts, in the same
+    order. A record that the limit cut off is left out."""
     fields = iter(data.split(b"\0")[:-1])
     statuses: dict[bytes, str] = {}
     for field in fields:

@@ -22,7 +22,7 @@ _FILE, _LINK = ("100644", "100755"), "120000"
 
 @dataclass(frozen=True)
 class CommitTree:
-    """See sandbox.protocol.SourceTree."""
+    """A commit as a domain.source_tree.SourceTree."""
 
     repository: Path
     commit: str
@@ -31,15 +31,15 @@ class CommitTree:
         """Every file and symbolic link that is, or is beneath, `folder`; no submodules.
 
         Raises:
-            EnvironmentFault: git refused.
+            EnvironmentFault: git failed.
         """
         return self._listed([folder] if folder else [])
 
     def at(self, paths: Sequence[str]) -> Mapping[str, SourceFile]:
-        """Those of the paths at which there is a file or a symbolic link.
+        """The files and symbolic links that exist among the paths.
 
         Raises:
-            EnvironmentFault: git refused.
+            EnvironmentFault: git failed.
         """
         wanted = set(paths)
         return {e.path: e for e in self._listed(sorted(wanted)) if e.path in wanted}
@@ -68,7 +68,7 @@ class CommitTree:
         return files
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """A regular file's content; None where there is none, or it is larger than `limit`."""
+        """The content of a regular file; None where there is none, or it exceeds `limit` bytes."""
         entry = next((e for e in self.files(path) if e.path == path), None)
         if entry is None or entry.mode not in _FILE or entry.size > limit:
             return None
@@ -78,7 +78,7 @@ class CommitTree:
         """Add everything beneath `folder` to an archive, by path from there.
 
         Raises:
-            EnvironmentFault: "too_large", or git refused.
+            EnvironmentFault: it is larger than a build needs ("too_large"), or git failed.
         """
         entries = self.files(folder)
         total = sum(entry.size for entry in entries)
@@ -102,7 +102,8 @@ class CommitTree:
                 archive.addfile(info, BytesIO(content))
 
     def _contents(self, entries: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, bytes]]:
-        # One at a time, so that no pipe fills up: the names go in as the contents come out.
+        # One at a time: names and contents written and read in blocks would fill both pipes, and
+        # then git and this process would wait for each other.
         with subprocess.Popen(
             [*git_command(), "cat-file", "--batch"],
             cwd=self.repository,

@@ -1,6 +1,6 @@
-"""What matters to tasks of the files of a commit, beside their contents, from one listing.
+"""What tasks have to know of the files of a commit, from one listing.
 
-A commit's name says what it holds, so this is kept for as long as the daemon runs: to list a large
+A commit never changes, so the result is kept for as long as the daemon runs: listing a large
 repository takes as long as all other checks of a new task together.
 """
 
@@ -25,10 +25,10 @@ _LISTING = 80 * 1024**2
 
 @dataclass(frozen=True)
 class Contents:
-    """`links` are the paths of other repositories' commits, with these. `lfs`: an attribute file
-    names the filter of git-lfs. `size` is that of all files in bytes, `entries` the number of files
-    and folders. `truncated`: there are more than are listed. `checked`: git can make a work tree of
-    the commit."""
+    """`links` are the paths of submodules with their commits. `lfs`: an attribute file names the
+    filter of git-lfs. `size` is that of all files in bytes, `entries` the number of files and
+    folders. `truncated`: there are more than are listed. `checked`: git can make a work tree of the
+    commit."""
 
     links: Sequence[tuple[str, str]]
     pointers: Pointers
@@ -40,7 +40,7 @@ class Contents:
 
 
 class _Known:
-    """Those looked at last, by repository and commit."""
+    """The contents that were read last, by repository and commit."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -63,20 +63,20 @@ _KNOWN = _Known()
 
 
 def contents_of(view: RepositoryView, commit: str) -> Contents:
-    """Those of a commit; what cannot be read of it is left out."""
+    """The contents of a commit, without what cannot be read of it."""
     key = (str(view.place.common), commit)
     return _KNOWN.get(key) or _look(view, commit, key, check=False)
 
 
-def checked_contents(view: RepositoryView, commit: str, *, anew: bool) -> Contents:
-    """The same, once git is known to have all files and to be able to check them out. Not `anew`:
-    what was found out earlier will do, as somebody else has the files as well.
+def checked_contents(view: RepositoryView, commit: str, *, again: bool) -> Contents:
+    """The contents of a commit of which git has all files and can check them out. With `again` that
+    is checked even if it was before: objects can get lost, unless the project's base has them too.
 
     Raises:
-        UserFixable: it does not, or cannot ("unreadable_base").
+        UserFixable: a file is missing, or cannot be checked out ("unreadable_base").
     """
     key = (str(view.place.common), commit)
-    known = None if anew else _KNOWN.get(key)
+    known = None if again else _KNOWN.get(key)
     return known if known and known.checked else _look(view, commit, key, check=True)
 
 

@@ -1,4 +1,4 @@
-"""What it means for the hub that git or the disk failed."""
+"""Errors for a git command that failed, and for a disk that is full."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from rover_mcp.git.git_process import GitResult, printable
 
 
 def checked(result: GitResult, what: str, place: Path) -> GitResult:
-    """The result, where git did `what` in the repository `place`.
+    """The result of a git command that succeeded. `what` is the error's beginning, such as "the hub
+    cannot be read", and `place` the repository.
 
     Raises:
-        EnvironmentFault: it failed ("hub_failed"), or the disk is full ("disk_full").
+        EnvironmentFault: git failed ("hub_failed"), or the disk is full ("disk_full").
     """
     if result.code == 0:
         return result
@@ -24,16 +25,16 @@ def checked(result: GitResult, what: str, place: Path) -> GitResult:
 
 
 def refused(result: GitResult) -> str:
-    """What index-pack found wrong: its last line does not name it."""
+    """What index-pack found wrong. Its last line does not name the object, an earlier one does."""
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: object ")]
     return f"{result.reason}: {printable(lines[0])}" if lines else result.reason
 
 
 def disk_full(result: GitResult) -> bool:
-    """Whether git failed for want of space."""
+    """Whether git failed because the disk is full."""
     return says_no_space(result.stderr)
 
 
 def no_room(folder: Path, error: OSError) -> EnvironmentFault:
-    """What to raise where a folder cannot be written: "disk_full" or "data_folder"."""
+    """The error for a folder that cannot be written: "disk_full" or "data_folder"."""
     return disk_full_error.write_fault(f"{folder} cannot be written", folder, error)

@@ -1,9 +1,9 @@
 """The one place that starts git on the host: clean environment, no hooks, limits on everything.
 
-Git reads the configuration of the repository that it is started for, and much of what can stand
-there names a program, an address or a file. So it is only ever started for repositories of ours:
-the hub, the base, and the views of repository_view.py, which have a user's objects and references
-and nothing else of theirs. The settings below are a second line.
+Git reads the configuration of the repository that it is started for, and many settings there name
+a program, an address or a file. So it is only ever started for Rover's own repositories: the hub,
+the base, and the views of repository_view.py, which have a user's objects and references and
+nothing else of theirs. The settings below are a second line of defence.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from agent_runner.process.progress import ProgressLimits, ProgressWatch, look
 from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 
-PATIENCE = ProgressLimits()
-"""With every git: how slow it is does not matter, only that it gets on."""
+PROGRESS = ProgressLimits()
+"""For every git. There is no time limit, because a large repository on a slow disk takes hours; a
+git that makes no progress is stopped."""
 STALLED = "git_timeout"
-"""The code of the fault where one did not."""
+"""The code of the error for a git that made no progress."""
 DEFAULT_OUTPUT_LIMIT = 16 * 1024**2
 DEFAULT_MEMORY_LIMIT = 2 * 1024**3
 FROM_FILES = {"GIT_ALLOW_PROTOCOL": "file"}
-"""The environment of a fetch from another repository of ours, by its path."""
+"""The environment of a fetch from another of Rover's repositories, by its path."""
 UPLOAD_PACK = "--upload-pack=git-upload-pack"
 _STDERR_LIMIT = 64 * 1024
 
@@ -60,13 +61,14 @@ _ODD_PEOPLE = (
     "zeroPaddedDate",
 )
 HARMLESS = (*_ODD_FILES, *_ODD_PEOPLE)
-"""What git finds wrong with what it makes itself: folders and submodules of the names .gitmodules
-and .gitattributes, what it passes over in attribute files, and authors of old commits, which it
-keeps where these are picked or rebased."""
+"""Checks of fsck that also fail for what git itself writes: folders and submodules of the names
+.gitmodules and .gitattributes, attributes that it ignores, and odd authors of old commits, which it
+keeps when these are picked or rebased."""
 
 UNCHECKED = ("fetch.fsckObjects=false", "transfer.fsckObjects=false")
-"""Settings of a fetch out of a repository of ours, whose objects were checked when they came in. It
-may bring a part of the user's own history along, which is what it is."""
+"""Settings of a fetch out of Rover's own repositories, whose objects were checked when they came
+in. The rest is the user's own history, in which fsck may find faults that must not block a
+delivery."""
 
 # Each either runs a program, reaches the network, or changes a repository behind our back.
 _SETTINGS = (
@@ -77,7 +79,7 @@ _SETTINGS = (
     "core.attributesFile=/dev/null",
     "core.excludesFile=/dev/null",
     "core.alternateRefsCommand=true",
-    # Larger blobs are streamed and taken as binary: a limit on memory, not on content.
+    # Larger blobs are streamed and taken for binary. That limits memory, not content.
     "core.bigFileThreshold=20m",
     "credential.helper=",
     "diff.external=",
@@ -98,7 +100,7 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class GitResult:
-    """A git command that ended. `truncated`: the output limit was reached and it was stopped."""
+    """A git command that ended. `truncated`: its output reached the limit, and it was stopped."""
 
     code: int
     stdout: bytes
@@ -107,13 +109,14 @@ class GitResult:
 
     @property
     def text(self) -> str:
-        """Standard output without the last line end; bytes that are no UTF-8 are escaped."""
+        """Standard output without the last line end; bytes that are not UTF-8 are escaped."""
         return self.stdout.decode("utf-8", "backslashreplace").rstrip("\n")
 
     @property
     def reason(self) -> str:
-        """The last telling line of standard error, short and printable, after the one that names
-        the cause where that is another."""
+        """The last line of standard error that says something, short and printable. If another line
+        names the cause, that one comes first."""
+        # Git's last line is often the least of it, such as "fatal: Unable to create ...".
         lines = [line.strip() for line in self.stderr.splitlines() if line.strip()]
         telling = [line for line in lines if line.startswith(("fatal:", "error:"))]
         last = printable((telling or lines or [f"git ended with status {self.code}"])[-1])
@@ -123,7 +126,7 @@ class GitResult:
 
 
 def printable(line: str) -> str:
-    """A line of git's, short and without what a terminal would obey."""
+    """A line that git printed, short and without what a terminal would obey."""
     line = line.removeprefix("fatal: ").removeprefix("error: ")
     return only_printable(line)[:300]
 
@@ -142,34 +145,32 @@ def run_git(
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
     stop: CancelToken | None = None,
 ) -> GitResult:
-    """Run `git argv` for the repository `git_dir`, which is one of ours, to its end.
+    """Run `git argv` for the repository `git_dir`, which is one of Rover's own, until it ends.
 
     `settings` are further `key=value` for `-c`, and `without` are keys of _SETTINGS that are left
-    out: what `-c` says outranks every other configuration. `extra_env` sets variables, or with None
-    removes them. `stdin` is bytes or a descriptor, `stdout` a descriptor that takes the output
-    instead of memory. `timeout`, in seconds, is for what can as well be left undone or be done
-    later: all else ends where it stands still (`PATIENCE`).
-    `output_limit` is in bytes; output beyond it stops git and sets `truncated`. `memory_limit` is
-    in bytes, of what git allocates: a few objects of an agent's can stand for more files than any
-    memory holds.
-    `stop` ends it from another thread. A status other than 0 is a result, not an error.
+    out, because `-c` outranks every configuration. `extra_env` sets variables, or with None removes
+    them. `stdin` is bytes or a descriptor, `stdout` a descriptor that takes the output instead of
+    memory. `timeout`, in seconds, is for work that can be left undone or be done later; any other
+    git is stopped only if it makes no progress. `output_limit` is in bytes; output beyond it stops
+    git and sets `truncated`. `memory_limit` is in bytes of what git allocates. `stop` ends git from
+    another thread. A status other than 0 is a result, not an error.
 
     Raises:
-        EnvironmentFault: git is missing ("git_missing"), stood still or ran into the time-out
+        EnvironmentFault: git is missing ("git_missing"), made no progress or exceeded `timeout`
             ("git_timeout"), or the folder cannot be entered ("git_failed").
-        Stopped: `stop` was asked for.
+        Stopped: `stop` was cancelled.
     """
-    ours = (setting for setting in _SETTINGS if setting.partition("=")[0] not in without)
-    options = [part for setting in (*ours, *settings) for part in ("-c", setting)]
-    command = [*git_command(), "--no-pager", "--literal-pathspecs", *options, *argv]
-    wanted = {**git_environment(git_dir), **(extra_env or {})}
-    env = {name: value for name, value in wanted.items() if value is not None}
+    command = _command(argv, settings, without)
+    env = _environment(git_dir, extra_env or {})
+    # A file, since nobody would feed a pipe: what is read of git's output comes before it.
     with tempfile.TemporaryFile() as fed:
         if isinstance(stdin, bytes):
             fed.write(stdin)
             fed.seek(0)
         source = stdin if isinstance(stdin, int) else fed.fileno()
         process = _start(command, git_dir, env, source, stdout)
+        # A few small objects of an agent can stand for more files than any memory holds. The limit
+        # is set from outside: preexec_fn is not safe in a process with threads.
         with suppress(ProcessLookupError):
             resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory_limit, memory_limit))
         with process:
@@ -178,6 +179,17 @@ def run_git(
                     return _collect(process, argv[0], timeout, output_limit)
             finally:
                 _kill(process)
+
+
+def _command(argv: Sequence[str], settings: Sequence[str], without: Sequence[str]) -> list[str]:
+    kept = [setting for setting in _SETTINGS if setting.partition("=")[0] not in without]
+    options = [part for setting in (*kept, *settings) for part in ("-c", setting)]
+    return [*git_command(), "--no-pager", "--literal-pathspecs", *options, *argv]
+
+
+def _environment(git_dir: Path, extra: Mapping[str, str | None]) -> dict[str, str]:
+    wanted = {**git_environment(git_dir), **extra}
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _start(
@@ -201,8 +213,8 @@ def _start(
 
 
 def git_command() -> list[str]:
-    """The beginning of a git command. Folders of the search path that are relative would be those
-    of whatever folder git is started in, so they do not count.
+    """The beginning of a git command. Relative folders of the search path do not count, because
+    they would mean the folder that git is started in.
 
     Raises:
         EnvironmentFault: git is not installed ("git_missing").
@@ -221,8 +233,8 @@ def _search_path() -> str:
 
 
 def git_environment(git_dir: Path) -> dict[str, str]:
-    """The whole environment of a git for a repository of ours. The repository is named: it is
-    not searched for in the folders above, should it be gone."""
+    """The complete environment of a git for one of Rover's repositories. GIT_DIR names it, so that
+    git does not search the folders above if it is gone."""
     return {
         "PATH": _search_path(),
         "HOME": "/nonexistent",
@@ -236,42 +248,45 @@ def git_environment(git_dir: Path) -> dict[str, str]:
         "GIT_ATTR_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_OPTIONAL_LOCKS": "0",
+        # A partial clone would fetch a missing object with the transport that its configuration
+        # names, and refs/replace/ would show another object than the one that is named.
         "GIT_NO_LAZY_FETCH": "1",
         "GIT_NO_REPLACE_OBJECTS": "1",
     }
 
 
 class _Limits:
-    """When a git is given up. What it has printed so far counts as progress."""
+    """When a git is stopped. What it has printed counts as progress."""
 
     def __init__(self, process: subprocess.Popen[bytes], verb: str, timeout: float | None) -> None:
         self._process, self._verb, self._timeout = process, verb, timeout
         now = time.monotonic()
         self._deadline = math.inf if timeout is None else now + timeout
-        self._watch, self._next = ProgressWatch(PATIENCE), now + PATIENCE.interval
+        self._watch, self._next = ProgressWatch(PROGRESS), now + PROGRESS.interval
 
     @property
     def left(self) -> float:
-        """Seconds until it is to be looked at."""
+        """Seconds until the next check."""
         return max(0.01, min(self._deadline, self._next) - time.monotonic())
 
     def check(self, printed: int) -> None:
-        """
+        """Stop git if it is over its time, or made no progress. `printed` is in bytes so far.
+
         Raises:
-            EnvironmentFault: it was given up.
+            EnvironmentFault: it was stopped ("git_timeout").
         """
         now = time.monotonic()
         if now >= self._deadline:
             self._give_up(f"git {self._verb} did not end within {self._timeout:g} s")
         if now >= self._next:
-            self._next = now + PATIENCE.interval
+            self._next = now + PROGRESS.interval
             if why := self._watch.add(look(self._process.pid, printed)):
                 self._give_up(f"git {self._verb} was stopped: {why}")
 
     def _give_up(self, message: str) -> NoReturn:
         _kill(self._process)
         raise EnvironmentFault(
-            message, hint="see whether the disk is overloaded, then try again", code=STALLED
+            message, hint="check whether the disk is overloaded, then try again", code=STALLED
         )
 
 
@@ -316,7 +331,8 @@ def _wait(process: subprocess.Popen[bytes], limits: _Limits, printed: int) -> in
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    # Its own session: helpers that git started go with it. Not yet reaped, so the id is its own.
+    # Git has a session of its own, so that helpers which it started are killed too. It has not been
+    # waited for yet, so its id cannot belong to another process.
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

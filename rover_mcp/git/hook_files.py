@@ -1,4 +1,4 @@
-"""Which hooks of a repository git itself would run. None of them is run here: whoever can write a
+"""Which hooks of a repository git itself would run. Rover runs none of them: whoever can write the
 repository's folder would decide what runs on the host."""
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from rover_mcp.git.user_config import user_values
 
 
 def active_hooks(view: RepositoryView, names: Sequence[str]) -> list[str]:
-    """Those of the hooks that are there and can be executed."""
+    """The hooks among `names` that exist and can be executed."""
     folder = hooks_folder(view)
     return [name for name in names if is_active(folder / name)]
 
 
 def hooks_folder(view: RepositoryView) -> Path:
-    """Where git looks for the hooks of the repository."""
+    """The folder in which git looks for the hooks of the repository."""
     named = view.config.get("core.hookspath", ())
     if named:
         base = view.place.top or view.place.common
@@ -28,4 +28,5 @@ def hooks_folder(view: RepositoryView) -> Path:
 
 
 def is_active(hook: Path) -> bool:
+    """Whether git would run the hook."""
     return hook.is_file() and os.access(hook, os.X_OK)

@@ -1,4 +1,4 @@
-"""What can be said, and had, of a hub that was damaged."""
+"""A damaged hub: whether a task's part of it is sound, and saving what is."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ _LIST_LIMIT = 256 * 1024**2
 
 
 def is_whole(hub: Path, prefix: str, base_commit: str) -> bool:
-    """Whether the references below `prefix` and all objects that they lead to can be read. What
-    the base commit reaches is not looked at."""
+    """Whether the references below `prefix` and all objects that they lead to can be read, except
+    those that the base commit reaches."""
     try:
         argv = ["for-each-ref", "--format=%(objectname)", f"{prefix}/"]
         listed = run_git(argv, hub, output_limit=_LIST_LIMIT)
-        # A reference that cannot be read is left out, with a warning.
+        # Git leaves out a reference that cannot be read. It prints a warning, and ends with 0.
         if listed.code != 0 or listed.stderr:
             return False
         wanted = f"{listed.text}\n^{base_commit}\n".encode()
+        # `git fsck` would read the hub of every task. Packing without reuse reads each object of
+        # this one in full and checks it against its name.
         argv = ["pack-objects", "-q", "--stdout", "--revs", "--no-reuse-object", "--window=0"]
         with Path("/dev/null").open("wb") as nowhere:
             packed = run_git(argv, hub, stdin=wanted, stdout=nowhere.fileno())
@@ -29,7 +31,8 @@ def is_whole(hub: Path, prefix: str, base_commit: str) -> bool:
 
 
 def salvage(damaged: Path, hub: Path) -> None:
-    """Take over, task by task, what is whole of a damaged hub."""
+    """Copy what is sound of a damaged hub into another one, task by task: a fetch fails as a whole
+    if one object is missing."""
     listed = run_git(["for-each-ref", "--format=%(refname)", "refs/rover/"], damaged)
     for task in sorted({ref.split("/")[2] for ref in listed.text.splitlines()}):
         fetch = ["fetch", "-q", UPLOAD_PACK, "--no-tags", "--no-write-fetch-head", "--"]

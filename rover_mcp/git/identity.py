@@ -1,6 +1,5 @@
-"""What tells one repository from every other, wherever it lies: its folder as the file system knows
-it. Nothing that the repository's content says counts, because whoever made it could have copied
-that from another one."""
+"""What distinguishes one repository from every other, wherever it is moved: its folder as the file
+system knows it. Nothing inside the repository counts, because that can be a copy of another one."""
 
 from __future__ import annotations
 
@@ -19,9 +18,10 @@ _LIBC: Final = ctypes.CDLL(None)
 
 @dataclass(frozen=True)
 class Identity:
-    """Of the folder that all work trees share: it stays the same when that is moved within its file
-    system. `born` is when it was made, in nanoseconds, since the number of an inode is used again;
-    where the file system does not say that, when git wrote the description in it."""
+    """The identity of the folder that all work trees share. It stays the same when the folder is
+    moved within its file system. `born` is when it was made, in ns since 1970, because the number
+    of an inode is used again; where the file system does not record that, when git wrote the file
+    `description` in it."""
 
     device: int
     inode: int
@@ -30,7 +30,7 @@ class Identity:
 
 
 def identity_of(folder: Path) -> Identity | None:
-    """None: it is not there, or nothing says when it was made."""
+    """The identity of a repository's folder; None where it is missing or its age is not known."""
     try:
         facts, objects = folder.stat(), (folder / "objects").stat()
         born = _born(folder) or (folder / "description").lstat().st_mtime_ns
@@ -40,7 +40,8 @@ def identity_of(folder: Path) -> Identity | None:
 
 
 def _born(folder: Path) -> int:
-    """When it was made, by statx(2); 0: it is not known."""
+    """When a folder was made, in ns, by statx(2); 0 where that is not known."""
+    # Python's os.stat has no time of birth on Linux.
     buffer = ctypes.create_string_buffer(_STATX_BYTES)
     try:
         call = _LIBC.statx

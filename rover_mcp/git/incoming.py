@@ -1,4 +1,4 @@
-"""Bundles of a task on their way into the hub: an agent's data, checked before it counts."""
+"""Bundles of a task on their way into the hub: an agent wrote them, so they are checked first."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from rover_mcp.git.repository import is_branch_name
 
 @dataclass(frozen=True)
 class Incoming:
-    """What comes from one task into the bare repository `hub`. Whoever uses it holds the hub's
-    objects lock."""
+    """The import of one task's objects into the bare repository `hub`. The caller holds the lock of
+    the hub's objects."""
 
     hub: Path
     own: OwnObjects
@@ -31,10 +31,10 @@ class Incoming:
     base_commit: str
 
     def check_prerequisites(self, bundle: Path, header: BundleHeader) -> None:
-        """That the task has all that the bundle builds on.
+        """Check that the task has all commits that the bundle builds on.
 
         Raises:
-            EnvironmentFault: something is missing ("bundle_incomplete").
+            EnvironmentFault: one is missing ("bundle_incomplete").
         """
         own = self.own.reading(self.task_id, self.base_commit)
         missing = [c for c in header.prerequisites if not self._has(c, own)]
@@ -46,11 +46,12 @@ class Incoming:
             )
 
     def take(self, bundle: Path, pack: BinaryIO, snapshot: Snapshot, limit: int) -> None:
-        """Make the pack's objects the hub's and the task's, if they are complete and hold the
-        snapshot. `limit` is the pack's size in bytes.
+        """Add the pack's objects to the hub and to the task, if they are complete and hold the
+        snapshot. `limit` is the pack's greatest size in bytes.
 
         Raises:
-            EnvironmentFault: they are not ("bundle_refused"), or there is no room.
+            EnvironmentFault: something is missing or malformed ("bundle_refused"), or the disk is
+                full.
         """
         objects = self.hub / "objects"
         try:
@@ -63,7 +64,8 @@ class Incoming:
             self._index(bundle, pack, limit, quarantine)
             self._check_snapshot(bundle, snapshot, quarantine)
             (objects / "pack").mkdir(exist_ok=True)
-            # The index last: without it git does not look at a pack.
+            # The index comes last: without it git does not look at a pack, so that a crash leaves
+            # no pack that is in use and incomplete.
             parts = sorted((incoming / "pack").iterdir(), key=lambda p: p.suffix == ".idx")
             self.own.add(self.task_id, parts)
             for part in parts:
@@ -91,8 +93,8 @@ class Incoming:
 
         ignored: list[str] = []
         result = index(ignored)
-        # Named only where git has named it: one that does not know it would refuse the option. Git
-        # may end at the first that it finds.
+        # Only checks that git has just complained of are switched off: an older git refuses the
+        # name of a check that it does not know. It may stop at the first complaint, hence the loop.
         while named := [n for n in HARMLESS if n not in ignored and f": {n}: " in result.stderr]:
             ignored += named
             result = index(ignored)
@@ -114,12 +116,12 @@ class Incoming:
 
 
 def check_references(bundle: Path, header: BundleHeader, expected: Mapping[str, str]) -> None:
-    """That the bundle holds these references, and no others.
+    """Check that the bundle holds no references but the expected ones.
 
     Raises:
-        EnvironmentFault: it holds another one ("bundle_refused").
+        EnvironmentFault: it holds another one, or one with another id ("bundle_refused").
     """
-    # A branch that is where an earlier bundle left it is not in this one: git leaves it out.
+    # Fewer are fine: git leaves out a branch that has not moved since an earlier bundle.
     for name, commit in header.references.items():
         if name not in expected or not is_branch_name(name.split("/", 2)[2]):
             raise bad_bundle(bundle, f"it holds the ref {name[:80]}, which it should not")

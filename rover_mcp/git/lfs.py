@@ -1,7 +1,7 @@
 """Objects of git-lfs that a base's pointers name, out of the user's own .git/lfs/objects.
 
-A task is lent copies, which are checked against their names. Git-lfs, where the sandbox has it,
-finds them in the clone: `git lfs checkout` needs no network.
+A task is lent copies that were checked against their names. If the sandbox has git-lfs, it finds
+them in the clone, so that `git lfs checkout` needs no network.
 
 <folder>/<aa>/<bb>/<oid>  an object, as git-lfs keeps it
 """
@@ -25,22 +25,22 @@ LFS = "lfs"
 """The name of the folder, also of the one among a base's objects that is lent."""
 
 MOST_BYTES = 2 * 1024**3
-"""Of the objects of one base; beyond it they are left out."""
+"""Greatest total of the objects of one base; the objects beyond it are left out."""
 
 LOOKED_AT = 2_000
-"""So many small files are read, to see whether they are pointers."""
+"""Greatest number of small files that are read to see whether they are pointers."""
 
 _POINTER = re.compile(
     rb"version https://git-lfs\.github\.com/spec/[^\n]*\n(?:ext-[^\n]*\n)*"
     rb"oid sha256:([0-9a-f]{64})\nsize ([0-9]{1,15})\n"
 )
 SIZES = range(100, 1024)
-"""In bytes, of what can be a pointer."""
+"""Sizes in bytes that a pointer can have."""
 _CONTENTS = 4 * 1024**2
 _PART = 1024**2
 
 Pointers = Mapping[tuple[str, int], Sequence[bytes]]
-"""Paths by the object, its name and size, that they stand for."""
+"""The paths of pointers, by the name and size of the object that they stand for."""
 
 
 def keeps_pointers(repository: Path, attributes: Sequence[str]) -> bool:
@@ -51,7 +51,7 @@ def keeps_pointers(repository: Path, attributes: Sequence[str]) -> bool:
 
 
 def pointers(repository: Path, small: Mapping[str, Sequence[bytes]]) -> tuple[Pointers, bool]:
-    """Those among files of SIZES, paths by id; and whether all that are looked at could be read."""
+    """The pointers among files of SIZES (paths by id), and whether all of these could be read."""
     ids = list(small)[:LOOKED_AT]
     if not ids:
         return {}, True
@@ -83,8 +83,8 @@ def is_here(common: Path, oid: str, size: int) -> bool:
 
 
 def lend_objects(common: Path, wanted: Pointers, store: Path, target: Path) -> list[str]:
-    """Link what the user's repository has of the objects into the folder `target`, by way of
-    checked copies in `store`; the paths whose objects are there but could not be lent.
+    """Link the objects that the user's repository has into the folder `target`, by way of checked
+    copies in `store`. Return the paths whose objects exist but could not be lent.
 
     Raises:
         EnvironmentFault: the data folder cannot be written.
@@ -111,7 +111,8 @@ def lend_objects(common: Path, wanted: Pointers, store: Path, target: Path) -> l
 
 
 def _copy(common: Path, oid: str, size: int, mine: Path) -> bool:
-    """Whether the object is what its name says, and could be copied."""
+    """Copy an object; whether it could be read and its content matches its name."""
+    # Not a hard link to the user's file: what writes to that would change it in the sandbox, too.
     mine.parent.mkdir(parents=True, exist_ok=True)
     source = _opened(common, oid)
     if source is None:
@@ -135,7 +136,8 @@ def _copy(common: Path, oid: str, size: int, mine: Path) -> bool:
 
 
 def _opened(common: Path, oid: str) -> int | None:
-    """A descriptor of a regular file, without following links below the repository."""
+    """A descriptor of an object's file, without following links below the repository: a link there
+    could lead to any file of the user, which would then be lent to the sandbox."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         folder = os.open(common, flags | os.O_DIRECTORY)

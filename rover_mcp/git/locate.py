@@ -1,5 +1,5 @@
-"""Where the parts of a user's repository are, found as git finds them but without starting git:
-git would read the repository's configuration for it. Nothing is written."""
+"""Where the parts of a user's repository are, found as git finds them but without starting git,
+which would read the repository's configuration. Nothing is written."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from rover_mcp.git.user_config import is_safe_directory
 
 SMALL = 64 * 1024
 _SYSTEM_DEPTH = 2
-"""Parts of a path such as /tmp or /etc."""
+"""The number of parts of a path such as /tmp or /etc."""
 NOT_A_PATH = (OSError, RuntimeError, ValueError)
-"""What a path raises that somebody else wrote: it is too long or may not be entered, it is a link
-that leads to itself, or it holds a NUL."""
+"""Errors that an untrusted path can raise: it is too long or may not be entered, it is a link that
+leads to itself, or it holds a NUL."""
 _HEAD = re.compile(rb"ref: *refs/[^\n]+\n?|[0-9a-f]{40}(?:[0-9a-f]{24})?\n?")
 
 
 @dataclass(frozen=True)
 class RepositoryPaths:
-    """`top` is the folder that holds `.git`, None where the search ended inside a repository's
-    own folder (of a bare one, or of `.git`). `git_dir` belongs to this work tree, `common` is
-    what all work trees of the repository share."""
+    """`top` is the folder that holds `.git`; None where the search ended inside a bare repository
+    or inside `.git`. `git_dir` belongs to this work tree, `common` is shared by all work trees."""
 
     top: Path | None
     git_dir: Path
@@ -42,8 +41,8 @@ def locate(path: Path) -> RepositoryPaths:
     """The repository that the folder `path` is in.
 
     Raises:
-        UserFixable: there is none ("no_repository", or "not_a_directory"), it belongs to somebody
-            else ("dubious_ownership"), or its `.git` file leads nowhere ("broken_repository").
+        UserFixable: there is none ("no_repository", or "not_a_directory"), it belongs to another
+            user ("dubious_ownership"), or its `.git` file leads nowhere ("broken_repository").
     """
     try:
         if place := _search(path.resolve()):
@@ -58,8 +57,8 @@ def locate(path: Path) -> RepositoryPaths:
 
 
 def _initialised(folder: Path) -> str:
-    """How to make a repository of the folder, unless it is one that holds everything: assistants
-    do what a hint says, and programs with a window often start them in / or in HOME."""
+    """The hint how to make a repository of the folder, unless it is / or HOME or holds one of them:
+    assistants do what a hint says, and desktop programs often start them in these folders."""
     home = Path.home().resolve()
     if home.is_relative_to(folder) or len(folder.parts) <= _SYSTEM_DEPTH:
         return ""
@@ -79,8 +78,8 @@ def _search(start: Path) -> RepositoryPaths | None:
 
 
 def read_small(path: Path, limit: int = SMALL) -> bytes | None:
-    """The content of a regular file of at most `limit` bytes; None where there is none. A pipe or
-    a device in its place is not waited for."""
+    """The content of a regular file of at most `limit` bytes; None where there is none."""
+    # Non-blocking, because opening a pipe would wait for a writer.
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
@@ -97,9 +96,9 @@ def read_small(path: Path, limit: int = SMALL) -> bytes | None:
 
 
 def read_head(git_dir: Path) -> bytes | None:
-    """What HEAD says, without its line end; None where it is no HEAD."""
+    """The content of HEAD without its line end; None where there is no HEAD, or an invalid one."""
     try:
-        # As very old versions of git wrote it.
+        # Very old versions of git wrote HEAD as a symbolic link, and present ones still read that.
         link = os.fsencode((git_dir / "HEAD").readlink())
     except OSError:
         link = b""
@@ -121,7 +120,7 @@ def broken(path: Path, why: str) -> UserFixable:
 
 
 def not_looked_at(path: Path, error: Exception) -> UserFixable:
-    """The error for a path, or one that a repository names, that raised one of NOT_A_PATH."""
+    """The error for a path that raised one of NOT_A_PATH."""
     why = error.strerror if isinstance(error, OSError) else error
     return UserFixable(
         f"{path} cannot be looked at: {why}",

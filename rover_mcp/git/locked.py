@@ -1,4 +1,4 @@
-"""One project's lock: whoever changes its repositories holds it."""
+"""The lock of one project's repositories, which every change of them needs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _POLL = 0.05
 
 @contextmanager
 def locked(folder: Path, stop: CancelToken | None = None) -> Generator[None]:
-    """Hold the lock of a project's folder. It goes with the process that holds it.
+    """Hold the lock of a project's folder. The kernel releases it when the process dies.
 
     Raises:
         EnvironmentFault: the folder cannot be written.
-        Stopped: `stop` was asked for while another held the lock.
+        Stopped: `stop` was cancelled while another process held the lock.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -38,5 +38,6 @@ def _lock(handle: int, stop: CancelToken | None) -> None:
     if stop is None:
         wait_for_lock(handle)
         return
+    # flock(2) cannot wait for two things, so a wait that can be cancelled has to poll.
     while not try_lock(handle):
         stop.wait(_POLL)

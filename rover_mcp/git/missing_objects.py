@@ -1,4 +1,5 @@
-"""What a task's clone will not have of its base: submodules, and what git-lfs keeps elsewhere."""
+"""What a task's clone will lack of its base: submodules, and the files that git-lfs keeps
+elsewhere."""
 
 from __future__ import annotations
 
@@ -17,15 +18,15 @@ _LISTING = 64 * 1024**2
 
 
 def absent(view: RepositoryView, commit: str, *, kept: bool = False) -> list[str]:
-    """Sentences for whoever creates a task on `commit`, of which git reads only the objects.
-    `kept`: the project's base holds the commit already.
+    """Warnings, as sentences, for whoever creates a task on `commit`. `kept`: the project's base
+    holds the commit already.
 
     Raises:
-        UserFixable: not all of its files are here ("partial_clone"), or git cannot read it
-            ("unreadable_base").
+        UserFixable: some of its files are only on the remote ("partial_clone"), or git cannot read
+            it ("unreadable_base").
     """
     reasons = _partial(view, commit)
-    contents = checked_contents(view, commit, anew=not kept)
+    contents = checked_contents(view, commit, again=not kept)
     if contents.truncated:
         return reasons
     if contents.links and (
@@ -77,7 +78,8 @@ def _partial(view: RepositoryView, commit: str) -> list[str]:
 
 
 def _name(text: str) -> str:
-    """A file's name. One that could be read as a sentence is quoted: the repository chose it."""
+    """A file's name as it is shown. A name with blanks is quoted, because the repository chose it
+    and a model could take it for an instruction."""
     line = only_printable(text)[:200]
     return '"' + line.replace('"', "'") + '"' if " " in line else line
 

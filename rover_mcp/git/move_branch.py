@@ -1,5 +1,5 @@
-"""Moving a branch of the user's repository from a commit that was looked at to a new one, with the
-work tree that has it checked out, if there is one."""
+"""Moving a branch of the user's repository from one commit to another, and the files of the work
+tree that has it checked out, if one has."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from rover_mcp.git.work_tree import (
 
 @dataclass(frozen=True)
 class BranchMove:
-    """`branch` of `repository` goes from `old` to `new`. `work_tree` had it checked out when that
-    was decided; `name` is the operation's; `reason` is what the reflog says."""
+    """`branch` of `repository` moves from `old` to `new`. `work_tree` had it checked out when that
+    was decided. `name` is the operation's; `reason` is the entry in the reflog."""
 
     name: str
     repository: Path
@@ -36,12 +36,12 @@ class BranchMove:
 
 
 def move_branch(move: BranchMove) -> None:
-    """Move the branch, and the files of its work tree as git would. Where that fails, all is as it
-    was before.
+    """Move the branch, and the files of its work tree as git would. If it fails, everything is as
+    it was before.
 
     Raises:
-        Conflict: the branch or its work tree has changed since it was looked at, or the work tree
-            is not clean; nothing was done.
+        Conflict: the branch or its work tree has changed since the move was decided, or the work
+            tree is not clean; nothing was done.
         EnvironmentFault: git failed; nothing was done.
     """
     if move.work_tree is None:
@@ -69,8 +69,10 @@ def move_branch(move: BranchMove) -> None:
 
 
 def settle(move: BranchMove) -> tuple[bool, Sequence[str]]:
-    """Finish or undo a move during which the daemon died. Whether the branch has moved, and which
-    files were left as they are because somebody has changed them meanwhile."""
+    """Finish or undo a move during which the daemon died. Return whether the branch has moved, and
+    which files were left alone because somebody has changed them meanwhile."""
+    # The reference decides: it moves after the files and before the index. Later commits on top of
+    # `new` also mean that it moved.
     with opened(move.repository) as view:
         now = tip(view, move.branch)
         done = now is not None and (now == move.new or contains(view, now, move.new))
@@ -98,7 +100,8 @@ def _check(view: RepositoryView, move: BranchMove, top: Path) -> None:
 
 def _set_reference(view: RepositoryView, move: BranchMove) -> None:
     if view.place.linked:
-        # HEAD of a linked work tree has a reflog elsewhere, and this one is the main work tree's.
+        # `update-ref` also writes HEAD's reflog if HEAD names the branch. The view shares the logs
+        # of the main work tree, so the HEAD of a linked one must not name it here.
         (view.folder / "HEAD").write_text(f"{move.old}\n")
     target = f"refs/heads/{move.branch}"
     moved = view.run(["update-ref", "-m", move.reason, target, move.new, move.old])
@@ -106,7 +109,7 @@ def _set_reference(view: RepositoryView, move: BranchMove) -> None:
     if now == move.old:
         raise EnvironmentFault(
             f"the branch {move.branch} in {move.repository} cannot be set: {moved.reason}",
-            hint="see that the repository is writable, then call again",
+            hint="check that the repository is writable, then call again",
             code="merge_failed",
         )
     if now != move.new:
@@ -114,7 +117,7 @@ def _set_reference(view: RepositoryView, move: BranchMove) -> None:
 
 
 def _note_before(view: RepositoryView, old: str) -> None:
-    """Keep where the branch was as ORIG_HEAD, as git merge does."""
+    """Write where the branch was to ORIG_HEAD, as git merge does."""
     place = view.place.git_dir / "ORIG_HEAD"
     fresh = place.with_name("ORIG_HEAD.rover")
     fresh.write_text(f"{old}\n")

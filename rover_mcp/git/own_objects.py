@@ -1,11 +1,11 @@
 """What one task may see of a project's hub: what its base reaches, and what came out of it.
 
-The hub holds the work of every task, and the base's repository holds every base. An id is all
-that git needs to find an object, and an agent can name any id: in a tree, as a parent, as the
-base of a delta, or as the commit of a snapshot. So whatever is taken over from a task, shown of
-it or given back to it is looked up among the task's own objects alone.
+The hub holds the work of every task, and the base's repository holds every base. Git finds an
+object by its id alone, and an agent can name any id: in a tree, as a parent, as the base of a
+delta, or as the commit of a snapshot. So whatever is imported from a task, shown of it or given
+back to it is looked up among the task's own objects only.
 
-<hub>/own/<task id>/pack/   links to the packs that were taken over from the task
+<hub>/own/<task id>/pack/   links to the packs that were imported from the task
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _LIST_LIMIT = 256 * 1024**2
 
 
 class OwnObjects:
-    """Those of each task of one hub."""
+    """The objects that each task of one hub has of its own."""
 
     def __init__(self, hub: Path, bases: Bases) -> None:
         self._hub = hub
         self._bases = bases
 
     def reading(self, task_id: str, base_commit: str) -> Mapping[str, str]:
-        """The environment of a git that finds the task's own objects and no others.
+        """The environment of a git that finds only the task's own objects and its base.
 
         Raises:
             EnvironmentFault: the base is not here ("bundle_incomplete"), or the data folder
@@ -45,7 +45,11 @@ class OwnObjects:
         }
 
     def writing(self, task_id: str, base_commit: str, incoming: Path) -> Mapping[str, str]:
-        """The same for a git that writes what is new to the folder `incoming`. Raises alike."""
+        """The environment of a git that also writes new objects, to the folder `incoming`.
+
+        Raises:
+            EnvironmentFault: as `reading`.
+        """
         places = self._places(task_id, base_commit)
         return {
             "GIT_OBJECT_DIRECTORY": str(incoming),
@@ -53,21 +57,21 @@ class OwnObjects:
         }
 
     def add(self, task_id: str, files: Sequence[Path]) -> None:
-        """Make packs the task's own that were checked with `writing`.
+        """Add packs to the task's own objects. They were checked with `writing`.
 
         Raises:
-            OSError: there is no room for a link.
+            OSError: the disk is full.
         """
         for file in files:
             link(file, self._folder(task_id) / "pack" / file.name)
 
     def drop(self, task_id: str) -> None:
-        """Forget what the task had."""
+        """Remove the links to the task's own objects."""
         shutil.rmtree(self._folder(task_id), ignore_errors=True)
 
     def packs(self, tasks: Collection[str]) -> set[str] | None:
-        """The hub's packs, by name, that are all these tasks have; None where the hub holds what
-        is theirs in another form."""
+        """The names of the hub's packs that these tasks have; None where one of them has objects in
+        other packs, as after a hub was salvaged."""
         pack_names: set[str] = set()
         for task_id in tasks:
             folder = self._folder(task_id) / "pack"
@@ -97,8 +101,7 @@ class OwnObjects:
             raise no_room(self._hub, error) from error
 
     def _collect(self, task_id: str, base_commit: str, own: Path) -> None:
-        """Pack what the hub's references hold of the task: of a hub that was made again, or that
-        an earlier version made."""
+        """Pack what the hub's references hold of the task, after the hub was made again."""
         own.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="tmp-", dir=own.parent) as name:
             new = Path(name) / "objects"
@@ -115,6 +118,6 @@ class OwnObjects:
             try:
                 new.replace(own)
             except OSError:
-                # Somebody else was quicker, with the same.
+                # Another process was quicker, with the same result.
                 if not own.is_dir():
                     raise

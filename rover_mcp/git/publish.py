@@ -1,4 +1,4 @@
-"""Delivery of a task's branch into the user's repository, and nothing else of it touched."""
+"""Delivery of a task's branch into the user's repository, of which nothing else is changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rover_mcp.git.unfinished_commit import Unfinished, commit_unfinished, unfin
 
 @dataclass(frozen=True)
 class PublishResult:
-    """`commit` is where `branch` is now, `previous` where it was; `changed` says if it moved."""
+    """`commit` is where `branch` is now, `previous` where it was; `changed`: it has moved."""
 
     branch: str
     commit: str
@@ -38,14 +38,14 @@ def publish(
     unfinished: Unfinished | None = None,
 ) -> PublishResult:
     """Bring a task's branch, which `hub` has at `commit`, to `refs/heads/<branch>` of
-    `user_repo`, with one more commit where there is `unfinished` work.
+    `user_repo`, with one more commit if there is `unfinished` work.
 
-    Only objects and that one ref are written: not the checkout, the index, the config or
-    FETCH_HEAD, and no hook runs. The branch is only ever moved forward, unless it is at
-    unfinished work that Rover committed. Repeating it is harmless.
+    Only objects and that one reference are written: not the checkout, the index, the configuration
+    or FETCH_HEAD, and no hook runs. The branch only ever moves forward, unless it is at unfinished
+    work that Rover committed. Repeating it is harmless.
 
     Raises:
-        UserFixable: `branch` is no branch name.
+        UserFixable: `branch` is not a branch name ("malformed_branch").
         Conflict: it is checked out in a work tree ("branch_checked_out"), has other commits
             ("branch_diverged"), or its name clashes with another branch ("branch_clash").
         EnvironmentFault: git failed ("publish_failed").
@@ -58,10 +58,7 @@ def publish(
         if previous == commit and unfinished is None:
             return PublishResult(branch, commit, previous, changed=False)
         _refuse_checked_out(view.place, branch)
-        refs = [f"refs/rover/{task_id}/head"]
-        if unfinished is not None:
-            refs.append(f"refs/rover/{task_id}/snapshots/{unfinished.snapshot.sequence}")
-        _fetch(view, hub, refs, user_repo, branch)
+        _fetch(view, hub, _sources(task_id, unfinished), user_repo, branch)
         if unfinished is not None:
             unfinished_commit = commit_unfinished(view, task_id, commit, unfinished)
             if unfinished_commit is None:
@@ -73,14 +70,23 @@ def publish(
         return PublishResult(branch, commit, previous, changed=previous != commit)
 
 
+def _sources(task_id: str, unfinished: Unfinished | None) -> Sequence[str]:
+    """The references of the hub whose objects a delivery needs."""
+    head = f"refs/rover/{task_id}/head"
+    if unfinished is None:
+        return [head]
+    return [head, f"refs/rover/{task_id}/snapshots/{unfinished.snapshot.sequence}"]
+
+
 def check_delivery(user_repo: Path, prefix: str, branches: Collection[str]) -> None:
-    """That a branch below `prefix` can be made in the repository, which has these `branches`:
-    what `publish` would meet is better known before the work is done.
+    """Check that a branch below `prefix` can be made in the repository, which has these `branches`:
+    an obstacle to `publish` is better reported before the work is done.
 
     Raises:
         Conflict: the prefix, or its beginning, is a branch itself ("branch_clash").
         UserFixable: the repository is not writable ("repository_read_only").
     """
+    # A reference is a file: where `rover` is a branch, `rover/1-fix` cannot be one.
     parts = prefix.split("/")
     for name in ("/".join(parts[: n + 1]) for n in range(len(parts))):
         if name in branches:
@@ -103,7 +109,8 @@ def check_delivery(user_repo: Path, prefix: str, branches: Collection[str]) -> N
 def _fetch(
     view: RepositoryView, hub: Path, refs: Sequence[str], user_repo: Path, branch: str
 ) -> None:
-    # Without a destination: objects first, the ref afterwards and by compare-and-swap.
+    # Without a destination, so that the reference is written afterwards by compare-and-swap: a
+    # fetch would overwrite what somebody has committed on the branch in the meantime.
     fetched = view.run(
         ["fetch", "-q", UPLOAD_PACK, "--no-tags", "--no-write-fetch-head", "--no-auto-gc",
          "--refmap=", "--no-recurse-submodules", "--no-prune", "--no-prune-tags",
@@ -116,7 +123,7 @@ def _fetch(
     if fetched.code != 0:
         raise EnvironmentFault(
             f"{branch} cannot be brought into {user_repo}: {fetched.reason}",
-            hint="see that the repository is writable and its disk has space",
+            hint="check that the repository is writable and its disk has space",
             code="publish_failed",
         )
 
@@ -137,6 +144,7 @@ def _move(
 ) -> None:
     argv = ["update-ref", "-m", "rover: published", target, commit, previous or "0" * 40]
     moved = view.run(argv)
+    # Another daemon may have published the same commit first.
     if moved.code == 0 or _resolve(view, target) == commit:
         return
     name = target.removeprefix("refs/heads/")
@@ -150,7 +158,7 @@ def _move(
         raise disk_full_error.disk_full(f"the branch {name} cannot be set", user_repo)
     raise EnvironmentFault(
         f"the branch {name} in {user_repo} cannot be set: {moved.reason}",
-        hint="see that the repository is writable, then try again",
+        hint="check that the repository is writable, then try again",
         code="publish_failed",
     )
 

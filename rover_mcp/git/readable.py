@@ -1,7 +1,7 @@
-"""Whether git can make a work tree of a commit, known before a task is based on it.
+"""Whether git can make a work tree of a commit, which is checked before a task is based on it.
 
-What `git fsck` finds wrong with people, dates, modes and the order of names does not matter: git
-reads past it, and so do tasks.
+`git fsck` would also complain about authors, dates, modes and the order of names, which old
+histories are full of. Git reads those commits all the same, and so do tasks.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from rover_mcp.git.repository_view import RepositoryView
 
 # As in a task's clone, see agent_runner/worktree/worktree.py.
 _PROTECTED = ("core.protectHFS=true", "core.protectNTFS=true")
-# What git may refuse to check out: names that are, or stand for, `.`, `..`, `.git`, or nothing, and
-# a link in the place of .gitmodules. Git itself decides, which takes longer than all the rest.
+# What git may refuse to check out: names that are `.`, `..`, `.git` or empty, or that another file
+# system takes for one of these, and a link in the place of .gitmodules. Git itself decides, but
+# only where this finds something, because it takes longer than all other checks together.
 _DOUBTFUL = re.compile(
     rb"[\t/](?:\.{0,2}(?=[/\0])|\.(?:git(?![a-z])|[^/\0]*[\xe2\xef])|git~)"
     rb"|(?:^|\0)120000 [^\0]*git?mod",
@@ -25,11 +26,11 @@ _DOUBTFUL = re.compile(
 
 
 def check_readable(view: RepositoryView, commit: str, listing: bytes) -> None:
-    """That git has all files of the commit, can check them out, and reads the same as it wrote.
-    `listing` is what `git ls-tree -r -t -l -z` said, with status 0.
+    """Check that git has all files of the commit, can check them out, and reads back what it wrote.
+    `listing` is the output of `git ls-tree -r -t -l -z`, which succeeded.
 
     Raises:
-        UserFixable: it does not ("unreadable_base").
+        UserFixable: a file is missing, or has an impossible name ("unreadable_base").
     """
     parts = (line.partition(b"\t") for line in listing.split(b"\0")[:-1])
     lines = [(facts, path) for facts, _, path in parts]
@@ -47,7 +48,7 @@ def check_readable(view: RepositoryView, commit: str, listing: bytes) -> None:
 
 
 def missing(view: RepositoryView, commit: str, why: str) -> UserFixable:
-    """The error for a commit of which something is missing."""
+    """The error for a commit of which an object is missing."""
     git = f"git -C {shlex.quote(str(_where(view)))}"
     return UserFixable(
         f"git can make no work tree of the commit {commit[:12]} of {_where(view)}: {why}",
@@ -58,7 +59,7 @@ def missing(view: RepositoryView, commit: str, why: str) -> UserFixable:
 
 
 def _refused(view: RepositoryView, commit: str, listing: bytes) -> str:
-    """What git says where it does not read the names."""
+    """Git's reason for refusing a name; empty where it accepts all."""
     if not _DOUBTFUL.search(listing):
         return ""
     index = {"GIT_INDEX_FILE": str(view.folder / "index-of-base")}
@@ -67,16 +68,16 @@ def _refused(view: RepositoryView, commit: str, listing: bytes) -> str:
 
 
 def _odd_name(lines: Sequence[tuple[bytes, bytes]]) -> str:
-    """Which name git checks out and then takes for changed: one with a slash in itself, or one that
-    stands twice in its folder. Of such a folder git read-tree counts more than it reads, and git
-    write-tree then leaves out what comes after it."""
+    """A name that git checks out and then takes for changed: one that contains a slash, or one that
+    occurs twice in its folder; empty where there is none. For such a folder `git read-tree` counts
+    more entries than it reads, and `git write-tree` then omits what comes after it."""
     folders = {b"", *(path for facts, path in lines if b" tree " in facts)}
     for parent in {path.rpartition(b"/")[0] for _, path in lines} - folders:
         return f"a name that begins with {_shown(parent)} holds a slash"
     seen = set[bytes]()
     for _, path in lines:
         if path in seen:
-            return f"the name {_shown(path)} stands twice in its folder"
+            return f"the name {_shown(path)} occurs twice in its folder"
         seen.add(path)
     return ""
 

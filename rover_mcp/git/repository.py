@@ -42,7 +42,7 @@ class RepositoryInfo:
 
     `root` is the top of the work tree (of a bare repository: its folder), `git_dir` the folder
     that all its work trees share. `branch` is None where HEAD is detached. `dirty`: there are
-    uncommitted changes or untracked files, which are no part of a task.
+    uncommitted changes or untracked files, which a task does not get.
     """
 
     root: Path
@@ -131,8 +131,8 @@ def list_branches(repo: Path) -> frozenset[str]:
 
 
 def ignored_patterns(repo: Path) -> bytes:
-    """What the user's git ignores here beside the tracked .gitignore files: the user's
-    core.excludesFile (by default `git/ignore` in the configuration folder), and then the
+    """The patterns that the user's git ignores here in addition to the tracked .gitignore files:
+    the user's core.excludesFile (by default `git/ignore` in the configuration folder), and then the
     repository's info/exclude, which outranks it. Empty where there is neither."""
     files = (_own_file("core.excludesFile", "ignore"), locate(repo).common / "info" / "exclude")
     return b"\n".join(read_small(file, _PATTERNS_LIMIT) or b"" for file in files).strip()
@@ -156,8 +156,8 @@ def _own_file(key: str, default: str) -> Path:
 
 
 def remote_hosts(repo: Path) -> tuple[str, ...]:
-    """The hosts of the remotes of `repo`, as entries of an allow-list: by https, also where the
-    remote itself is used by ssh. Those that have no public name are left out."""
+    """The hosts of the remotes of `repo`, as entries of an allow-list. An entry is for https, also
+    where the remote is used over ssh. Hosts without a public name are left out."""
     with opened(repo) as view:
         remotes = [value for key, value in view.config.items() if _REMOTE_URL.fullmatch(key)]
     hosts = (_host_entry(url.strip()) for urls in remotes for url in urls)
@@ -167,7 +167,7 @@ def remote_hosts(repo: Path) -> tuple[str, ...]:
 def _host_entry(url: str) -> str | None:
     scheme, separator, rest = url.partition("://")
     if not separator:
-        # user@host:path, as ssh and git have it.
+        # The form user@host:path of ssh.
         authority, colon, _ = url.partition(":")
         scheme, rest = "ssh", authority if colon and "/" not in authority else ""
     authority = rest.partition("/")[0].rpartition("@")[2]
@@ -183,8 +183,8 @@ def _host_entry(url: str) -> str | None:
 
 
 def tracked_paths(repo: Path, commit: str, paths: Sequence[str]) -> frozenset[str]:
-    """Those of the paths (without characters that git would quote) at which `commit` has
-    something, or where a part of the way to them is no folder."""
+    """The paths, among those given, at which `commit` has a file or folder, or that it blocks with
+    a file in the place of one of their folders. They have no characters that git would quote."""
     ways = {path: [p.as_posix() for p in PurePosixPath(path).parents][:-1] for path in paths}
     candidates = sorted({*paths, *(way for some in ways.values() for way in some)})
     if not candidates:
@@ -255,8 +255,8 @@ def _without_commits(path: Path, view: RepositoryView) -> UserFixable:
 
 
 def _is_dirty(view: RepositoryView, root: Path) -> bool:
-    """Whether `git status` would show something. A status that takes too long says no: it
-    serves a warning only."""
+    """Whether `git status` would show something. If it takes too long the answer is False, because
+    only a warning depends on it."""
     argv = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal"]
     try:
         status = view.run_in_work_tree(
@@ -276,8 +276,8 @@ def _is_dirty(view: RepositoryView, root: Path) -> bool:
 
 
 def _all_filtered(view: RepositoryView, root: Path, paths: Sequence[bytes]) -> bool:
-    """Whether all the files pass through a filter (git-lfs, git-crypt), which is not run here:
-    whether such a file has changed cannot be seen."""
+    """Whether all the files pass through a filter such as git-lfs or git-crypt. Filters are
+    programs and are not run here, so git takes every such file for changed."""
     if not paths:
         return True
     attributes = view.run_in_work_tree(

@@ -1,10 +1,10 @@
-"""A user's repository as git is shown it: its objects and references, and nothing of its own
-that can name a program, an address or a file.
+"""A view of a user's repository for git: its objects and references, and nothing of its own that
+can name a program, an address or a file.
 
-Git is started for a folder of ours, in which a configuration of ours stands beside links to the
-repository's parts. So it matters nothing what the repository's configuration, hooks, remotes and
-grafts say, in whatever version of git. Of the configuration a few values are taken over that only
-describe how the files of the work tree look.
+Git is started for a temporary folder, in which Rover's configuration lies beside links to the
+repository's parts. So the repository's configuration, hooks, remotes and grafts have no effect, in
+any version of git. A list of settings to override with `-c` would have to be complete for each. Of
+the configuration a few values are copied that only describe how the files of the work tree look.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ Config = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class RepositoryView:
-    """`folder` is the repository that git is started for. `config` is what the user's own says,
-    to be read and never to be handed to git."""
+    """`folder` is the repository that git is started for. `config` is the user's repository's own
+    configuration, as data that git is never given."""
 
     place: RepositoryPaths
     folder: Path
@@ -74,33 +74,33 @@ class RepositoryView:
 
     @property
     def partial(self) -> bool:
-        """Whether some objects may be on a remote only (git clone --filter)."""
+        """Whether some objects may only be on a remote (git clone --filter)."""
         promisors = (key for key in self.config if _PROMISOR.fullmatch(key))
         return any(self.last(key) in _TRUE for key in promisors) or bool(
             self.last("extensions.partialclone")
         )
 
     def last(self, key: str) -> str:
-        """The value that counts of a key that can stand once; empty where it is not set."""
+        """The last value of a key, which is the one that git uses; empty where it is not set."""
         return next(reversed(self.config.get(key, ())), "").lower()
 
     def run(self, argv: Sequence[str], **options: Any) -> GitResult:
-        """See run_git."""
+        """Run git for the view, see run_git."""
         return run_git(argv, self.folder, **options)
 
     def run_in_work_tree(self, argv: Sequence[str], top: Path, **options: Any) -> GitResult:
-        """The same for the files below `top` and the user's index, which git only reads."""
+        """Run git for the files below `top` and the user's index, which it only reads."""
         index = {"GIT_WORK_TREE": str(top), "GIT_INDEX_FILE": str(self.place.git_dir / "index")}
         return run_git(argv, self.folder, extra_env=index, **options)
 
 
 @contextmanager
 def opened(path: Path) -> Generator[RepositoryView]:
-    """A view of the repository that `path` is in.
+    """Open a view of the repository that `path` is in.
 
     Raises:
         UserFixable: there is none, or it cannot be used; see locate.
-        EnvironmentFault: git is missing or hangs.
+        EnvironmentFault: git is missing, or makes no progress.
     """
     place = locate(path)
     with tempfile.TemporaryDirectory(prefix="rover-view-") as name:
@@ -132,7 +132,8 @@ def _furnish(view: RepositoryView) -> None:
     if index.exists() and not index.is_file():
         raise broken(place.git_dir, "index is not a file")
     for part in _SHARED:
-        # A link to what is not there yet does no harm: git takes it for missing, or makes it.
+        # A link to a missing `packed-refs` is for git a missing file, and git creates the target
+        # when it deletes or packs references. The other parts are not created by git.
         source = place.common / part
         if source.exists() and not (source.is_file() or source.is_dir()):
             raise broken(place.common, f"{part} is a pipe or a device, for which git would wait")
@@ -152,8 +153,8 @@ def _furnish(view: RepositoryView) -> None:
 
 
 def _special(top: Path) -> Path | None:
-    """Something below `top`, links followed, that is neither a file nor a folder: git would open
-    it, and wait. What leads nowhere or to itself, and what is too deep for a path, git refuses."""
+    """Something below `top`, with links followed, that is neither a file nor a folder: git would
+    open it and wait for ever. Git itself refuses links that lead nowhere or to themselves."""
     left, seen = [top], set[tuple[int, int]]()
     while left:
         with suppress(OSError), os.scandir(left.pop()) as entries:
@@ -169,10 +170,10 @@ def _special(top: Path) -> Path | None:
 
 
 def _followed(entry: os.DirEntry[str]) -> tuple[int, tuple[int, int]]:
-    """Mode and identity of what an entry leads to; for a link that leads nowhere a file's, since
-    nothing is opened there."""
+    """The mode and identity of what an entry leads to. A link that leads nowhere counts as a file,
+    because nothing can be opened there."""
     try:
-        # Asked first since it needs no system call: there may be many references.
+        # This comes first because it needs no system call, and there may be many references.
         if entry.is_file(follow_symlinks=False):
             return stat.S_IFREG, (0, 0)
         facts = entry.stat()
@@ -192,14 +193,14 @@ def _render(view: RepositoryView) -> str:
 
 
 def _read_config(path: Path, place: RepositoryPaths, folder: Path) -> Config:
-    """The repository's configuration as data, without what it includes."""
+    """The repository's configuration as data, without the files that it includes."""
     values: dict[str, list[str]] = {}
     files = [place.common / "config"]
     for file in files:
         content = read_small(file, _CONFIG_LIMIT)
         if content is None and file.exists():
             raise broken(path, f"{file.name} is not a regular file, or too large")
-        # Fed, so that git opens nothing; without the option it would open what is included.
+        # From stdin, so that git opens no file; without the option it would open included ones.
         argv = ["config", "--file", "-", "--no-includes", "-z", "--list"]
         listed = run_git(argv, folder, stdin=content or b"")
         if listed.code != 0:

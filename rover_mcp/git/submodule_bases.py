@@ -1,4 +1,4 @@
-"""What submodules reach of their own repositories, packed for tasks like a base (base_packs.py)."""
+"""Bases of submodules: what their commits reach, packed and lent as in base_packs.py."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from rover_mcp.git.submodules import Submodule, Submodules, describe
 
 
 class SubmoduleBases:
-    """Those of one project. Whoever uses it holds the project's lock."""
+    """The bases of one project's submodules. The caller holds the project's lock."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def lend(self, wanted: Submodules, objects: Path, names: Path) -> list[str]:
-        """Link the objects into folders of `objects` and write into those of `names` what they
-        are, by number: the latter at once, last. One that cannot be had is left out, with all that
-        is inside it; the sentences say why.
+        """Link the objects of submodules into numbered folders of `objects`, and write what they
+        are into folders of `names` with the same numbers. `names` appears at once, and last. A
+        submodule that cannot be read is left out with all inside it; the sentences returned say
+        why.
 
         Raises:
             EnvironmentFault: the data folder cannot be written.

@@ -1,17 +1,16 @@
 """Submodules of a base that the user has checked out, out of the user's own objects.
 
-What a commit's .gitmodules says, and what stands in the checkout, is untrusted: a submodule is
-taken from below the repository alone, by a path without links, and of its objects only those that
-the commit which the base names reaches. Git is shown it as any repository of
-a user's: repository_view.py.
+A commit's .gitmodules and the checkout are untrusted: a submodule is only copied from below the
+repository, by a path without links, and of its objects only those that its commit in the base
+reaches. Git sees it through a view, like every repository of a user: repository_view.py.
 
 <folder>/<n>/path    where it is in the work tree
 <folder>/<n>/commit  what is checked out
-<folder>/<n>/origin  the address of its origin, in one line, maybe empty
-<folder>/<n>/name    how .gitmodules calls it; absent where that is no plain name
+<folder>/<n>/origin  the address of its origin, in one line, which may be empty
+<folder>/<n>/name    its name in .gitmodules; absent unless that is a plain name
 <folder>/<n>/parent  the number of the submodule that it is in; absent for one of the top
-<folder>/<n>/shallow where its history is cut off, of a shallow clone
-<folder>/<n>/settings, attributes  as in clone_refs.py: its own
+<folder>/<n>/shallow where its history is cut off, for a shallow clone
+<folder>/<n>/settings, attributes  as in clone_refs.py, for the submodule
 """
 
 from __future__ import annotations
@@ -31,15 +30,16 @@ from rover_mcp.git.repository_view import SHALLOW, RepositoryView, boundary, ope
 SUBMODULES = "submodules"
 """The name of the folder, also of the one among a base's objects that holds a submodule's."""
 MOST = 100
-"""Submodules of one base; beyond it they stay empty."""
+"""Greatest number of submodules of one base; the others stay empty."""
 MOST_DEEP = 5
+"""Greatest depth of submodules within submodules."""
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_./ -]{0,199}")
 
 
 @dataclass(frozen=True)
 class Submodule:
-    """`path` is from the top of the work tree, as bytes that the file system has; `folder` where
-    it is checked out. `parent` is the place in the list of the one that it is in."""
+    """`path` starts at the top of the work tree; `folder` is where it is checked out. `parent` is
+    the index in the list of the submodule that contains it."""
 
     path: str
     commit: str
@@ -50,17 +50,17 @@ class Submodule:
 
 @dataclass(frozen=True)
 class Submodules:
-    """Those that can be handed over, and the paths of those that cannot, each with its reason."""
+    """The submodules that can be lent, and the paths of the others, each with the reason."""
 
     submodules: list[Submodule]
     missing: list[tuple[str, str]]
 
 
 def find_submodules(user_repo: Path, commit: str) -> Submodules:
-    """Those of a commit, and those inside them.
+    """The submodules of a commit, and those inside them.
 
     Raises:
-        UserFixable: there is no repository any more, or it cannot be used.
+        UserFixable: the repository is gone, or it cannot be used.
         EnvironmentFault: git failed.
     """
     result = Submodules([], [])
@@ -105,7 +105,9 @@ def _look(
 
 
 def _names(view: RepositoryView, commit: str) -> dict[str, str]:
-    """Names of submodules by path, as far as they are plain."""
+    """The plain names of submodules, by path. The name is a folder's below .git/modules in the
+    clone: "../" in it was a hole in git itself (CVE-2018-11235).
+    """
     argv = ["config", "--blob", f"{commit}:.gitmodules", "--no-includes", "-z", "--list"]
     names: dict[str, str] = {}
     for entry in view.run(argv).stdout.split(b"\0"):
@@ -118,7 +120,7 @@ def _names(view: RepositoryView, commit: str) -> dict[str, str]:
 
 
 def _obstacle(top: Path, path: str, commit: str, superproject: RepositoryPaths) -> str:
-    """Why the submodule cannot be had from the checkout; empty where it can."""
+    """Why the submodule cannot be copied from the checkout; empty where it can."""
     folder = top
     for part in path.split("/"):
         folder = folder / part
@@ -143,10 +145,10 @@ def _obstacle(top: Path, path: str, commit: str, superproject: RepositoryPaths) 
 
 
 def describe(one: Submodule) -> dict[str, bytes]:
-    """The files that tell a task's clone of it, but for its number.
+    """The files that describe a submodule for a task's clone, by name.
 
     Raises:
-        RoverError: it cannot be read.
+        RoverError: the submodule cannot be read.
     """
     with opened(one.folder) as view:
         cut = boundary(view, one.commit)

@@ -1,4 +1,4 @@
-"""Setting files of a work tree back, after a change from one commit to another was cut off."""
+"""Restoring files of a work tree after a change from one commit to another was interrupted."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class TrackedFiles:
     settings: Sequence[str]
 
     def set_back(self) -> tuple[str, ...]:
-        """Make every file the old one that is the new one, is missing, or was being written when
-        git was killed. The others are left, and named."""
+        """Restore each file that has the new content, is missing, or was being written when git was
+        killed. Return the others, which somebody has changed; they are left alone."""
         before = self._index("old", self.old)
         after = self._index("new", self.new)
         not_old, not_new = self._differing(before), self._differing(after)
@@ -51,7 +51,8 @@ class TrackedFiles:
         return tuple(left)
 
     def _index(self, name: str, commit: str) -> Mapping[str, str]:
-        """An index of its own that holds the changed paths of a commit and no others."""
+        """Write an index with only the changed paths of a commit; the environment that selects
+        it."""
         env = {"GIT_WORK_TREE": str(self.top),
                "GIT_INDEX_FILE": str(self.view.folder / f"rover-{name}")}  # fmt: skip
         listed = self._run(["ls-tree", "-r", "-z", "--full-tree", commit], env)
@@ -62,15 +63,16 @@ class TrackedFiles:
         return env
 
     def _differing(self, env: Mapping[str, str]) -> set[str]:
-        """Which of an index' files differ from those in the work tree, or are missing there."""
-        # The status of a refresh says only that some differ.
+        """The files of an index that differ from those in the work tree, or are missing there."""
+        # `diff-files` compares times and sizes, so they are refreshed first. That ends with a
+        # status other than 0 if any file differs, which is no failure here.
         self.view.run(["update-index", "-q", "--refresh"], extra_env=env, settings=self.settings)
         argv = ["diff-files", "-z", "--name-only", "--ignore-submodules=all"]
         return set(os.fsdecode(self._run(argv, env).stdout).split("\0")[:-1])
 
     def _is_partial(self, one: ChangedPath) -> bool:
-        """Whether a file holds the beginning of the new content, as when git was killed while it
-        wrote it."""
+        """Whether a file holds the beginning of the new content: git was killed while writing
+        it."""
         place = self.top / one.path
         if one.deleted or place.is_symlink() or not place.is_file():
             return False
@@ -113,5 +115,5 @@ class TrackedFiles:
 
 
 def _is_file(place: Path) -> bool:
-    """Whether something that git would track is there: git knows no folders."""
+    """Whether there is something that git would track: a file or a link, but not a folder."""
     return place.is_symlink() or (os.path.lexists(place) and not place.is_dir())

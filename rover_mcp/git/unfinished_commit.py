@@ -1,8 +1,8 @@
 """The commit that holds a task's unfinished work: how it is made, and how it is recognised.
 
-The commit alone says what it is, so that a data folder which was restored from a backup knows it
-too. Its committer is Rover, which is true of no commit, amendment or rebase of a user's, and a
-trailer names the task.
+It is recognised by the commit alone, so that a data folder restored from a backup recognises it
+too. Its committer is Rover, which a user's own commit, amendment or rebase never has, and a trailer
+names the task.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _SNAPSHOT = re.compile(r"Rover-Snapshot: ([0-9]{1,9})")
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Work that is not done: a snapshot's tree, to be committed on top of the task's branch with
-    `message` and trailers; nothing is done where nothing has changed since the commit `base`."""
+    """Unfinished work: a snapshot's tree, to be committed on top of the task's branch with
+    `message` and trailers. Nothing is committed if nothing has changed since the commit `base`."""
 
     base: str
     snapshot: Snapshot
@@ -39,8 +39,7 @@ class Unfinished:
 def commit_unfinished(
     view: RepositoryView, task_id: str, parent: str, work: Unfinished
 ) -> str | None:
-    """Make the commit, without a reference; the same for the same work, whenever it is made. None:
-    nothing has changed.
+    """Make the commit, without a reference. None where nothing has changed.
 
     Raises:
         EnvironmentFault: git failed ("publish_failed").
@@ -48,6 +47,8 @@ def commit_unfinished(
     tree = view.run(["rev-parse", "--verify", "-q", f"{parent}^{{tree}}"]).text
     if parent == work.base and tree == work.snapshot.tree:
         return None
+    # The parent's date, so that the same work gives the same commit and a repetition changes
+    # nothing.
     date = view.run(["show", "-s", "--format=%ct +0000", parent]).text
     trailers = (
         f"Rover-Task: {task_id}\nRover-Snapshot: {work.snapshot.sequence}\n"
@@ -66,8 +67,8 @@ def commit_unfinished(
 
 
 def unfinished_snapshot(view: RepositoryView, commit: str, task_id: str) -> int | None:
-    """The number of the snapshot whose work a commit of Rover's holds for this task; None for
-    every other commit."""
+    """The number of the snapshot whose work an unfinished commit of this task holds; None for every
+    other commit."""
     shown = view.run(["show", "-s", _FORMAT, commit])
     committer, *trailers = shown.text.splitlines() or [""]
     if shown.code != 0 or committer != f"{USER_NAME} <{USER_EMAIL}>":
@@ -78,6 +79,10 @@ def unfinished_snapshot(view: RepositoryView, commit: str, task_id: str) -> int 
 
 
 def unfinished_in(user_repo: Path, commit: str, task_id: str) -> int | None:
-    """The same for a commit of a user's repository. Raises as view.opened."""
+    """The same for a commit of a user's repository.
+
+    Raises:
+        RoverError: as repository_view.opened.
+    """
     with opened(user_repo) as view:
         return unfinished_snapshot(view, commit, task_id)

@@ -1,7 +1,7 @@
-"""What the user's own git configuration says: the system's file, the user's, and what they include.
+"""The user's own git configuration: the system's file, the user's, and what these include.
 
-A repository's configuration is untrusted and is not read here. The user's own is obeyed, as git
-itself does; git only prints it, and starts nothing for it.
+A repository's configuration is untrusted and is not read here. The user's own is trusted, as git
+itself trusts it; git only prints it, and starts nothing for it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ _HANDED_ON = ("HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM
 
 
 def user_values(key: str) -> list[str]:
-    """The values of `key`, a path, in the order of the files; empty where none is set."""
+    """The values of a key that is a path, in the order of the files; empty where none is set."""
     return _of_own_files(["--type=path", "-z", "--get-all", key])
 
 
 def own_filters() -> list[tuple[str, str]]:
-    """What the user's own files say of filters, key and value."""
+    """The keys and values of filters in the user's own files."""
     return own_entries(r"^filter\.")
 
 
 def own_entries(pattern: str) -> list[tuple[str, str]]:
-    """Key and value of what the user's own files say of the keys that match, in the order of the
-    files."""
+    """The keys that match in the user's own files, with their values, in the order of the files."""
     entries = _of_own_files(["-z", "--get-regexp", pattern])
     pairs = (entry.partition("\n") for entry in entries)
     return [(key, value) for key, _, value in pairs]

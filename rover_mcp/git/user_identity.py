@@ -1,7 +1,7 @@
 """Who the user is when a commit is made in their name, and whether and how they sign it.
 
 Names, addresses and switches may come from the repository's configuration, because they are only
-data. Programs come from the user's own configuration alone.
+data. Programs only come from the user's own configuration.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _TRUE = ("true", "yes", "on", "1")
 
 @dataclass(frozen=True)
 class Committer:
-    """What git needs to commit in the user's name: variables, settings for `-c`, and whether the
-    commit is signed."""
+    """What git needs to commit in the user's name: variables, settings for `-c`, and whether it
+    signs the commit."""
 
     environment: Mapping[str, str]
     settings: Sequence[str]
@@ -30,11 +30,11 @@ class Committer:
 
 
 def committer(view: RepositoryView, environ: Mapping[str, str]) -> Committer:
-    """The user, as the repository and their own configuration name them. `environ` is that of the
-    program that asked; where it lacks something the daemon's counts.
+    """The user, by the configuration of the repository and their own. `environ` is that of the
+    program that called; the daemon's counts for what it lacks.
 
     Raises:
-        UserFixable: neither says who the user is ("no_identity").
+        UserFixable: no configuration says who the user is ("no_identity").
     """
     own = dict(own_entries(r"^(user|commit|gpg)\."))
 
@@ -60,6 +60,8 @@ def committer(view: RepositoryView, environ: Mapping[str, str]) -> Committer:
 
 
 def signer_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What gpg and ssh find the user's keys by."""
+    """The variables by which gpg and ssh find the user's keys."""
+    # The caller's terminal and agent socket count before the daemon's: the daemon may run since an
+    # earlier log-in, whose sockets are gone. HOME stays the daemon's, which owns the keys' folder.
     daemon = {name: os.environ[name] for name in (*_OF_SIGNERS, _SOCKET) if name in os.environ}
     return daemon | {n: environ[n] for n in (*_OF_SIGNERS, _SOCKET) if n in environ and n != "HOME"}

@@ -1,8 +1,8 @@
 """Changing the files of a work tree of the user's from one commit to another, as git would.
 
-The user's index is replaced last, by a rename, and while git's own lock on it is held. So a change
-that is cut off at any moment can be undone: until the branch has moved, every file that is already
-the new one is set back; afterwards only the index is left to be replaced.
+The user's index is replaced last, by a rename, while git's own lock on it is held. So a change that
+is interrupted at any moment can be repaired: until the branch has moved, each file with the new
+content is restored; afterwards only the index is left to be replaced.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _UNFILTERED = (b"unspecified", b"unset")
 
 
 def work_tree_of(view: RepositoryView, branch: str) -> Path | None:
-    """The work tree that has a branch checked out; None where no work tree has.
+    """The work tree that has a branch checked out, or None.
 
     Raises:
-        Conflict: several have it, or one rebases it ("branch_in_use").
+        Conflict: several work trees have it, or one is rebasing it ("branch_in_use").
     """
     ref = f"refs/heads/{branch}".encode()
     holders: list[Path] = []
@@ -66,11 +66,12 @@ def work_tree_of(view: RepositoryView, branch: str) -> Path | None:
 
 
 def check_clean(view: RepositoryView, top: Path) -> None:
-    """That no merge or rebase is in progress in a work tree, and no tracked file changed or staged.
-    Files that git does not track do not count.
+    """Check that no merge or rebase is in progress in a work tree, and that no tracked file is
+    changed or staged. Untracked files do not count.
 
     Raises:
-        Conflict: something is, with what to do ("work_tree_busy", "dirty_work_tree").
+        Conflict: a merge or rebase is in progress ("work_tree_busy"), or a file is changed
+            ("dirty_work_tree").
     """
     for name, what in _IN_PROGRESS.items():
         if (view.place.git_dir / name).exists():
@@ -99,8 +100,8 @@ def check_clean(view: RepositoryView, top: Path) -> None:
 def check_can_write(
     view: RepositoryView, top: Path, changed: Sequence[ChangedPath], new: str
 ) -> None:
-    """That the files of `new` can be written to a work tree without losing anything there, and
-    without running a program.
+    """Check that the files of `new` can be written to a work tree without losing anything there,
+    and without running a program.
 
     Raises:
         Conflict: a file that git does not track is in the way ("untracked_in_the_way"), a changed
@@ -148,8 +149,8 @@ def _in_the_way(top: Path, path: str, gone: set[str]) -> str | None:
 def filtered_paths(
     view: RepositoryView, changed: Sequence[ChangedPath], new: str, only: str | None = None
 ) -> list[str]:
-    """Those of the paths that pass through a filter in the commit `new`: through any, or through
-    `only` that one."""
+    """The changed paths that pass through a filter in the commit `new`: through any filter, or
+    through the one that `only` names."""
     paths = [one.path for one in changed if not one.deleted]
     if not paths:
         return []
@@ -172,15 +173,16 @@ def filtered_paths(
 
 
 def _checkout_settings(view: RepositoryView) -> list[str]:
-    """How line ends are written, where only the user's own configuration says it."""
+    """The settings for line ends that only the user's own configuration has."""
+    # A split index would be a second file, which the rename of the index does not replace.
     own = [(k, v) for k, v in own_entries(_OWN_SETTINGS) if not view.last(k)]
     return ["core.splitIndex=false", *(f"{key}={value}" for key, value in own)]
 
 
 @dataclass(frozen=True)
 class WorkTreeChange:
-    """One change of the work tree `top`, which `view` is opened at, from commit `old` to `new`.
-    `name` tells its files from those of any other change."""
+    """One change of the work tree `top`, at which `view` is opened, from commit `old` to `new`.
+    `name` is a part of its files' names, different for every change."""
 
     view: RepositoryView
     top: Path
@@ -211,13 +213,15 @@ class WorkTreeChange:
         return read_small(self._lock) == self._signature
 
     def lock(self) -> None:
-        """Take git's lock on the index, as git does.
+        """Take git's lock on the index.
 
         Raises:
             Conflict: another git holds it ("index_locked").
         """
         signed = self._git_dir / f"rover-{self.name}.lock"
         signed.write_bytes(self._signature)
+        # A link instead of an exclusive create: the lock then has its signature from the start, by
+        # which a daemon that was restarted knows that it is its own.
         try:
             os.link(signed, self._lock)
         except FileExistsError as error:
@@ -233,30 +237,32 @@ class WorkTreeChange:
         """Write the new files, and an index for them beside the user's.
 
         Raises:
-            EnvironmentFault: git could not ("merge_failed"); `undo` sets back what it did.
+            EnvironmentFault: git failed ("merge_failed"); `undo` restores what it changed.
         """
-        # With its time, by which git knows which entries it has to compare byte by byte.
+        # The copy keeps the time of the index: git compares a file's content only if it is not
+        # older than the index, so with a later time it would overlook changes.
         shutil.copy2(self._git_dir / "index", self._index)
         env = {"GIT_WORK_TREE": str(self.top), "GIT_INDEX_FILE": str(self._index)}
         settings = _checkout_settings(self.view)
         refresh = ["update-index", "-q", "--refresh", "--ignore-submodules"]
         self.view.run(refresh, extra_env=env, settings=settings)
         argv = ["read-tree", "-m", "-u", self.old, self.new]
-        # Git outlives a daemon that is killed. It inherits this lock, which lasts as long as it.
+        # Git outlives a daemon that is killed. It inherits this lock, by which `undo` can wait for
+        # its end.
         handle = open_lock(self._lock)
         with holding(handle):
             done = self.view.run(argv, extra_env=env, settings=settings, stdin=handle)
         _checked(done)
 
     def replace_index(self) -> None:
-        """Put the new index in the place of the user's, if that has not been done, and unlock."""
+        """Replace the user's index by the new one, unless that has been done, and unlock."""
         if self._index.exists():
             self._index.replace(self._git_dir / "index")
         self._unlock()
 
     def undo(self) -> Sequence[str]:
-        """Set every file back that this change has written, and unlock. Which files it left as
-        they are, because somebody else has changed them meanwhile."""
+        """Restore every file that this change has written, and unlock. Return the files that it
+        left alone because somebody else has changed them meanwhile."""
         left: Sequence[str] = ()
         if self.is_begun:
             # The git of a daemon that was killed may still be at work.
@@ -281,7 +287,7 @@ def _checked(result: GitResult) -> GitResult:
     if result.code != 0:
         raise EnvironmentFault(
             f"the work tree cannot be changed: {result.reason}",
-            hint="see what git says (git status), then call again",
+            hint="read what git status says there, then call again",
             code="merge_failed",
         )
     return result

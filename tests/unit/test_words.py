@@ -46,7 +46,6 @@ MOST = {
     "rover_mcp/daemon": 55,
     "rover_mcp/domain": 9,
     "rover_mcp/gateway": 48,
-    "rover_mcp/git": 25,
     "rover_mcp/packages": 5,
     "rover_mcp/sandbox": 30,
     "rover_mcp/server": 1,

@@ -325,7 +325,7 @@ def test_a_newer_commit_is_fetched_only_if_it_is_missing(hub: Hub, repo: Path) -
 def test_a_repository_that_is_gone_is_named(hub: Hub, repo: Path, tmp_path: Path) -> None:
     with pytest.raises(UserFixable, match="gone"):
         hub.update(tmp_path / "gone", "1" * 40)
-    with pytest.raises(EnvironmentFault, match="cannot be taken from"):
+    with pytest.raises(EnvironmentFault, match="cannot be copied from"):
         hub.update(repo, "1" * 40)
     with pytest.raises(UserFixable):
         hub.update(repo, "--upload-pack=x")

@@ -159,6 +159,6 @@ def test_history_that_is_not_all_here_is_refused_before_a_sandbox(
     """V4"""
     tree = git(repo, "rev-parse", "HEAD^{tree}").encode()
     _to(repo, write_commit(repo, tree, b"1" * 40))
-    with pytest.raises(EnvironmentFault, match="cannot be taken from") as caught:
+    with pytest.raises(EnvironmentFault, match="cannot be copied from") as caught:
         Task(repo, tmp_path)
     assert (caught.value.code, "fsck" in (caught.value.hint or "")) == ("base_lost", True)

@@ -41,7 +41,7 @@ def test_a_git_that_hangs_is_stopped_with_its_helpers(repo: Path, tmp_path: Path
 
 def test_a_git_that_stands_still_is_stopped(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """V1."""
-    monkeypatch.setattr(git_process, "PATIENCE", ProgressLimits(still=0.4))
+    monkeypatch.setattr(git_process, "PROGRESS", ProgressLimits(still=0.4))
     git(repo, "config", "alias.hang", "!sleep 600")
     with pytest.raises(EnvironmentFault, match="it did nothing at all for") as caught:
         run_git(["hang"], repo / ".git")
@@ -50,7 +50,7 @@ def test_a_git_that_stands_still_is_stopped(repo: Path, monkeypatch: pytest.Monk
 
 def test_a_git_that_gets_on_may_take_its_time(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """V1: it prints nothing, and mostly waits."""
-    monkeypatch.setattr(git_process, "PATIENCE", ProgressLimits(still=0.8))
+    monkeypatch.setattr(git_process, "PROGRESS", ProgressLimits(still=0.8))
     git(repo, "config", "alias.slow", "!for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; done")
     assert run_git(["slow"], repo / ".git").code == 0
 
