@@ -189,7 +189,7 @@ def hold_after(
         probe_task=None if is_probe or hold is None else hold.probe_task,
         probe_attempt=None if is_probe or hold is None else hold.probe_attempt,
         default_of=(default_of if pause.model else None) or (hold.default_of if hold else None),
-        looked_at=hold.looked_at if hold else None,
+        probed_at=hold.probed_at if hold else None,
     )
 
 

@@ -41,7 +41,7 @@ from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.domain.text import plain
 from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.store.records import TaskRow
-from rover_mcp.tasks.usage import with_books
+from rover_mcp.tasks.usage import with_usage
 
 SET_ASIDE = "resume_task sets a damaged one aside and runs the iteration from its start"
 
@@ -176,7 +176,7 @@ class AttemptFinish:
             wrong = f"the journal cannot be used: {error}; {SET_ASIDE}"
             return Fail(wrong), task.run_state or RunState(), task.auto_retries
         state = with_earlier(state, task.iteration_input)
-        state = with_books(state, self._context.store.books.by_model(task.id))
+        state = with_usage(state, self._context.store.usage.by_model(task.id))
         row = self._context.store.attempts.get(task.id, attempt)
         if row is not None and row.state == AttemptState.RUNNING and row.detail:
             # It was stopped because its runner did not begin (L5).

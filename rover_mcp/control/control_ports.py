@@ -125,7 +125,7 @@ class Expiry:
     advice: str
     obstacle: str | None = None
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """The end, and who sees to it."""
         begins = f"the log-in of {self.log_in} expires before that, at {utc(self.at)}"
         if self.obstacle is None:

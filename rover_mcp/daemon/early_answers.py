@@ -150,7 +150,7 @@ def _works(call: NextAction) -> bool:
 def _acknowledge(store: Store, session: ClientSession) -> None:
     arrived = session.arrived()
     store.events.acknowledge([event for event, _ in arrived])
-    store.events.record([(event.seq, channel) for event, channel in arrived], time.time())
+    store.events.record_reported([(event.seq, channel) for event, channel in arrived], time.time())
 
 
 def _unknown(_task_id: str) -> NoReturn:

@@ -177,7 +177,7 @@ class GatewayAdapter:
         self._windows.written()
         self._networks.flush(task_id)
         estimate_cut_calls(self._store, task_id, self._prices, self._now())
-        self._store.books.fold(task_id)
+        self._store.usage.fold(task_id)
 
     def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
         with suppress(EnvironmentFault):

@@ -59,7 +59,7 @@ class PlaneControl:
         account = Limit.of(task.account).account if task.account else None
         expiry = self._credentials.expiry(account)
         is_before = expiry is not None and task.retry_at is not None and expiry.at <= task.retry_at
-        return expiry.told() if expiry is not None and is_before else None
+        return expiry.sentence() if expiry is not None and is_before else None
 
     def asks_provider(self, task: TaskRow) -> bool:
         return self._door.asks_provider(task)

@@ -18,7 +18,7 @@ from rover_mcp.tasks.usage import larger
 
 def write_entries(store: Store, entries: Sequence[UsageEntry]) -> None:
     """Write the usage of answers, in place of what was written of them before."""
-    store.books.write([_row(entry) for entry in entries])
+    store.usage.write([_row(entry) for entry in entries])
 
 
 def over_budget(store: Store, task_id: str) -> str | None:
@@ -32,7 +32,7 @@ def budget_state_of(store: Store, task_id: str) -> BudgetState | None:
     task = store.tasks.get(task_id)
     if task is None or task.budget is None:
         return None
-    known = larger(spent(task.run_state), store.books.spent(task_id))
+    known = larger(spent(task.run_state), store.usage.spent(task_id))
     return BudgetState(task.budget, known, used_up(task.budget, known))
 
 
@@ -40,8 +40,8 @@ def estimate_cut_calls(store: Store, task_id: str, prices: PriceList, now: float
     """Estimate the calls that were on their way when the daemon that made them was killed. Each
     stands in the books once, before and after; it was cut when that daemon ended, so what it can
     have come to until now is the most."""
-    left = store.books.on_their_way(task_id)
-    store.books.write([_estimated(call, prices, now) for call in left])
+    left = store.usage.on_their_way(task_id)
+    store.usage.write([_estimated(call, prices, now) for call in left])
 
 
 def _estimated(call: CallRow, prices: PriceList, now: float) -> CallRow:

@@ -154,7 +154,8 @@ class EventBroadcaster:
         """Record over which channels events were delivered. A failure is only logged: the delivery
         matters more than its record."""
         try:
-            await anyio.to_thread.run_sync(self._store.events.record, deliveries, self._now())
+            record = self._store.events.record_reported
+            await anyio.to_thread.run_sync(record, deliveries, self._now())
         except RoverError as error:
             log.warning("deliveries could not be recorded: %s", error)
 

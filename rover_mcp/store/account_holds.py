@@ -130,7 +130,7 @@ class HoldStore:
             values = {
                 "probe_task": chosen.task_id if chosen else None,
                 "probe_attempt": chosen.attempt if chosen else None,
-                "looked_at": now if chosen else hold.looked_at,
+                "probed_at": now if chosen else hold.probed_at,
             }
             connection.execute(H.update().where(H.c.account == account).values(**values))
             return [_release(connection, now, chosen)] if chosen else []
@@ -206,7 +206,7 @@ def _may_look(connection: sa.Connection, now: float, hold: HoldRow, look_after: 
     keys = (hold.account, hold.limit.account)
     here = starts.where(T.c.account.in_(keys), A.c.started_at.between(0, LATEST))
     last = connection.execute(here).scalar() or 0
-    last = max(hold.since, last, hold.looked_at or 0)
+    last = max(hold.since, last, hold.probed_at or 0)
     return last + look_after <= now
 
 

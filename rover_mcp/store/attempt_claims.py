@@ -121,7 +121,7 @@ class AttemptClaims:
         probe = {
             "probe_task": attempt.task_id,
             "probe_attempt": attempt.attempt,
-            "looked_at": self._database.now(),
+            "probed_at": self._database.now(),
         }
         own = (H.c.probe_task == attempt.task_id) & (H.c.probe_attempt == attempt.attempt)
         keys = [hold.account for hold in holds]

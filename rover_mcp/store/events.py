@@ -35,7 +35,7 @@ LAST_NUMBER: Final = 2**31 - 2
 NUMBERED = E.c.seq <= LAST_NUMBER
 
 
-MOST_TELLINGS = 5000
+MOST_NOTICES = 5000
 """What is remembered of who was told what: of so many the oldest are forgotten."""
 
 
@@ -184,9 +184,9 @@ class EventLog:
     def forget(self, task_id: str) -> None:
         """Remove a task's events, and who was told of them."""
         own = sa.select(E.c.seq).where(E.c.task_id == task_id)
-        tellings, deliveries = store_tables.tellings, store_tables.deliveries
+        notices, deliveries = store_tables.notices, store_tables.deliveries
         with self._database.write() as connection:
-            connection.execute(tellings.delete().where(tellings.c.seq.in_(own)))
+            connection.execute(notices.delete().where(notices.c.seq.in_(own)))
             connection.execute(deliveries.delete().where(deliveries.c.task_id == task_id))
             connection.execute(E.delete().where(E.c.task_id == task_id))
 
@@ -210,11 +210,11 @@ class EventLog:
 
     # Over which channel
 
-    def record(self, events: Sequence[tuple[int, str]], at: float) -> None:
+    def record_reported(self, events: Sequence[tuple[int, str]], at: float) -> None:
         """Remember that these events (their numbers) were told over these channels."""
         if not events:
             return
-        t = store_tables.tellings
+        t = store_tables.notices
         with self._database.write() as connection:
             for seq, channel in sorted(set(events)):
                 insert = insert_for(connection, t).values(seq=seq, channel=channel, at=at, times=1)
@@ -224,15 +224,15 @@ class EventLog:
                     )
                 )
             # Everything that grows has a cap (DESIGN 12.7): the newest are kept.
-            newest = sa.select(t.c.seq).order_by(t.c.seq.desc()).offset(MOST_TELLINGS).limit(1)
+            newest = sa.select(t.c.seq).order_by(t.c.seq.desc()).offset(MOST_NOTICES).limit(1)
             last = connection.execute(newest).scalar()
             if last is not None:
                 connection.execute(t.delete().where(t.c.seq <= last))
 
-    def told(self, seqs: Collection[int]) -> dict[int, dict[str, float]]:
+    def reported(self, seqs: Collection[int]) -> dict[int, dict[str, float]]:
         """By event: the channels over which it was told, a hook's as `hook NAME`, and when
         first."""
-        t, d = store_tables.tellings, store_tables.deliveries
+        t, d = store_tables.notices, store_tables.deliveries
         over = sa.select(t.c.seq, t.c.channel, t.c.at).where(t.c.seq.in_(seqs))
         hooks = sa.select(d.c.seq, d.c.hook, d.c.ended_at).where(
             d.c.seq.in_(seqs), d.c.state == "delivered"

@@ -142,7 +142,7 @@ class HoldRow:
     """An account that refuses, or one model of it: `account` is the key of a Limit. Tasks that
     need it wait; when `until` has come one of them, the probe, goes first. `refusals` counts its
     probes' refusals and the first one. `default_of`: the agent that was refused the model without
-    a task that named it. `looked_at`: when its last probe was let go or began, which may have
+    a task that named it. `probed_at`: when its last probe was let go or began, which may have
     moved on to another account since."""
 
     account: Line
@@ -155,7 +155,7 @@ class HoldRow:
     probe_task: Text | None = None
     probe_attempt: Number | None = None
     default_of: Line | None = None
-    looked_at: Moment | None = None
+    probed_at: Moment | None = None
 
     @property
     def limit(self) -> Limit:

@@ -21,9 +21,9 @@ from rover_mcp.store.migrations import checkpoint
 from rover_mcp.store.operations import Operations
 from rover_mcp.store.projects import ProjectStore
 from rover_mcp.store.resume_switches import ResumeSwitches
-from rover_mcp.store.spending import Spending
 from rover_mcp.store.tasks import TaskStore
 from rover_mcp.store.transitions import TaskTransitions
+from rover_mcp.store.usage_records import UsageStore
 
 
 class Store:
@@ -50,7 +50,7 @@ class Store:
         self.switches = ResumeSwitches(self.database)
         self.events = EventLog(self.database)
         self.executors = Executors(engine, now)
-        self.books = Spending(engine)
+        self.usage = UsageStore(engine)
 
     def deliveries(self, executor: str) -> Deliveries:
         """What the hooks of one daemon have to be told."""

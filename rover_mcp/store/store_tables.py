@@ -167,7 +167,7 @@ holds = sa.Table(
     # The agent whose own choice the closed model was.
     sa.Column("default_of", sa.String),
     # When its last probe was let go, or began.
-    sa.Column("looked_at", sa.Float),
+    sa.Column("probed_at", sa.Float),
 )
 
 # What single tasks reported of an account, which does not close it for others.
@@ -267,8 +267,8 @@ deliveries = sa.Table(
 sa.Index("rover_deliveries_due", deliveries.c.executor, deliveries.c.state, deliveries.c.next_at)
 
 # Which notable event was told over which channel, first when and how often.
-tellings = sa.Table(
-    "rover_tellings",
+notices = sa.Table(
+    "rover_notices",
     metadata,
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("channel", sa.String, primary_key=True),

@@ -92,7 +92,7 @@ class TaskService(LiveTaskReader):
     def events(self, task: TaskRow, limit: int = 20) -> list[EventView]:
         """The newest, oldest first, each with the channels over which it was reported."""
         events = self.store.events.last(task.id, limit)
-        reported = self.store.events.told([event.seq for event in events])
+        reported = self.store.events.reported([event.seq for event in events])
         views = [event_view(event, task, self.settings.budget) for event in events]
         for view in views:
             if channels := reported.get(view.seq):

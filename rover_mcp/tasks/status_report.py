@@ -65,7 +65,7 @@ class StatusReport:
             "engines": [_engine(e.check()) for e in self.engines.values()],
             "agents": [self._agent(name, caller, credentials) for name in self.agents.known()],
             "credentials": {name: value is not None for name, value in credentials.items()},
-            "unpriced": store.books.unpriced([*map(str, RUNNING), str(TaskStatus.PAUSED)]),
+            "unpriced": store.usage.unpriced([*map(str, RUNNING), str(TaskStatus.PAUSED)]),
             "queue": {
                 "running": max(0, active - queued),
                 "queued": queued,

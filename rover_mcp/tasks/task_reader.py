@@ -62,7 +62,7 @@ class TaskReader:
             since = pause.since.timestamp()
             task = replace(task, status=TaskStatus.PAUSED, pause=pause, paused_at=since)
         view = task_view(task, state, attempt, self.now(), policy, full=full)
-        if damaged := self.store.books.damaged(task.id):
+        if damaged := self.store.usage.damaged(task.id):
             warning = f"{damaged} entries of its books are damaged: their cost is not known"
             view.warnings = [*(view.warnings or []), warning]
         if attempt is not None and attempt.state == AttemptState.STARTING and running:

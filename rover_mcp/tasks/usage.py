@@ -29,7 +29,7 @@ def larger(one: Usage, other: Usage) -> Usage:
     return tokens.model_copy(update={"cost_usd": max(costs, default=None)})
 
 
-def with_books(state: RunState, uses: Sequence[ModelUse]) -> RunState:
+def with_usage(state: RunState, uses: Sequence[ModelUse]) -> RunState:
     """A run's state with the books' figures, and what they cannot tell as warnings."""
     if not uses:
         return state
@@ -49,7 +49,7 @@ def state_with_usage(store: Store, task_id: str, state: RunState | None) -> RunS
         return None
     task = store.tasks.get(task_id)
     state = with_earlier(state, task.iteration_input if task else None)
-    return with_books(state, store.books.by_model(task_id))
+    return with_usage(state, store.usage.by_model(task_id))
 
 
 def unknowns(uses: Sequence[ModelUse], *, by_agent: bool = False) -> list[str]:

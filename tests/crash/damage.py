@@ -123,7 +123,7 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
         store.claims.start(
             task_id, 1, f"attempt-{task_id}-1", account="anthropic key", agent="claude"
         )
-        store.books.write([_call(task_id, str(n)) for n in range(3)])
+        store.usage.write([_call(task_id, str(n)) for n in range(3)])
         wait = pause(account="anthropic key", retry_at=NOW + timedelta(hours=1))
         refused = {"host": "evil.example", "reason": "not allowed", "remedy": None, "count": 2}
         store.transitions.apply(
@@ -154,7 +154,7 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
         operations.end(merge.id, OperationState.UNDONE, "the branch has moved")
     events = store.events.after(0)
     store.events.acknowledge([event for event in events if event.kind == "task.created"])
-    store.events.record([(events[-1].seq, "attention")], NOW.timestamp())
+    store.events.record_reported([(events[-1].seq, "attention")], NOW.timestamp())
     deliveries = store.deliveries("roverd")
     deliveries.configure(["bell"])
     for task_id in VICTIMS:

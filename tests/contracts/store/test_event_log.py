@@ -166,21 +166,23 @@ def test_it_is_remembered_over_which_channels_an_event_was_told(
 ) -> None:
     [event] = store.events.notable_after(0)
     began = clock.now
-    store.events.record([(event.seq, "attention"), (event.seq, "wait_for_task")], clock.now)
+    store.events.record_reported(
+        [(event.seq, "attention"), (event.seq, "wait_for_task")], clock.now
+    )
     clock.now += 5
-    store.events.record([(event.seq, "attention")], clock.now)
-    store.events.record([], clock.now)
+    store.events.record_reported([(event.seq, "attention")], clock.now)
+    store.events.record_reported([], clock.now)
     deliveries = store.deliveries("roverd")
     deliveries.configure(["desktop"])
-    assert store.events.told([event.seq, 99]) == {
+    assert store.events.reported([event.seq, 99]) == {
         event.seq: {"attention": began, "wait_for_task": began}
     }
     store.transitions.apply(paused.id, Event.CANCEL)
     deliveries.plan({"desktop": lambda e: e.kind == "task.cancelled"}, 0)
     [delivery] = deliveries.due("desktop")
     deliveries.delivered(delivery)
-    assert store.events.told([delivery.seq]) == {delivery.seq: {"hook desktop": clock.now}}
-    assert store.events.told([]) == {}
-    monkeypatch.setattr(events, "MOST_TELLINGS", 1)
-    store.events.record([(delivery.seq, "attention")], clock.now)
-    assert set(store.events.told([event.seq, delivery.seq])) == {delivery.seq}
+    assert store.events.reported([delivery.seq]) == {delivery.seq: {"hook desktop": clock.now}}
+    assert store.events.reported([]) == {}
+    monkeypatch.setattr(events, "MOST_NOTICES", 1)
+    store.events.record_reported([(delivery.seq, "attention")], clock.now)
+    assert set(store.events.reported([event.seq, delivery.seq])) == {delivery.seq}

@@ -39,7 +39,7 @@ def held(
         return HoldRow(
             account, "anthropic", reason, "no credits", hold.since if hold else clock(),
             clock() + wait, (hold.refusals if hold else 0) + 1,
-            looked_at=hold.looked_at if hold else None,
+            probed_at=hold.probed_at if hold else None,
         )  # fmt: skip
 
     store.attempts.move(task.id, task.attempt, ("starting", "running"), state="ended")

@@ -71,7 +71,7 @@ CREATE TABLE rover_holds (
     probe_task VARCHAR,
     probe_attempt INTEGER,
     default_of VARCHAR,
-    looked_at FLOAT,
+    probed_at FLOAT,
     PRIMARY KEY (account)
 );
 
@@ -129,7 +129,7 @@ CREATE TABLE rover_switches (
     PRIMARY KEY (scope)
 );
 
-CREATE TABLE rover_tellings (
+CREATE TABLE rover_notices (
     seq INTEGER NOT NULL,
     channel VARCHAR NOT NULL,
     at FLOAT NOT NULL,

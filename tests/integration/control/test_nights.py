@@ -235,7 +235,7 @@ class Night:
             work.task_id, f"{attempt}-{self.now():.0f}", attempt, self.now(), "anthropic",
             work.model or "opus", 1, 10, OUTPUT, 0, 0, 0.01,
         )  # fmt: skip
-        self.store.books.write([call])
+        self.store.usage.write([call])
         self.plane.answered(work.task_id, attempt, work.model)
 
     def _is_allowed(self, task: TaskRow, account: str, spec: SandboxSpec, work: Work) -> None:

@@ -140,9 +140,9 @@ def test_what_a_refusal_makes_of_a_hold(
 
 def test_a_refusal_leaves_when_the_account_was_last_tried() -> None:
     """Q3."""
-    assert hold_after(None, refusal(), ME, EXACT, NOW, 0).looked_at is None
-    tried = replace(HOLD, looked_at=AT - 5)
-    assert hold_after(tried, refusal(), ME, EXACT, NOW, 0).looked_at == AT - 5
+    assert hold_after(None, refusal(), ME, EXACT, NOW, 0).probed_at is None
+    tried = replace(HOLD, probed_at=AT - 5)
+    assert hold_after(tried, refusal(), ME, EXACT, NOW, 0).probed_at == AT - 5
 
 
 LATER = NOW + timedelta(days=25)

@@ -205,17 +205,17 @@ def test_a_call_that_a_killed_daemon_made_is_estimated_once(
         return UsageEntry(TASK, name, 1, begun, "openai", model, usage, reserved=held)
 
     write_entries(site.store, [call("a", Usage()), call("b", Usage(input_tokens=7))])
-    assert site.store.books.spent(TASK).tokens == 7
+    assert site.store.usage.spent(TASK).tokens == 7
     lease(door, gateway)
     for _ in range(2):
-        [use] = site.store.books.by_model(TASK)
+        [use] = site.store.usage.by_model(TASK)
         assert (use.calls, use.estimated, use.usage.input_tokens) == (2, 2, 1007)
         assert use.usage.output_tokens == 2 * 300
         assert use.usage.cost_usd == pytest.approx((1007 * 1.25 + 600 * 10) / 1e6)
-        assert site.store.books.on_their_way(TASK) == []
+        assert site.store.usage.on_their_way(TASK) == []
         write_entries(site.store, [call("c", Usage())])
         lease(door, gateway, 2)
-        assert [c.id for c in site.store.books.on_their_way(TASK)] == ["c"]
+        assert [c.id for c in site.store.usage.on_their_way(TASK)] == ["c"]
         write_entries(site.store, [replace(call("c", Usage()), reserved=None, calls=0)])
 
 

@@ -181,11 +181,11 @@ def test_the_end_of_an_accounts_log_in_is_known_and_whether_it_is_renewed(
         found = lent.expiry(account)
         assert found is not None
         assert (found.at, found.obstacle) == (NOW + 3600, None)
-        assert found.told().endswith("and is then renewed automatically")
+        assert found.sentence().endswith("and is then renewed automatically")
     lent.obstacle = lambda _kind, _environ: "no program"
     found = lent.expiry("anthropic:work")
     assert found is not None
-    assert "is not renewed automatically (no program): run `claude` once" in found.told()
+    assert "is not renewed automatically (no program): run `claude` once" in found.sentence()
     told = lent.found(CLIENT)["anthropic"]
     assert "expires at 2026-09-21 15:13Z and is not renewed automatically (no program)" in str(told)
 

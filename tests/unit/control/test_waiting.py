@@ -295,7 +295,7 @@ def another_is_answered(site: Site) -> None:
     assert row is not None
     assert site.attempts.launch.claim(OTHER, 1, row.workflow_id)
     call = CallRow(OTHER, "c", 1, time.time(), "anthropic", "m", 1, 1, 7, 0, 0, None)
-    site.store.books.write([call])
+    site.store.usage.write([call])
 
 
 def test_an_account_that_answers_another_task_wakes_those_that_had_given_up(site: Site) -> None:
@@ -408,7 +408,7 @@ def test_an_account_that_has_answered_since_is_not_closed_by_words(site: Site) -
     told = pause(grounds=Grounds.WORDS)
     site.paused(told)
     call = CallRow(TASK, "c", 2, time.time() + 1, "anthropic", "m", 1, 1, 1, 0, 0, None)
-    site.store.books.write([call])
+    site.store.usage.write([call])
     settled(site, OTHER, told)
     assert site.store.holds.all() == []
 

@@ -86,5 +86,7 @@ def test_an_end_that_was_asked_for_by_the_handle_is_told_once(desk: Desk) -> Non
     assert anyio.run(hub.attention, desk.session(), 5).events
     anyio.run(hub.confirm, session)
     assert not anyio.run(hub.attention, desk.session(), 5).events
-    [channel] = desk.store.events.told([e.seq for e in desk.store.events.last(task_id, 1)]).values()
+    [channel] = desk.store.events.reported(
+        [e.seq for e in desk.store.events.last(task_id, 1)]
+    ).values()
     assert list(channel) == ["tasks/get"]

@@ -100,7 +100,7 @@ def test_the_next_request_says_that_a_result_arrived(desk: Desk) -> None:
 
     run(body)
     [event] = desk.store.events.notable_after(0)
-    assert list(desk.store.events.told([event.seq])[event.seq]) == ["attention"]
+    assert list(desk.store.events.reported([event.seq])[event.seq]) == ["attention"]
     view = desk.tasks.events(desk.tasks.finder.find(desk.caller, task))[-1]
     assert view.told is not None
     assert list(view.told) == ["attention"]
@@ -233,7 +233,7 @@ def test_a_message_goes_to_whom_it_concerns_and_nobody_else(desk: Desk) -> None:
     assert methods(subscribed) == ["resources/updated", "message"]
     assert other == foreign == []
     assert made[0][1]["level"] == "error"
-    assert set(desk.store.events.told([seq])[seq]) == {
+    assert set(desk.store.events.reported([seq])[seq]) == {
         "notifications/message",
         "notifications/resources/updated",
     }

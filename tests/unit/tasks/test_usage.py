@@ -6,7 +6,7 @@ import pytest
 
 from agent_runner.models import RunState, Usage
 from rover_mcp.store.records import ModelUse
-from rover_mcp.tasks.usage import larger, with_books
+from rover_mcp.tasks.usage import larger, with_usage
 
 
 def use(model: str = "gpt-5", calls: int = 1, **usage: object) -> ModelUse:
@@ -39,7 +39,7 @@ def test_what_has_no_price_is_said_to_have_none() -> None:
         use("qwen", calls=3),
         use("", input_tokens=5),
     ]
-    told = with_books(state, uses)
+    told = with_usage(state, uses)
     assert told.usage == Usage(input_tokens=2205, cost_usd=0.5)
     assert told.warnings == [
         "earlier",
@@ -48,13 +48,13 @@ def test_what_has_no_price_is_said_to_have_none() -> None:
         "there is no price for a model of openai: the cost is without its 5 tokens",
     ]
     assert state.warnings == ["earlier"]
-    assert with_books(state, []) is state
+    assert with_usage(state, []) is state
 
 
 def test_an_agents_own_figure_stands_in_for_a_price() -> None:
     """U10: Claude tells what it cost; that counts against the budget, and is said to."""
     state = RunState(usage=Usage(input_tokens=900, cost_usd=0.25))
-    told = with_books(state, [use("gpt-99", input_tokens=1200)])
+    told = with_usage(state, [use("gpt-99", input_tokens=1200)])
     assert told.usage == Usage(input_tokens=1200, cost_usd=0.25)
     assert told.warnings == [
         "there is no price for openai's gpt-99: what the agent says counts for its 1,200 tokens"

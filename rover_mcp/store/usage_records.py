@@ -34,7 +34,7 @@ _SOUND = sa.and_(
 )
 
 
-class Spending:
+class UsageStore:
     """Safe to use from many threads."""
 
     def __init__(self, engine: sa.Engine) -> None:
