@@ -120,14 +120,14 @@ class Expiry:
     """A log-in's end, what a person can do about it, and why nobody else does; `obstacle` None:
     its program renews it."""
 
-    log_in: str
+    login: str
     at: float
     advice: str
     obstacle: str | None = None
 
     def sentence(self) -> str:
         """The end, and who sees to it."""
-        begins = f"the log-in of {self.log_in} expires before that, at {utc(self.at)}"
+        begins = f"the log-in of {self.login} expires before that, at {utc(self.at)}"
         if self.obstacle is None:
             return f"{begins}, and is then renewed automatically"
         return f"{begins}, and is not renewed automatically ({self.obstacle}): {self.advice}"

@@ -108,7 +108,7 @@ class WaitingAttempts:
             needed = soon if row.state == AttemptState.RUNNING else task.retry_at
             if expiry is None or expiry.obstacle is None or needed is None or expiry.at > needed:
                 continue
-            begins = f"the log-in of {expiry.log_in} expires"
+            begins = f"the log-in of {expiry.login} expires"
             if not any(warning.startswith(begins) for warning in task.warnings):
                 before = (
                     "" if row.state == AttemptState.RUNNING else ", before this task is to continue"

@@ -129,7 +129,7 @@ def test_it_is_lent_where_config_names_it_and_read_at_each_use(
     lent.remember(Caller("maker", Path("/"), env={"OPENAI_API_KEY": "k"}))
     found = lent.access("openai", task, None)
     assert found is not None
-    assert (found.header_value, found.beside, found.log_in) == ("Bearer k", (), None)
+    assert (found.header_value, found.beside, found.login) == ("Bearer k", (), None)
     assert found.base_url == PROVIDERS["openai"].base_url
     assert lent.sign_in("qwen", "openai", "OPENAI_API_KEY", CLIENT) == ("OPENAI_API_KEY", None)
 

@@ -127,7 +127,7 @@ def test_two_log_ins_of_one_program_have_folders_of_their_own(tmp_path: Path) ->
     credentials = Credentials(settings(tmp_path / "data", **sources))
     found = credentials.accesses("anthropic", TASKS, None)
     usable = next(found)
-    assert (usable.account, usable.header_value, usable.log_in) == (
+    assert (usable.account, usable.header_value, usable.login) == (
         HOME,
         "Bearer of-home",
         "claude",
