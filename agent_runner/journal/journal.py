@@ -126,18 +126,8 @@ class Journal:
         except BaseException:
             os.close(lock)
             raise
-        journal = cls(
-            path=path,
-            recovered=state,
-            _clock=clock,
-            _bell=bell,
-            _write=write,
-            _sync=sync,
-            _fd=fd,
-            _lock=lock,
-            _chain=read.chain,
-            _synced=size - read.torn,
-        )
+        end = size - read.torn
+        journal = cls(path, state, clock, bell, write, sync, fd, lock, read.chain, end)
         journal._reserve()
         if aside is not None:
             message = f"the journal's last record was cut off ({read.torn} bytes, kept in {aside})"

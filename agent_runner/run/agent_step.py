@@ -15,15 +15,13 @@ from agent_runner.agents.protocol import (
     AgentFailed,
     AgentOutcome,
     AgentRequest,
-    Doubt,
     SessionLost,
 )
 from agent_runner.classify.verdict import Verdict, classify
 from agent_runner.crashpoints import CrashPoint, crash_point
-from agent_runner.gateway_evidence import Calls
 from agent_runner.journal.record_lines import RecordType
 from agent_runner.journal.step_log import StepLog
-from agent_runner.models import AgentSession, Failure, Pause, Usage
+from agent_runner.models import AgentSession, Pause, Usage
 from agent_runner.process.commands import CommandKilled
 from agent_runner.run.agent_prompts import (
     READ_ONLY,
@@ -42,6 +40,12 @@ from agent_runner.run.step import (
     killed_pause,
     wait_in_place,
 )
+from agent_runner.run.turn_failure import (
+    BROKEN,
+    failure_of_exception,
+    is_failure,
+    is_own_timeout,
+)
 from agent_runner.spec import RunSpec
 from agent_runner.workflow import outputs as answers
 from agent_runner.workflow.agents import step_agent, step_model
@@ -55,14 +59,6 @@ OUTPUT_REQUESTS = 2
 OWN_SESSION = "An earlier session of yours"
 TIMEOUT_MARGIN = 30.0
 """Seconds after the time limit at which a driver that does not keep it is cancelled."""
-
-_BROKEN = (
-    ConnectionError,
-    TimeoutError,
-    anyio.BrokenResourceError,
-    anyio.ClosedResourceError,
-    anyio.EndOfStream,
-)
 
 
 def agent_name(step: AgentStep, spec: RunSpec) -> str:
@@ -249,10 +245,10 @@ class AgentStepRun:
             self._record_session(error.session)
             self._record_usage(error.usage.minus(reported))
             raise
-        except (OSError, *_BROKEN) as error:
-            if _is_own_timeout(error):
+        except (OSError, *BROKEN) as error:
+            if is_own_timeout(error):
                 raise
-            raise AgentFailed(_thrown(self._name, error)) from error
+            raise AgentFailed(failure_of_exception(self._name, error)) from error
         self._record_session(outcome.session)
         self._record_usage(outcome.usage.minus(reported))
         if outcome.doubt is not None:
@@ -385,25 +381,3 @@ class AgentStepRun:
 
     def _warn(self, text: str) -> None:
         self._tools.warn(f"step {self._step.id}: {text}")
-
-
-def is_failure(doubt: Doubt, calls: Calls | None) -> bool:
-    """Whether a turn that claims success failed. What the gateway saw outweighs the last message,
-    which decides only if nothing passed through the gateway. A turn whose calls were all refused
-    did nothing, whatever it says."""
-    if calls is None:
-        return doubt.counts
-    return calls.last_failed and (doubt.begins_so or calls.answered == 0)
-
-
-def _is_own_timeout(error: Exception) -> bool:
-    """Whether the step's time is over. Time-outs of connections have an error number."""
-    return isinstance(error, TimeoutError) and error.errno is None
-
-
-def _thrown(agent: str, error: Exception) -> Failure:
-    """The failure for an exception that a driver raised."""
-    if isinstance(error, _BROKEN):
-        text = str(error) or "the connection to the agent broke"
-        return Failure("agent", f"{agent}: {text}", code="connection_failed")
-    return Failure("agent", f"{agent}: {error}", code="spawn_failed")

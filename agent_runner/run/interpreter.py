@@ -29,6 +29,7 @@ from agent_runner.models import (
     verdict_line,
 )
 from agent_runner.run.step import Interrupted, RunPaused, StepFailed, StepResult
+from agent_runner.run.step_place import PlacedRecorder, StepPlace
 from agent_runner.workflow.conditions import Values
 from agent_runner.workflow.models import (
     AgentStep,
@@ -70,32 +71,6 @@ class Tree(Protocol):
     async def put_back(self, before: Snapshot | None, step: str) -> None:
         """Undo what a step that only reads changed since the snapshot, with a warning."""
         ...
-
-
-@dataclass(frozen=True)
-class StepPlace:
-    """What is around a step: its loops. `tolerant`: its failure does not end the run."""
-
-    loops: tuple[Mapping[str, Any], ...] = ()
-    tolerant: bool = False
-
-    def inside(self, loop: LoopStep, iteration: int, index: int) -> StepPlace:
-        """The place of a sub-step of a loop."""
-        position = {"step": loop.id, "iteration": iteration, "index": index}
-        return StepPlace((*self.loops, position), tolerant=True)
-
-
-@dataclass
-class PlacedRecorder:
-    """A recorder that adds to each record the loops around its step."""
-
-    recorder: Recorder
-    around: StepPlace
-
-    def append(self, kind: RecordType, data: Mapping[str, object], *, flush: bool = False) -> bool:
-        if self.around.loops:
-            data = {**data, "loop": self.around.loops}
-        return self.recorder.append(kind, data, flush=flush)
 
 
 @dataclass(frozen=True)
@@ -144,7 +119,7 @@ class Interpreter:
             if error := await self._step(step, StepPlace()):
                 raise WorkflowFailed(step.id, error)
 
-    async def _step(self, step: Step, around: StepPlace) -> str | None:
+    async def _step(self, step: Step, place: StepPlace) -> str | None:
         """Run a step. Returns its error if it failed and may not fail."""
         state = self.fold.step(step.id)
         if state.finished:
@@ -154,60 +129,60 @@ class Interpreter:
         begun = state.started_at is not None
         if not begun and step.condition and not step.condition.holds(self._values()):
             data = {"step": step.id, "detail": "its condition is false"}
-            self._append(RecordType.STEP_SKIP, data, around)
+            self._append(RecordType.STEP_SKIP, data, place)
             return None
         if isinstance(step, LoopStep):
-            return await self._loop(step, around)
+            return await self._loop(step, place)
         if isinstance(step, ParallelStep):
-            return await self._parallel(step, around)
-        return await self._leaf(step, around)
+            return await self._parallel(step, place)
+        return await self._leaf(step, place)
 
     # --- the three kinds ---
 
-    async def _leaf(self, step: Leaf, around: StepPlace) -> str | None:
+    async def _leaf(self, step: Leaf, place: StepPlace) -> str | None:
         # Only agents and commands cost anything, so the budget is checked before each of them.
         self._check_budget(step)
         await self._save_start(step)
-        self._started(step, around)
+        self._started(step, place)
         done = [s.id for s in self.fold.live.steps if s.status is StepStatus.COMPLETED]
         interrupted = self.interrupted.pop(step.id, None)
-        placed = PlacedRecorder(self.recorder, around)
+        placed = PlacedRecorder(self.recorder, place)
         try:
             result = await self.run_leaf(LeafRun(step, self._values(), placed, done, interrupted))
         except StepFailed as error:
             await self._put_back(step)
-            return await self._failed(step, around, str(error), error.outputs)
+            return await self._failed(step, place, str(error), error.outputs)
         crash_point(CrashPoint.LEAF_RAN)
         await self._put_back(step)
-        return await self._completed(step, around, result.outputs, result.detail)
+        return await self._completed(step, place, result.outputs, result.detail)
 
-    async def _loop(self, step: LoopStep, around: StepPlace) -> str | None:
-        self._started(step, around)
+    async def _loop(self, step: LoopStep, place: StepPlace) -> str | None:
+        self._started(step, place)
         loop = self.fold.step(step.id)
         if not loop.iteration and step.max_iterations:
-            self._iterate(step, around, 1)
+            self._iterate(step, place, 1)
         while iteration := loop.iteration:
             # If all steps of an iteration are skipped, nothing else here lets a cancellation in.
             await anyio.lowlevel.checkpoint()
             for index, inner in enumerate(step.steps):
-                await self._step(inner, around.inside(step, iteration, index))
+                await self._step(inner, place.inside(step, iteration, index))
             if step.until is not None and step.until.holds(self._values()):
-                return await self._loop_ended(step, around, met=True)
+                return await self._loop_ended(step, place, met=True)
             tree = await self._watched_tree(step)
             if tree in loop.trees:
-                return await self._loop_ended(step, around, circle=True)
+                return await self._loop_ended(step, place, circle=True)
             if iteration >= step.max_iterations:
                 break
-            self._iterate(step, around, iteration + 1, tree)
-        return await self._loop_ended(step, around)
+            self._iterate(step, place, iteration + 1, tree)
+        return await self._loop_ended(step, place)
 
     def _iterate(
-        self, step: LoopStep, around: StepPlace, iteration: int, tree: str | None = None
+        self, step: LoopStep, place: StepPlace, iteration: int, tree: str | None = None
     ) -> None:
         data: dict[str, object] = {"step": step.id, "iteration": iteration}
         if tree is not None:
             data["tree"] = tree
-        self._append(RecordType.LOOP_ITERATION, data, around)
+        self._append(RecordType.LOOP_ITERATION, data, place)
         crash_point(CrashPoint.ITERATION_BEGUN)
 
     async def _watched_tree(self, step: LoopStep) -> str | None:
@@ -219,7 +194,7 @@ class Interpreter:
         return None
 
     async def _loop_ended(
-        self, step: LoopStep, around: StepPlace, *, met: bool = False, circle: bool = False
+        self, step: LoopStep, place: StepPlace, *, met: bool = False, circle: bool = False
     ) -> str | None:
         crash_point(CrashPoint.LOOP_LEFT)
         iterations = self.fold.step(step.id).iteration or 0
@@ -229,16 +204,16 @@ class Interpreter:
             "circle": str(circle).lower(),
         }
         if met or (circle and step.on_circle is OnCircle.END):
-            return await self._completed(step, around, outputs, f"{iterations} iterations")
+            return await self._completed(step, place, outputs, f"{iterations} iterations")
         if circle:
             error = f"iteration {iterations} ended with the work tree of an earlier one"
         elif step.until is None:
-            return await self._completed(step, around, outputs, f"{iterations} iterations")
+            return await self._completed(step, place, outputs, f"{iterations} iterations")
         else:
             error = f"its condition did not hold after {iterations} iterations"
         if last := self._last_error(step):
             error += f"; last error: {last}"
-        return await self._failed(step, around, error, outputs)
+        return await self._failed(step, place, error, outputs)
 
     def _last_error(self, step: LoopStep) -> str | None:
         """The last error in the last iteration, at any depth."""
@@ -250,9 +225,9 @@ class Interpreter:
         ]
         return max(wrong)[1] if wrong else None
 
-    async def _parallel(self, step: ParallelStep, around: StepPlace) -> str | None:
-        self._started(step, around)
-        inside = StepPlace(around.loops, around.tolerant or step.allow_failure)
+    async def _parallel(self, step: ParallelStep, place: StepPlace) -> str | None:
+        self._started(step, place)
+        inside = StepPlace(place.loops, place.tolerant or step.allow_failure)
         free = anyio.Semaphore(step.limit)
 
         async def one(inner: Step) -> None:
@@ -276,9 +251,9 @@ class Interpreter:
         states = [self.fold.step(s.id) for s in step.steps if not s.allow_failure]
         failed = [s for s in states if s.status is StepStatus.FAILED]
         if not failed:
-            return await self._completed(step, around, {}, f"{len(step.steps)} steps")
+            return await self._completed(step, place, {}, f"{len(step.steps)} steps")
         error = "; ".join(f"step {s.id}: {s.error}" for s in failed)
-        return await self._failed(step, around, error, {})
+        return await self._failed(step, place, error, {})
 
     # --- beginning and end of a step ---
 
@@ -298,16 +273,16 @@ class Interpreter:
             with anyio.CancelScope(shield=True):
                 await self.tree.put_back(self.fold.boundary, step.id)
 
-    def _started(self, step: Step, around: StepPlace) -> None:
+    def _started(self, step: Step, place: StepPlace) -> None:
         data: dict[str, object] = {"step": step.id}
         if self.start is not None:
             data["start_snapshot"] = self.start.model_dump(mode="json")
             self.start = None
-        self._append(RecordType.STEP_START, data, around)
+        self._append(RecordType.STEP_START, data, place)
         crash_point(CrashPoint.STEP_STARTED)
 
     async def _completed(
-        self, step: Step, around: StepPlace, outputs: Mapping[str, str], detail: str | None
+        self, step: Step, place: StepPlace, outputs: Mapping[str, str], detail: str | None
     ) -> None:
         data: dict[str, object] = {"step": step.id, "outputs": dict(outputs), "detail": detail}
         if _falls_short(step, outputs):
@@ -319,20 +294,20 @@ class Interpreter:
                 crash_point(CrashPoint.STEP_COMMITTED)
             if step.commit is not None or isinstance(step, Leaf):
                 data["snapshot"] = await self._snapshot()
-            self._append(RecordType.STEP_COMPLETE, data, around, flush=True)
+            self._append(RecordType.STEP_COMPLETE, data, place, flush=True)
             crash_point(CrashPoint.STEP_ENDED)
 
     async def _failed(
-        self, step: Step, around: StepPlace, error: str, outputs: Mapping[str, str]
+        self, step: Step, place: StepPlace, error: str, outputs: Mapping[str, str]
     ) -> str | None:
-        tolerated = around.tolerant or step.allow_failure
+        tolerated = place.tolerant or step.allow_failure
         data: dict[str, object] = {"step": step.id, "error": error, "outputs": dict(outputs)}
         data["tolerated"] = tolerated
         data |= self._verdict(step, outputs)
         with anyio.CancelScope(shield=True):
             if tolerated and isinstance(step, Leaf):
                 data["snapshot"] = await self._snapshot()
-            self._append(RecordType.STEP_FAIL, data, around, flush=True)
+            self._append(RecordType.STEP_FAIL, data, place, flush=True)
             crash_point(CrashPoint.STEP_FAILED)
         return None if step.allow_failure else error
 
@@ -351,11 +326,11 @@ class Interpreter:
         self,
         kind: RecordType,
         data: Mapping[str, object],
-        around: StepPlace,
+        place: StepPlace,
         *,
         flush: bool = False,
     ) -> None:
-        PlacedRecorder(self.recorder, around).append(kind, data, flush=flush)
+        PlacedRecorder(self.recorder, place).append(kind, data, flush=flush)
 
     def _values(self, step: Step | None = None, outputs: Mapping[str, str] | None = None) -> Values:
         """What conditions and placeholders see: the outputs of each step's last end."""

@@ -92,11 +92,11 @@ async def _once(
 ) -> StepResult:
     if isinstance(turn.step, CommandStep):
         return await run_command(turn.step, tools, turn.values, log)
-    loops = [(p["step"], p["iteration"]) for p in turn.recorder.around.loops]
+    loops = [(p["step"], p["iteration"]) for p in turn.recorder.place.loops]
     run = AgentStepRun(turn.step, tools, turn.values, log, turn.done, loops)
     return await run.run(interrupted)
 
 
 def _iterations(turn: LeafRun) -> str:
     """The iterations of the loops around the step, for the log."""
-    return "".join(f", {p['step']} {p['iteration']}" for p in turn.recorder.around.loops)
+    return "".join(f", {p['step']} {p['iteration']}" for p in turn.recorder.place.loops)

@@ -219,21 +219,9 @@ class Worktree:
         # Renamed once it is complete and flushed, before the record that names it is written.
         part = folder / f"{name}.part"
         try:
-            with part.open("wb") as file:
-                result = await self._scripts.run(
-                    SNAPSHOT,
-                    self._snapshot_arguments(sequence, previous),
-                    stdout=file.fileno(),
-                    delivered=_commit_of(previous),
-                )
-                words = self._scripts.report_of(result, "snapshot the work tree")
-                self._noted = noted(result)
-                if words[0] == "same" and previous is not None:
-                    return previous, lacking(result)
-                if b"rover bundled" not in result.stderr:
-                    await self._scripts.check_base()
-                self._check_bundle(result, os.fstat(file.fileno()).st_size)
-                os.fsync(file.fileno())
+            words, result = await self._bundle_to(part, sequence, previous)
+            if words[0] == "same" and previous is not None:
+                return previous, lacking(result)
             part.replace(folder / name)
             sync_folder(folder)
             self._rebundle = False
@@ -242,6 +230,27 @@ class Worktree:
         commit, tree, head = words[1:4]
         taken = Snapshot(sequence=sequence, commit=commit, tree=tree, bundle=name, head=head)
         return taken, lacking(result)
+
+    async def _bundle_to(
+        self, part: Path, sequence: int, previous: Snapshot | None
+    ) -> tuple[Sequence[str], CommandResult]:
+        """Have the script write a bundle, flushed and checked unless the tree is the same."""
+        with part.open("wb") as file:
+            result = await self._scripts.run(
+                SNAPSHOT,
+                self._snapshot_arguments(sequence, previous),
+                stdout=file.fileno(),
+                delivered=_commit_of(previous),
+            )
+            words = self._scripts.report_of(result, "snapshot the work tree")
+            self._noted = noted(result)
+            if words[0] == "same" and previous is not None:
+                return words, result
+            if b"rover bundled" not in result.stderr:
+                await self._scripts.check_base()
+            self._check_bundle(result, os.fstat(file.fileno()).st_size)
+            os.fsync(file.fileno())
+        return words, result
 
     def withheld(self) -> list[str]:
         """The files of `copies` that were in the index or in commits, and were taken out."""

@@ -247,46 +247,53 @@ class _Server(uvicorn.Server):
 
 
 def _protocol(most: int) -> type[H11Protocol]:
-    """Connections that have patience with their client, but no end of it. `most`: beyond twice
-    what is answered with 503, nothing is answered at all."""
+    """The protocol with its limit: uvicorn takes a class, and makes the connections itself."""
 
-    class Patient(H11Protocol):
-        _reading: asyncio.TimerHandle | None = None
-        _writing: asyncio.TimerHandle | None = None
+    class Limited(_TimedProtocol):
+        most_connections = most
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > most:
-                transport.abort()
-            else:
-                self._expect_request()
+    return Limited
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._reading = _off(self._reading)
-            self._writing = _off(self._writing)
-            super().connection_lost(exc)
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
+class _TimedProtocol(H11Protocol):
+    """A connection that is closed when its client takes too long to send or to read. Beyond
+    `most_connections` nothing is answered at all."""
+
+    most_connections = 0
+    _reading: asyncio.TimerHandle | None = None
+    _writing: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            transport.abort()
+        else:
             self._expect_request()
 
-        def _expect_request(self) -> None:
-            is_received = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
-            if is_received or self.transport.is_closing():
-                self._reading = _off(self._reading)
-            elif self._reading is None:
-                self._reading = self.loop.call_later(READ_SECONDS, self.transport.abort)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._reading = _off(self._reading)
+        self._writing = _off(self._writing)
+        super().connection_lost(exc)
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._writing = _off(self._writing)
-            self._writing = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._expect_request()
 
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self._writing = _off(self._writing)
+    def _expect_request(self) -> None:
+        is_received = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
+        if is_received or self.transport.is_closing():
+            self._reading = _off(self._reading)
+        elif self._reading is None:
+            self._reading = self.loop.call_later(READ_SECONDS, self.transport.abort)
 
-    return Patient
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._writing = _off(self._writing)
+        self._writing = self.loop.call_later(WRITE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._writing = _off(self._writing)
 
 
 def _off(timer: Any) -> None:

@@ -212,14 +212,7 @@ async def fetch(
     """
     reader, writer = there
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-    host = to.host.at(to.port).removesuffix(f":{HTTP}")
-    headers = [
-        (b"host", host.encode()),
-        *passed_on(exchange.headers, token),
-        (b"connection", b"close"),
-    ]
-    request = h11.Request(method=exchange.method, target=to.path, headers=headers)
-    sent = (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
+    sent = _request_bytes(http, exchange, to, token)
     await sends(len(sent))
     writer.write(sent)
     try:
@@ -230,17 +223,39 @@ async def fetch(
                     data = await reader.read(READ_BYTES)
                 allowance.take(len(data))
                 http.receive_data(data)
-            elif isinstance(event, h11.Response):
-                await exchange.start(event.status_code, passed_back(event.headers))
-            elif isinstance(event, h11.Data):
-                await exchange.send(bytes(event.data))
-            elif isinstance(event, h11.EndOfMessage):
-                await exchange.finish()
+            elif await _pass_back(exchange, event, to):
                 return
-            elif not isinstance(event, h11.InformationalResponse):
-                raise ConnectionResetError(f"{to} ended the connection")
     except h11.RemoteProtocolError as error:
         raise ConnectionResetError(f"{to} does not speak HTTP") from error
+
+
+def _request_bytes(http: h11.Connection, exchange: Exchange, to: Destination, token: str) -> bytes:
+    headers = [
+        (b"host", to.host.at(to.port).removesuffix(f":{HTTP}").encode()),
+        *passed_on(exchange.headers, token),
+        # A connection of its own for each request: the next one may be for another host.
+        (b"connection", b"close"),
+    ]
+    request = h11.Request(method=exchange.method, target=to.path, headers=headers)
+    return (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
+
+
+async def _pass_back(exchange: Exchange, event: object, to: Destination) -> bool:
+    """Pass one part of the answer back. True if it was the last.
+
+    Raises:
+        ConnectionResetError: the host ended the connection before the end of its answer.
+    """
+    if isinstance(event, h11.Response):
+        await exchange.start(event.status_code, passed_back(event.headers))
+    elif isinstance(event, h11.Data):
+        await exchange.send(bytes(event.data))
+    elif isinstance(event, h11.EndOfMessage):
+        await exchange.finish()
+        return True
+    elif not isinstance(event, h11.InformationalResponse):
+        raise ConnectionResetError(f"{to} ended the connection")
+    return False
 
 
 def _named_in_connection(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:

@@ -214,18 +214,11 @@ class Forwarding:
         raw = redactor.headers(response.headers.raw)
         if encoding_of(response):
             raw = [(n, v) for n, v in raw if n.lower() not in _ENCODED]
-        meter = UsageMeter(
-            self._format,
-            response.status_code,
-            response.headers.get("content-type", ""),
-            "",  # what is encoded has been decoded
-        )
         self._answer = replace(
-            self._answer,
-            status=response.status_code,
-            headers=recorded_headers(raw),
+            self._answer, status=response.status_code, headers=recorded_headers(raw)
         )
         changed(self._answer)
+        meter = self._meter_of(response)
         # A body that does not stream is held back until its usage and errors are recorded: an agent
         # that ends at once must not leave the runner without the evidence.
         held: bytearray | None = None if meter.streams else bytearray()
@@ -249,6 +242,11 @@ class Forwarding:
         if held is not None:
             await self._release(response.status_code, raw, held)
         await self._exchange.finish()
+
+    def _meter_of(self, response: httpx2.Response) -> UsageMeter:
+        kind = response.headers.get("content-type", "")
+        # No encoding: what comes encoded has been decoded.
+        return UsageMeter(self._format, response.status_code, kind, "")
 
     async def _release(self, status: int, raw: list[tuple[bytes, bytes]], held: bytearray) -> None:
         """Begin the answer with the part of it that was held back."""

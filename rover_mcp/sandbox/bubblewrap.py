@@ -16,6 +16,7 @@ from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.resource_limits import ResourceLimits
 from rover_mcp.sandbox import agent_programs, bwrap_prefix, cgroups, layout, mount_policy
 from rover_mcp.sandbox import toolchains as toolchain_folders
+from rover_mcp.sandbox.agent_bundle import AgentBundle
 from rover_mcp.sandbox.bwrap_program import CHECK_TIMEOUT, find_bwrap, user_namespace_hint
 from rover_mcp.sandbox.host_engine import HostEngine
 from rover_mcp.sandbox.protocol import EngineStatus, ExecResult, SandboxSpec
@@ -115,26 +116,10 @@ class BubblewrapEngine(HostEngine):
         return bwrap_prefix.search_path(host, (), self._toolchains)
 
     def _isolate(self, spec: SandboxSpec, folder: Path) -> dict[str, Any]:
-        etc = folder / "etc"
-        etc.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name, text in bwrap_prefix.SYNTHETIC_ETC.items():
-            (etc / name).write_text(text, "utf-8")
         host = bwrap_prefix.host_layout(self._home)
         agents = agent_programs.obtain_bundles(spec.agents, spec.agent_binary, lambda _: None)
         own = toolchain_folders.mounted(self._toolchains)
-        mounted = [source for _, source, _ in bwrap_prefix.mounts(spec.folders, etc, agents)]
-        ours = [*spec.folders.mounted(), *(etc / name for name in bwrap_prefix.SYNTHETIC_ETC)]
-        mount_policy.refuse_exposure(self._home, [*host.sources(), *mounted, *own], ours)
-        prefix = bwrap_prefix.prefix(
-            bwrap_prefix.own_program(self._program(), folder),
-            host,
-            spec.folders,
-            etc=etc,
-            tmp_bytes=spec.limits.tmp_bytes,
-            shm_bytes=spec.limits.shm_bytes,
-            agents=agents,
-            toolchains=own,
-        )
+        prefix = self._prefix(spec, folder, host, agents, own)
         group = cgroups.make(spec.name, spec.limits)
         gateway = spec.folders.gateway_socket
         inside = {"PATH": bwrap_prefix.search_path(host, agents, own)}
@@ -158,6 +143,34 @@ class BubblewrapEngine(HostEngine):
             "enter": group.enter(),
             "cgroups": list(group.folders),
         }
+
+    def _prefix(
+        self,
+        spec: SandboxSpec,
+        folder: Path,
+        host: bwrap_prefix.HostLayout,
+        agents: Sequence[AgentBundle],
+        toolchains: Sequence[Path],
+    ) -> list[str]:
+        """The command line of bubblewrap for one task, after the check that it shows nothing
+        private."""
+        etc = folder / "etc"
+        etc.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name, text in bwrap_prefix.SYNTHETIC_ETC.items():
+            (etc / name).write_text(text, "utf-8")
+        mounted = [source for _, source, _ in bwrap_prefix.mounts(spec.folders, etc, agents)]
+        ours = [*spec.folders.mounted(), *(etc / name for name in bwrap_prefix.SYNTHETIC_ETC)]
+        mount_policy.refuse_exposure(self._home, [*host.sources(), *mounted, *toolchains], ours)
+        return bwrap_prefix.prefix(
+            bwrap_prefix.own_program(self._program(), folder),
+            host,
+            spec.folders,
+            etc=etc,
+            tmp_bytes=spec.limits.tmp_bytes,
+            shm_bytes=spec.limits.shm_bytes,
+            agents=agents,
+            toolchains=toolchains,
+        )
 
     def _program(self) -> Path:
         if self._bwrap is None:

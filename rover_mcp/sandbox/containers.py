@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from rover_mcp.domain.resource_limits import ResourceLimits
 from rover_mcp.sandbox import docker_api, layout, runner_library
 from rover_mcp.sandbox.protocol import EngineStatus, SandboxInfo, SandboxSpec, SandboxState
 
@@ -25,8 +26,11 @@ _ENTRY = (
 
 
 def container_options(spec: SandboxSpec) -> dict[str, Any]:
-    """How a container is closed and bounded, as arguments of the SDK."""
-    limits = spec.limits
+    """How a container is closed, bounded and started, as arguments of the SDK."""
+    return {**_isolation(), **_limits(spec.limits), **_process()}
+
+
+def _isolation() -> dict[str, Any]:
     return {
         # No interface but loopback: the gateway's socket, a mounted file, is the only way out.
         "network_mode": "none",
@@ -40,12 +44,17 @@ def container_options(spec: SandboxSpec) -> dict[str, Any]:
         # The runner is root inside and gives the agent a user of its own: an image's USER would
         # put both under one, where the agent could read the journal.
         "user": "0:0",
+        # A shared IPC namespace would share /dev/shm with other containers.
+        "ipc_mode": "private",
+        "hostname": "rover",
+    }
+
+
+def _process() -> dict[str, Any]:
+    return {
         # The kernel ignores signals of a process 1 that has no handler for them, and leaves
         # orphans for it to reap: an init does both.
         "init": True,
-        "hostname": "rover",
-        # A shared IPC namespace would share /dev/shm with other containers.
-        "ipc_mode": "private",
         # The image's own entry point and health check are not for a sandbox.
         "entrypoint": ["/bin/sh", "-c", _ENTRY, "sh"],
         "healthcheck": {"test": ["NONE"]},
@@ -56,6 +65,13 @@ def container_options(spec: SandboxSpec) -> dict[str, Any]:
             "PYTHONUNBUFFERED": "1",
             "LANG": "C.UTF-8",
         },
+        # Attempts are repeated in one place, the control plane: the engine must not as well.
+        "restart_policy": {"Name": "no"},
+    }
+
+
+def _limits(limits: ResourceLimits) -> dict[str, Any]:
+    return {
         "tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={limits.tmp_bytes}"},  # noqa: S108
         "shm_size": limits.shm_bytes,
         "pids_limit": limits.pids,
@@ -69,8 +85,6 @@ def container_options(spec: SandboxSpec) -> dict[str, Any]:
             docker_api.types.Ulimit(name="core", soft=0, hard=0),
             docker_api.types.Ulimit(name="fsize", soft=limits.file_bytes, hard=limits.file_bytes),
         ],
-        # Attempts are repeated in one place, the control plane: the engine must not as well.
-        "restart_policy": {"Name": "no"},
         # Docker's default log grows without a limit, on the disk of the engine.
         "log_config": docker_api.types.LogConfig(
             type="json-file", config={"max-size": "5m", "max-file": "2"}

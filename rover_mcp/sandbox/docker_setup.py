@@ -101,11 +101,15 @@ def run(
             # A stop that came before the container existed has removed nothing.
             stop.check()
             _run_to_its_end(container, progress)
-            progress("keeping what the set-up made")
-            repository, _, tag = images.after.partition(":")
-            container.client.api.commit(container.id, repository=repository, tag=tag)
+            _commit(container, images.after, progress)
         finally:
             _remove(client, how.name)
+
+
+def _commit(container: Any, image: str, progress: Progress) -> None:
+    progress("keeping what the setup made")
+    repository, _, tag = image.partition(":")
+    container.client.api.commit(container.id, repository=repository, tag=tag)
 
 
 def _run_to_its_end(container: Any, progress: Progress) -> None:

@@ -183,7 +183,7 @@ class Walk:
         return "completed"
 
     async def _leaf(self, turn: LeafRun) -> StepResult:
-        place = tuple((str(p["step"]), int(p["iteration"])) for p in turn.recorder.around.loops)
+        place = tuple((str(p["step"]), int(p["iteration"])) for p in turn.recorder.place.loops)
         self.ran.append((turn.step.id, place))
         return await self.act(self, turn, place)
 
