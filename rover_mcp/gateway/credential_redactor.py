@@ -13,14 +13,16 @@ from functools import lru_cache
 from rover_mcp.domain.secret_forms import SecretForms
 
 SHORTEST = 8
-"""Bytes. What is shorter stands in ordinary text."""
+"""Bytes. A shorter credential would also be found in ordinary text."""
 
+# Bytes. A body is searched for every form of the credential, and a part as long as it is held back.
 LONGEST = 4096
 _forms_of = lru_cache(maxsize=32)(SecretForms)
 
 
 class CredentialRedactor:
-    """Of one answer. `header_value` is what the credential was sent as, a scheme before it."""
+    """Masks one answer. `header_value` is the header that carried the credential, with its scheme
+    (`Bearer`) in front if it has one."""
 
     def __init__(self, header_value: str) -> None:
         secret = header_value.rpartition(" ")[2].encode()

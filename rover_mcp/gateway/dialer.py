@@ -1,4 +1,4 @@
-"""Connections to the outside: every address is judged before it is connected to.
+"""Makes connections to the outside. Every address is judged before it is connected to.
 
 A name is looked up here and nowhere else, and connected to by the very address that was judged. A
 name that leads elsewhere at a second lookup (DNS rebinding) therefore gains nothing.
@@ -28,7 +28,7 @@ MAX_ADDRESSES: Final = 16
 
 
 class InternetDialer:
-    """Opens connections for one lease, or for one fetch.
+    """Opens connections for one grant, or for one fetch.
 
     `proxy_for` returns the user's own proxy on the way to a host; it may block. `own_hosts` are the
     entries of the user's own allow-list, which may lead to private addresses.

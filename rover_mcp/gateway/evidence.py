@@ -30,7 +30,7 @@ class CallEvidence:
         self._news = asyncio.Event()
 
     def add(self, answer: ProviderAnswer) -> int:
-        """An answer begins; its key."""
+        """Record that an answer begins, and return its key."""
         self._begun += 1
         self.answers[self._begun] = answer
         if len(self.answers) > KEPT_ANSWERS:
@@ -42,14 +42,14 @@ class CallEvidence:
         return self._begun
 
     def update(self, key: int, answer: ProviderAnswer) -> None:
-        """More is known of it."""
+        """Record what is newly known of an answer."""
         if key in self.answers:
             self.answers[key] = answer
         if answer.error:
             self._settle(key)
 
     def complete(self, key: int, answer: ProviderAnswer) -> None:
-        """Nothing more comes of it."""
+        """Record that nothing more of an answer comes."""
         if answer.usage:
             self.usage = self.usage.plus(answer.usage)
         self._settle(key)
@@ -60,12 +60,14 @@ class CallEvidence:
         if key in self.answers:
             self._settled.add(key)
         self.last += 1
+        # Each wait holds the event that was current when it began: a new one for those who come
+        # later, so that no event has to be cleared while others wait for it.
         news, self._news = self._news, asyncio.Event()
         news.set()
 
     async def wait(self, watch: EvidenceWait) -> None:
-        """Until `last` goes beyond `after`, for as long as the watch says. At once where `after`
-        is of an earlier gateway, whose count this one does not know."""
+        """Wait until `last` exceeds `after`, for as long as the watch says. Returns at once if
+        `after` comes from an earlier gateway, whose count this one does not know."""
         if watch.after > self.last:
             return
         try:
@@ -76,7 +78,7 @@ class CallEvidence:
             return
 
     def as_json(self) -> dict[str, object]:
-        """For `/rover/v1/evidence`."""
+        """The body of `/rover/v1/evidence`."""
         return {
             "last": self.last,
             "answers": [a.as_json() for a in self.answers.values()],

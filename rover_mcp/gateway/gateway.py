@@ -35,16 +35,16 @@ from rover_mcp.gateway.usage_writer import UsageWriter, Write
 
 MAX_CONNECTIONS = 128
 RECORDED_SECONDS = 1.0
-"""A sandbox that opens too many connections is recorded once in so long."""
+"""The shortest time between two records of a sandbox that opens too many connections."""
 MAX_RECORDED_TARGET = 200
 
 
 class Gateway:
-    """All leases of one daemon, on the event loop that opens them.
+    """All grants of one daemon, on the event loop that opens them.
 
-    `now` is the clock that answers are stamped with; `network` is the internet; `write` takes what
-    is to stand in the books, in a thread of its own. `connections` is how many one sandbox may have
-    open; `prices` are those of this version, where no others are given.
+    `now` is the clock that answers are stamped with; `network` is the internet; `write` stores the
+    usage of answers, and is called in a thread of its own. `connections` is how many one sandbox
+    may have open. `prices` defaults to the prices that this version comes with.
     """
 
     def __init__(
@@ -65,32 +65,33 @@ class Gateway:
         self._servers: dict[str, _GrantServer] = {}
         self._client: httpx2.AsyncClient | None = None
 
-    async def open(self, lease: GatewayGrant) -> None:
-        """Serve the lease's socket, in place of the task's earlier one. What was recorded of the
-        task is kept. Does nothing where the same attempt is served at the same socket.
+    async def open(self, grant: GatewayGrant) -> None:
+        """Serve the grant's socket, in place of the task's earlier one. What was recorded of the
+        task is kept. Does nothing if the same attempt is already served at the same socket.
 
         Raises:
             EnvironmentFault: the socket cannot be made.
         """
-        old = self._servers.get(lease.task_id)
-        if old and old.serves(lease):
+        # A second call for an attempt that runs must not cut the calls that it is making.
+        old = self._servers.get(grant.task_id)
+        if old and old.serves(grant):
             return
         if old:
-            await self._servers.pop(lease.task_id).close()
-        records = self._tasks.setdefault(lease.task_id, CallEvidence())
+            await self._servers.pop(grant.task_id).close()
+        records = self._tasks.setdefault(grant.task_id, CallEvidence())
         server = _GrantServer(
-            lease,
+            grant,
             records,
-            ModelCalls(lease, records, self._upstream(), self._books(), self._now, self._prices),
+            ModelCalls(grant, records, self._upstream(), self._usage(), self._now, self._prices),
             self._now,
             self._network,
             self._connections,
         )
         await server.listen()
-        self._servers[lease.task_id] = server
+        self._servers[grant.task_id] = server
 
     async def close(self, task_id: str) -> None:
-        """End the task's lease and whatever passes through it now; forget its records."""
+        """End the task's grant with all that passes through it now, and forget its records."""
         self._tasks.pop(task_id, None)
         if server := self._servers.pop(task_id, None):
             await server.close()
@@ -102,7 +103,7 @@ class Gateway:
             await self._usage_writer.written()
 
     async def aclose(self) -> None:
-        """Close every lease, and the connections to the providers."""
+        """Close every grant, and the connections to the providers."""
         for task_id in list(self._servers):
             await self.close(task_id)
         if self._client:
@@ -122,17 +123,17 @@ class Gateway:
         return list(records.answers.values()) if records else []
 
     def refusals(self, task_id: str) -> list[Refusal]:
-        """The last requests of the task that were not let pass, oldest first."""
+        """The last requests of the task that were refused, oldest first."""
         records = self._tasks.get(task_id)
         return list(records.refusals) if records else []
 
     def usage(self, task_id: str) -> Usage:
-        """Tokens of all answers since the task's lease was first opened here, and what those cost
-        that have a price. The books have all of it."""
+        """The tokens of all answers since the task's grant was first opened here, and the cost of
+        those whose model has a price. Only the store has the complete usage."""
         records = self._tasks.get(task_id)
         return records.usage if records else Usage()
 
-    def _books(self) -> UsageWriter:
+    def _usage(self) -> UsageWriter:
         if self._usage_writer is None:
             self._usage_writer = UsageWriter(self._write)
         return self._usage_writer
@@ -144,21 +145,21 @@ class Gateway:
 
 
 class _GrantServer:
-    """One lease's socket and its connections."""
+    """The socket of one grant, and its connections."""
 
     def __init__(
         self,
-        lease: GatewayGrant,
+        grant: GatewayGrant,
         records: CallEvidence,
-        desk: ModelCalls,
+        model_calls: ModelCalls,
         now: Callable[[], datetime],
         network: Network,
         most: int,
     ) -> None:
-        self._lease = lease
+        self._grant = grant
         self._most = most
-        self._egress = EgressProxy(lease, network, self._refused_host, most)
-        self._desk = desk
+        self._egress = EgressProxy(grant, network, self._refused_host, most)
+        self._model_calls = model_calls
         self._records = records
         self._now = now
         self._listener: socket.socket | None = None
@@ -167,20 +168,20 @@ class _GrantServer:
         self._connections: set[asyncio.Task[None]] = set()
         self._recorded_at = float("-inf")
 
-    def serves(self, lease: GatewayGrant) -> bool:
-        """Whether this server already does all that a lease asks for."""
-        ours = self._lease
+    def serves(self, grant: GatewayGrant) -> bool:
+        """Whether this server already does everything that a grant asks for."""
+        ours = self._grant
         return (ours.attempt, ours.socket_path, ours.token, ours.providers, ours.network) == (
-            lease.attempt,
-            lease.socket_path,
-            lease.token,
-            lease.providers,
-            lease.network,
+            grant.attempt,
+            grant.socket_path,
+            grant.token,
+            grant.providers,
+            grant.network,
         )
 
     async def listen(self) -> None:
-        self._listener = listen_unix(self._lease.socket_path)
-        self._inode = self._lease.socket_path.lstat().st_ino
+        self._listener = listen_unix(self._grant.socket_path)
+        self._inode = self._grant.socket_path.lstat().st_ino
         self._accepting = asyncio.create_task(accept_from(self._listener, self._accept))
 
     async def close(self) -> None:
@@ -191,7 +192,9 @@ class _GrantServer:
         await self._egress.aclose()
         if self._listener:
             self._listener.close()
-        path = self._lease.socket_path
+        # The next attempt may have bound its own socket at this path already: only the file that
+        # this server made is removed.
+        path = self._grant.socket_path
         with contextlib.suppress(OSError):
             if path.lstat().st_ino == self._inode:
                 path.unlink()
@@ -212,7 +215,7 @@ class _GrantServer:
             reason = f"the sandbox had {self._most} connections open already"
             self._records.refusals.append(Refusal(self._now(), "CONNECT", "", reason))
             refused = RefusedHost("(the gateway itself)", reason, "sandbox_connections")
-            self._lease.on_refused(self._lease.task_id, refused)
+            self._grant.on_refused(self._grant.task_id, refused)
 
     async def _serve(self, connection: socket.socket) -> None:
         try:
@@ -223,23 +226,25 @@ class _GrantServer:
         await HttpConnection(reader, writer, self._handle).serve()
 
     async def _handle(self, exchange: Exchange) -> None:
-        lease = self._lease
+        grant = self._grant
+        # First of all: programs send every request for another host here, since HTTP_PROXY and
+        # HTTPS_PROXY name this socket, and such a request carries its token in another header.
         if is_proxied(exchange.method, exchange.target):
             await self._egress.handle(exchange)
             return
         decision = route(
-            exchange.method, exchange.target, exchange.headers, lease.token, lease.providers
+            exchange.method, exchange.target, exchange.headers, grant.token, grant.providers
         )
-        if decision.kind is RouteKind.FORWARD and lease.network.mode is NetworkMode.NONE:
+        if decision.kind is RouteKind.FORWARD and grant.network.mode is NetworkMode.NONE:
             reason = "the network policy of this task is none"
             decision = Route(RouteKind.REFUSE, decision.provider, reason=reason)
         if decision.kind is RouteKind.BELL:
-            lease.on_bell(lease.task_id)
+            grant.on_bell(grant.task_id)
             await exchange.answer(204)
         elif decision.kind is RouteKind.EVIDENCE:
             await self._tell(exchange)
         elif decision.kind is RouteKind.FORWARD and decision.provider:
-            await self._desk.forward(exchange, decision.provider, decision.target)
+            await self._model_calls.forward(exchange, decision.provider, decision.target)
         else:
             await self._refuse(exchange, decision)
 
@@ -247,7 +252,7 @@ class _GrantServer:
         target = exchange.target[:MAX_RECORDED_TARGET]
         refusal = Refusal(self._now(), exchange.method, target, refused.reason)
         self._records.refusals.append(refusal)
-        self._lease.on_refused(self._lease.task_id, refused)
+        self._grant.on_refused(self._grant.task_id, refused)
 
     async def _tell(self, exchange: Exchange) -> None:
         if wanted := watch(exchange.target):
@@ -258,6 +263,8 @@ class _GrantServer:
         target = exchange.target.partition("?")[0][:MAX_RECORDED_TARGET]
         reason = decision.reason
         self._records.refusals.append(Refusal(self._now(), exchange.method, target, reason))
+        # An agent reads errors in its own provider's form. A request that names none of the
+        # providers gets Anthropic's.
         provider = decision.provider or PROVIDERS["anthropic"]
         body = provider.error_body(ProviderFault.REFUSED, f"Rover refused this: {reason}.")
         await exchange.answer(STATUSES[ProviderFault.REFUSED], body)

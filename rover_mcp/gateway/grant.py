@@ -22,7 +22,7 @@ DIGEST: Final = 16
 class ProviderAccess:
     """How one provider is reached: its base URL, the header that carries the credential, and a
     label of the account for people (never the credential itself). `beside` are headers that it
-    needs with it. `passthrough`: the agent's own log-in is forwarded as it is, where the user's
+    needs with it. `passthrough`: the agent's own login is forwarded as it is, if the user's
     config.yaml asks for that."""
 
     base_url: str
@@ -32,11 +32,11 @@ class ProviderAccess:
     passthrough: bool = False
     beside: tuple[tuple[str, str], ...] = ()
     login: str | None = None
-    """the agent whose log-in it is, where it is one"""
+    """the agent whose login it is, if it is one"""
     expires: float | None = None
-    """when that log-in expires, in seconds since 1970, where that is known"""
+    """when that login expires, in seconds since 1970, if that is known"""
     origin: str | None = field(default=None, compare=False)
-    """the account for people, by where its key or log-in comes from"""
+    """the account for people, by where its key or login comes from"""
 
     @property
     def digest(self) -> str:
@@ -73,10 +73,10 @@ class ProviderAnswer:
     passthrough: bool = False
     model: str | None = None
     digest: str | None = None
-    """of the credential that it was asked with"""
+    """the digest of the credential that the request carried"""
     host: str | None = None
-    """whose API was asked, by the name of its profile: a base URL may lead to another provider. An
-    address of the user's own is not named"""
+    """whose API was called, by the name of its profile: a base URL may lead to another provider. An
+    address of the user's own has no name"""
 
     def as_json(self) -> dict[str, Any]:
         """For `/rover/v1/evidence`. Without the account and the credential's digest: the agent can
@@ -99,8 +99,8 @@ class ProviderAnswer:
 
 @dataclass(frozen=True)
 class Reserved:
-    """What a call that is on its way can come to: what is read of it, and what is written at
-    most."""
+    """The most that a running call can use: the tokens that the model reads, and those that it
+    writes at most."""
 
     input_tokens: int
     output_tokens: int
@@ -108,10 +108,10 @@ class Reserved:
 
 @dataclass(frozen=True)
 class UsageEntry:
-    """A recorded answer, as far as it is known. `model` is "" where none was named; a cost of None
-    in `usage`: it has no price, or reports no tokens. `reserved` stands until the call has ended;
-    `estimated`: it was cut, or reported no tokens, and this is what it will have cost.
-    `calls` is 0 where it came to nothing."""
+    """The usage of one answer, as far as it is known. `model` is "" if none was named. The cost in
+    `usage` is None if the model has no price, or the answer reports no tokens. `reserved` is set
+    until the call has ended. `estimated`: the answer was cut or reported no tokens, so that its
+    cost is estimated. `calls` is 0 if the provider did nothing."""
 
     task_id: str
     id: str
@@ -127,7 +127,7 @@ class UsageEntry:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A request that the gateway did not let pass, and why."""
+    """A request that the gateway refused, and why."""
 
     at: datetime
     method: str
@@ -154,13 +154,13 @@ class BudgetState:
 
 @dataclass(frozen=True)
 class GatewayGrant:
-    """One attempt's way out.
+    """What one attempt may do through the gateway.
 
     `credentials` is asked with a provider's name at the moment of use, in a worker thread; it
     returns None where there is none, or raises EnvironmentFault. Only `providers` are asked for:
     those that the task's own agents use. `on_bell` and `on_answer` are called on the gateway's
     event loop, with the task's id, and must return at once; so is `on_refused`, for each request
-    to another host that `network` does not let pass. `upstream_proxy` is asked, in a worker
+    to another host that `network` refuses. `upstream_proxy` is asked, in a worker
     thread, with a host's name: the user's own proxy on the way there.
     """
 

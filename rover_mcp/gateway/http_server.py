@@ -1,4 +1,8 @@
-"""HTTP/1.1 on one connection: requests in, answers out, both streamed. h11 on asyncio streams."""
+"""Serves HTTP/1.1 on one connection, with both bodies streamed.
+
+h11 on asyncio streams rather than an ASGI server: a CONNECT becomes a tunnel, which needs the
+connection's own streams.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ READ_BYTES = 64 * 1024
 MAX_DRAINED_BYTES = 8 * 1024 * 1024
 # What a client may send ahead, before the answer to its last request is complete.
 MAX_EARLY_BYTES = 1024 * 1024
+# Each idle connection counts towards the limit of its sandbox (gateway.MAX_CONNECTIONS).
 IDLE_SECONDS = 300.0
 
 
@@ -71,6 +76,8 @@ class Exchange:
         reason: bytes | None = None,
     ) -> None:
         self.answered = True
+        # Some providers answer with statuses that the standard does not list (529 is Anthropic's
+        # "overloaded"); HTTPStatus raises for them.
         if reason is None:
             known = status in HTTPStatus._value2member_map_
             reason = HTTPStatus(status).phrase.encode() if known else b""
@@ -151,6 +158,8 @@ class HttpConnection:
         if not isinstance(event, h11.Request):
             return False
         exchange = Exchange(self, event)
+        # `_gone` watches the connection only from the end of the request on, and a handler does not
+        # read a body that is not there.
         if not exchange.has_body:
             async for _ in exchange.body():
                 pass
@@ -162,7 +171,8 @@ class HttpConnection:
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     async def _while_connected(self, exchange: Exchange) -> None:
-        """Run the handler, and cancel it as soon as the client is gone: its answer costs money."""
+        """Run the handler, and cancel it as soon as the client is gone: an answer costs money also
+        when no one reads it."""
         work = asyncio.ensure_future(self._handler(exchange))
         gone = asyncio.ensure_future(self._gone(exchange))
         try:
@@ -189,6 +199,7 @@ class HttpConnection:
             h11.RemoteProtocolError: this is not HTTP.
         """
         while (event := self._http.next_event()) is h11.NEED_DATA:
+            # curl waits a second for this before it sends a body of over 1 MB.
             if self._http.they_are_waiting_for_100_continue:
                 await self.send(h11.InformationalResponse(status_code=100, headers=[]))
             self._http.receive_data(await self._reader.read(READ_BYTES))
@@ -202,11 +213,14 @@ class HttpConnection:
 
     async def switch(self) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
         """Answer a CONNECT with 200; see `Exchange.tunnel`."""
+        # No headers: a content-length or transfer-encoding in a 2xx answer to CONNECT is forbidden
+        # (RFC 9110, section 9.3.6): all that follows is the tunnel's.
         reason = b"Connection established"
         await self.send(h11.Response(status_code=200, headers=[], reason=reason))
         return self._http.trailing_data[0], self._reader, self._writer
 
     async def _protest(self, error: h11.RemoteProtocolError) -> None:
+        # In the middle of an answer a second status line would be read as a part of the body.
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         status = error.error_status_hint

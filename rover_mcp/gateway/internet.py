@@ -1,6 +1,6 @@
-"""The internet as the gateway sees it: names, connections, and the user's own proxy on the way.
+"""Looks up names and makes connections, through the user's own proxy if the environment names one.
 
-What tests put in its place is a `Network`.
+Tests replace all of it by a `Network` of their own.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ CONNECT_SECONDS = 15.0
 # these threads, and none of those that others wait for.
 RESOLVERS = 8
 STREAM_BYTES = 256 * 1024
-NOBODYS = ("192.0.2.1", "2001:db8::1")  # RFC 5737, RFC 3849
+UNASSIGNED = ("192.0.2.1", "2001:db8::1")  # RFC 5737, RFC 3849
 HOSTS_FILE = Path("/etc/hosts")
 MAX_PROXY_HEAD = 16 * 1024
 
 
 class Network(Protocol):
-    """Raises OSError where it cannot be done."""
+    """What the gateway needs of a network. Each method raises OSError if it fails."""
 
     async def resolve(self, name: str, port: int) -> Sequence[str]:
         """All addresses of a name."""
@@ -47,7 +47,7 @@ class Network(Protocol):
 
 
 class Internet:
-    """The real one."""
+    """The network of this machine."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
@@ -59,8 +59,8 @@ class Internet:
 
     def is_own(self, address: str) -> bool:
         # bind(2) succeeds for this machine's own addresses only, unless net.ipv4.ip_nonlocal_bind
-        # lets any address be bound: then an address of nobody's can be bound too.
-        return _can_bind(address) and not _can_bind(NOBODYS[":" in address])
+        # lets any address be bound: then an address that no machine has can be bound too.
+        return _can_bind(address) and not _can_bind(UNASSIGNED[":" in address])
 
     async def connect(self, address: str, port: int) -> Streams:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -108,6 +108,7 @@ class UpstreamProxy:
     def of(cls, environment: Mapping[str, str], name: str) -> UpstreamProxy | None:
         """The way to the host `name`: HTTPS_PROXY or ALL_PROXY, if NO_PROXY does not except it.
         None: no proxy is named, or one that cannot be used (only http:// and https:// ones can)."""
+        # Programs differ in the case that they read, so users set either.
         variables = {key.upper(): value for key, value in environment.items() if value}
         url = variables.get("HTTPS_PROXY") or variables.get("ALL_PROXY")
         if url is None or _excepted(name, variables.get("NO_PROXY", "")):
@@ -120,6 +121,7 @@ class UpstreamProxy:
         Raises:
             OSError: the proxy cannot be reached, or refuses.
         """
+        # The proxy's own certificate is often one of a company's authority, which the user names.
         context = trusting(ssl.create_default_context()) if self.tls else None
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_connection(
@@ -150,6 +152,8 @@ class UpstreamProxy:
 
 
 def _excepted(name: str, no_proxy: str) -> bool:
+    # ".example.org", "*.example.org" and "example.org" all mean the domain and what is beneath it:
+    # NO_PROXY has no standard, and this is what most programs agree on.
     entries = [entry.strip().lower().lstrip("*").lstrip(".") for entry in no_proxy.split(",")]
     return no_proxy.strip() == "*" or any(
         entry and (name == entry or name.endswith(f".{entry}")) for entry in entries

@@ -1,4 +1,4 @@
-"""Shapes of JSON values, for allow-lists of what may be forwarded. Pure.
+"""Describes shapes of JSON values, for allow-lists of what may be forwarded. Pure.
 
 A `Shape` checks a value, raises `NotListed` at the first thing in it that is not on its list, and
 returns the value as it may be forwarded.
@@ -26,12 +26,12 @@ class NotListed(Exception):
 
 
 def anything(value: object, _where: str) -> object:
-    """Data that the API passes to the model or back, and in which it looks for nothing."""
+    """Accept data that the API only passes on to the model or back, without looking into it."""
     return value
 
 
 def plain(value: object, where: str) -> object:
-    """A string, a number, a truth value or nothing; or a list of such."""
+    """Accept a string, a number, a boolean or null, or a list of such values."""
     parts = cast(list[object], value) if isinstance(value, list) else [value]
     if any(isinstance(part, dict | list) for part in parts):
         raise NotListed(where)
@@ -39,12 +39,12 @@ def plain(value: object, where: str) -> object:
 
 
 def plains(names: str) -> dict[str, Shape]:
-    """Fields that are plain."""
+    """Fields with plain values, by their names."""
     return dict.fromkeys(names.split(), plain)
 
 
 def flat(value: object, where: str) -> object:
-    """An object that holds nothing but plain values, or a plain value."""
+    """Accept an object that holds nothing but plain values, or a plain value."""
     if not isinstance(value, dict):
         return plain(value, where)
     for name, part in cast(dict[str, object], value).items():
@@ -53,9 +53,10 @@ def flat(value: object, where: str) -> object:
 
 
 def only(*allowed: object) -> Shape:
-    """One of these values."""
+    """Accept one of these values."""
 
     def shape(value: object, where: str) -> object:
+        # Types first: to Python 1 == True and 0 == False, to a provider they differ.
         if not any(type(value) is type(one) and value == one for one in allowed):
             raise NotListed(f"{where}: {shown(value)}")
         return value
@@ -76,7 +77,7 @@ def text(pattern: str) -> Shape:
 
 
 def each(inner: Shape) -> Shape:
-    """A list."""
+    """Accept a list whose parts all have the inner shape."""
 
     def shape(value: object, where: str) -> object:
         if not isinstance(value, list):
@@ -87,7 +88,7 @@ def each(inner: Shape) -> Shape:
 
 
 def text_or(inner: Shape) -> Shape:
-    """A string, nothing, or what has the other shape."""
+    """Accept a string, null, or what has the other shape."""
 
     def shape(value: object, where: str) -> object:
         return value if value is None or isinstance(value, str) else inner(value, where)
@@ -96,7 +97,8 @@ def text_or(inner: Shape) -> Shape:
 
 
 def fields(known: Mapping[str, Shape], name_of: Callable[[str], str] = str) -> Shape:
-    """An object with these fields and no others. `name_of` makes one of an API's spellings."""
+    """Accept an object with these fields and no others. `name_of` turns the spellings that an API
+    takes into one."""
 
     def shape(value: object, where: str) -> object:
         if not isinstance(value, dict):
@@ -113,7 +115,7 @@ def fields(known: Mapping[str, Shape], name_of: Callable[[str], str] = str) -> S
 
 
 def typed(known: Mapping[str, Shape], default: str | None = None) -> Shape:
-    """An object that says what it is in `type`; without one it is the default."""
+    """Accept an object by the shape that its `type` names; without a `type`, the default's."""
 
     def shape(value: object, where: str) -> object:
         if not isinstance(value, dict):

@@ -43,18 +43,18 @@ from rover_mcp.gateway.usage_writer import UsageWriter
 
 
 class ModelCalls:
-    """Of one lease."""
+    """The calls of model APIs that one sandbox makes."""
 
     def __init__(
         self,
-        lease: GatewayGrant,
+        grant: GatewayGrant,
         records: CallEvidence,
         client: httpx2.AsyncClient,
         usage_writer: UsageWriter,
         now: Callable[[], datetime],
         prices: PriceList,
     ) -> None:
-        self._lease = lease
+        self._grant = grant
         self._records = records
         self._client = client
         self._usage_writer = usage_writer
@@ -62,8 +62,8 @@ class ModelCalls:
         self._prices = prices
         self._room = BodyMemory()
         self._reservations = Reservations(self._standing)
-        counted = lease.budget_state is not None
-        self._rules = CallRules(lease.network.mode is NetworkMode.PROVIDERS, counted)
+        counted = grant.budget_state is not None
+        self._rules = CallRules(grant.network.mode is NetworkMode.PROVIDERS, counted)
 
     async def forward(self, exchange: Exchange, provider: Provider, target: str) -> None:
         """Forward a request to its provider, or refuse it."""
@@ -82,7 +82,7 @@ class ModelCalls:
     async def _run(
         self, exchange: Exchange, provider: Provider, target: str, call: ForwardedCall
     ) -> None:
-        lease = self._lease
+        grant = self._grant
         answer = ProviderAnswer(
             at=self._now(),
             method=exchange.method,
@@ -91,12 +91,12 @@ class ModelCalls:
             provider=provider.name,
         )
         forwarding = Forwarding(
-            *(exchange, self._client, lease.credentials, provider, target, answer),
-            *(lease.token, call, self._prices),
+            *(exchange, self._client, grant.credentials, provider, target, answer),
+            *(grant.token, call, self._prices),
             within_api=self._rules.within_api,
         )
         record = Recording(
-            lease, self._records, self._usage_writer, self._now, self._prices, forwarding
+            grant, self._records, self._usage_writer, self._now, self._prices, forwarding
         )
         worst: WorstCase | None = None
         try:
@@ -106,6 +106,7 @@ class ModelCalls:
             else:
                 await forwarding.run(record.changed, self._usage_writer.written)
         finally:
+            # Also if the agent hung up: the provider bills what it had written by then.
             record.complete(forwarding.call.demand)
             if cut := forwarding.cut_short():
                 self._records.add(replace(cut, at=self._now()))
@@ -120,11 +121,11 @@ class ModelCalls:
         The reservation is in the store before the call goes out: a daemon that is killed meanwhile
         leaves a record from which the call's cost can be estimated.
         """
-        lease, demand = self._lease, forwarding.call.demand
+        grant, demand = self._grant, forwarding.call.demand
         if not forwarding.bills:
             return None, None
-        if demand is None or lease.budget_state is None:
-            over = await self._usage_writer.after(lease.used_up) if lease.used_up else None
+        if demand is None or grant.budget_state is None:
+            over = await self._usage_writer.after(grant.used_up) if grant.used_up else None
             return (NoBudget(over) if over else None), None
         if demand.unaccountable:
             return NoBudget(demand.unaccountable, used_up=False), None
@@ -137,7 +138,7 @@ class ModelCalls:
         return None, worst
 
     async def _standing(self) -> BudgetState | None:
-        read = self._lease.budget_state
+        read = self._grant.budget_state
         return await self._usage_writer.after(read) if read else None
 
     def _tell_dropped(self, exchange: Exchange, provider: Provider, call: ForwardedCall) -> None:
@@ -145,8 +146,8 @@ class ModelCalls:
             return
         for what in (*call.dropped, *dropped_betas(exchange.headers)):
             why = "it was taken out of the requests: it is not known to stay within the model API"
-            self._lease.on_refused(
-                self._lease.task_id, RefusedHost(f"{provider.name}: {what}", why, REMEDY)
+            self._grant.on_refused(
+                self._grant.task_id, RefusedHost(f"{provider.name}: {what}", why, REMEDY)
             )
 
     async def _refuse(
@@ -159,7 +160,7 @@ class ModelCalls:
         if isinstance(error, LeavesTheApi):
             why = "it is not known to stay within the model API"
             refused = RefusedHost(f"{provider.name}: {error.what}", why, REMEDY)
-            self._lease.on_refused(self._lease.task_id, refused)
+            self._grant.on_refused(self._grant.task_id, refused)
             message += f"; to allow it: {REMEDY}"
         await self._fail(exchange, provider, ProviderFault.NOT_KEPT, message)
 
@@ -174,14 +175,14 @@ class Recording:
 
     def __init__(
         self,
-        lease: GatewayGrant,
+        grant: GatewayGrant,
         records: CallEvidence,
         usage_writer: UsageWriter,
         now: Callable[[], datetime],
         prices: PriceList,
         forwarding: Forwarding,
     ) -> None:
-        self._lease = lease
+        self._grant = grant
         self._records = records
         self._usage_writer = usage_writer
         self._now = now
@@ -194,7 +195,7 @@ class Recording:
         self._answer = forwarding.answer
 
     def begin(self, demand: CallEstimate) -> None:
-        """Book the most that a call can cost, now that it goes out, until it has ended."""
+        """Store the most that a call can cost before it goes out, until its real cost is known."""
         self._reserved = Reserved(demand.input_tokens, demand.most_output)
         self._book(Usage(), reserved=self._reserved)
 
@@ -218,7 +219,7 @@ class Recording:
         if self._key is None:
             return
         self._records.complete(self._key, self._answer)
-        self._lease.on_answer(self._lease.task_id, self._answer)
+        self._grant.on_answer(self._grant.task_id, self._answer)
 
     def _settle(self, demand: CallEstimate | None) -> None:
         forwarding, answer = self._forwarding, self._answer
@@ -245,9 +246,9 @@ class Recording:
         answer = self._answer
         self._usage_writer.book(
             UsageEntry(
-                task_id=self._lease.task_id,
+                task_id=self._grant.task_id,
                 id=self._id,
-                attempt=self._lease.attempt,
+                attempt=self._grant.attempt,
                 at=self._begun,
                 provider=answer.provider,
                 model=model or answer.model or self._forwarding.asked_model(),

@@ -29,10 +29,10 @@ _HEADERS = [(b"accept", b"application/json"), (b"anthropic-version", b"2023-06-0
 async def served_models(
     client: httpx2.AsyncClient, provider: Provider, access: ProviderAccess
 ) -> tuple[str, ...]:
-    """Their names, as the service sorts them; none where it does not say.
+    """Their names, in the service's order; none if it does not list them.
 
-    It is asked at the address to which the credential belongs, and nowhere else: `client` follows
-    no redirect."""
+    Only the address to which the credential belongs is asked: redirects are not followed.
+    """
     path = PATHS.get(provider.name)
     if path is None or access.passthrough:
         return ()
@@ -48,6 +48,7 @@ async def served_models(
                 await response.aclose()
     except (*FAILURES, httpx2.InvalidURL, TimeoutError):
         return ()
+    # A service can put anything into a name, the credential that it was sent included.
     secret = access.header_value.rpartition(" ")[2]
     return tuple(name for name in names_in(content) if not secret or secret not in name)
 
@@ -65,7 +66,7 @@ def names_in(content: bytes) -> tuple[str, ...]:
 
 
 async def _content(response: httpx2.Response) -> bytes:
-    """Read the answer; empty where it is not a list, or too long."""
+    """Read the answer; empty if it failed or is too long."""
     content = bytearray()
     if response.status_code != 200:
         return b""

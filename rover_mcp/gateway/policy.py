@@ -1,4 +1,4 @@
-"""Which hosts a sandbox may reach, and which addresses nobody may. Pure; no I/O.
+"""Decides which hosts a sandbox may reach, and which addresses no sandbox may. Pure; no I/O.
 
 A policy decides by name, and says what would allow the request that it refuses.
 """
@@ -43,6 +43,7 @@ _NEVER_IPV6: Final = (
     IPv6Network("2001:db8::/32"),  # documentation
     IPv6Network("3fff::/20"),  # documentation
 )
+# Behind a NAT64 router every IPv4 address can also be reached as one of these (RFC 6052).
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
@@ -54,7 +55,8 @@ _OWN_NETWORKS: Final = (
     IPv4Network("100.64.0.0/10"),
     IPv6Network("fc00::/7"),
 )
-# Within these, the services that give a cloud's machines their credentials.
+# Within these, the services that give a cloud's machines their credentials. Those of AWS, Google
+# and Azure on 169.254.169.254 are link-local, and so never reached anyway.
 _METADATA: Final = (
     IPv4Network("100.100.100.200/32"),  # Alibaba
     IPv6Network("fd00:ec2::/32"),  # AWS
@@ -109,6 +111,7 @@ def destination(method: str, target: str) -> Destination:
     if match is None:
         raise BadHost("only http:// URLs are asked for like this; https goes through CONNECT")
     authority, path = match[1], match[2]
+    # Parsers disagree about which of several @ ends the user, and so about the host.
     if "@" in authority:
         raise BadHost("a URL with a user in it is not passed on")
     if ":" not in authority.rpartition("]")[2]:
@@ -135,11 +138,14 @@ def judge(
         never = "; loopback, link-local and metadata services are reached by no entry"
         why = f"{to.host.name} is not a public address"
         return HostVerdict(f"{why}{never if is_own(own, to) else ''}")
+    # Whoever sits between could read and change what is sent; package mirrors need only GET.
     if to.plain and method not in PLAIN_METHODS:
         return HostVerdict(f"over plain http only GET and HEAD pass, not {method}")
     patterns = [HostPattern.parse(text) for text in policy.allow]
     if any(p.allows(to.host, to.port) and _fits(p, to) for p in patterns):
         return ALLOWED
+    # A model API that is reached by its name would be called past the task's budget. So only an
+    # entry that names it allows that; neither the default list nor the policy `open` does.
     if to.host.name in PROVIDER_HOSTS:
         return HostVerdict(
             f"{to.host.name} is a model API: agents reach it through the gateway's own path, "
@@ -201,6 +207,7 @@ def is_private(address: Address) -> bool:
     no metadata service, and none of these inside an IPv6 address."""
     inside = any(address in net for net in _OWN_NETWORKS if net.version == address.version)
     special = any(address in net for net in _METADATA if net.version == address.version)
+    # fe80::1%eth0: an address with a zone names an interface of this machine.
     zone = isinstance(address, IPv6Address) and address.scope_id is not None
     return inside and not special and not zone
 

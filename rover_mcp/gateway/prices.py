@@ -1,4 +1,4 @@
-"""What a model's tokens cost, by prices.yaml beside this file. Pure but for reading that once."""
+"""Computes what a model's tokens cost, by prices.yaml beside this file, which is read once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class _PriceModel(BaseModel):
 
 
 class LongInputRates(Rates):
-    """What applies to a whole call with more input tokens than this."""
+    """The rates of a call that has more input tokens than `input_tokens`. They apply to all of its
+    tokens, not only to those beyond."""
 
     input_tokens: int
 
@@ -39,7 +40,7 @@ class Price(Rates):
     over: tuple[LongInputRates, ...] = ()
 
     def of(self, input_tokens: int) -> Rates:
-        """What a whole call with so many input tokens costs by."""
+        """The rates for all tokens of a call with so many input tokens."""
         exceeded = [over for over in self.over if input_tokens > over.input_tokens]
         return max(exceeded, key=lambda over: over.input_tokens, default=self)
 
@@ -67,7 +68,7 @@ class PriceList:
     prefix: re.Pattern[str]
     suffix: re.Pattern[str]
     own: Mapping[str, Mapping[str, Rates]] = field(default_factory=dict[str, Mapping[str, Rates]])
-    """the user's, by provider and the whole name of a model: they come first"""
+    """the user's prices, by provider and the full name of a model: they come first"""
 
     def models(self, provider: str) -> list[str]:
         """Models of a provider that have a price, the user's own first."""
@@ -79,8 +80,8 @@ class PriceList:
         return replace(self, own=own)
 
     def find(self, provider: str, model: str) -> Rates | None:
-        """The user's price, else the longest entry that fits the whole name; None: it has no
-        price."""
+        """The user's price, or else that of the longest entry that fits the full name; None: the
+        model has no price."""
         own = self.own.get(provider, {})
         if mine := own.get(model) or own.get(model.removeprefix("models/")):
             return mine
@@ -112,8 +113,8 @@ class PriceList:
         cache_write_1h: int = 0,
         requested: str | None = None,
     ) -> float | None:
-        """One call's cost in US dollars, by the model that answered, or where that one has no price
-        by the one that was asked; None where neither has one."""
+        """One call's cost in US dollars, by the price of the model that answered, or else of
+        the one that was requested; None if neither has a price."""
         candidates = (self.find(provider, name) for name in (model, requested) if name)
         rates = next((rates for rates in candidates if rates is not None), None)
         if rates is None:

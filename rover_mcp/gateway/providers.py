@@ -1,4 +1,4 @@
-"""The model providers: one table of what differs between them. Data and pure functions.
+"""Lists the model providers, in one table of what differs between them. Data and pure functions.
 
 Anthropic: https://docs.claude.com/en/api/overview. OpenAI: https://platform.openai.com/docs/api-reference.
 Google: https://ai.google.dev/api.
@@ -30,7 +30,7 @@ STATUSES: Mapping[ProviderFault, int] = MappingProxyType(
         ProviderFault.NO_CREDENTIAL: 401,
         ProviderFault.TOO_LARGE: 413,
         ProviderFault.UNREACHABLE: 502,
-        # No agent tries a 400 again.
+        # No agent tries a 400 again, so the runner gets the reason at once.
         ProviderFault.BUDGET: 400,
         ProviderFault.NOT_KEPT: 400,
     }
@@ -118,7 +118,9 @@ RECORDED_HEADERS = re.compile(
 """The headers of an answer that are recorded: those about limits and retries. They are the same for
 all providers, because a base URL may name a proxy, or another provider that speaks the same API."""
 
-# Lists of what passes, not of what does not: the agent's token is in none of these.
+# Lists of what passes, not of what does not: the agent's token is in none of these. A name of a
+# model has no slash and no `%`, so that a path means the same to every server; Google's names end
+# at a colon (`:generateContent`).
 _COMMON = r"x-stainless-.*|user-agent|accept|content-type|content-length"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,199}"
 _PLAIN_NAME = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}"
@@ -135,6 +137,7 @@ _ANTHROPIC = Provider(
         _OAUTH,
     ),
     paths=(
+        # Neither files nor batches: they keep data at the provider, beyond the end of the task.
         ("POST", re.compile(r"/v1/messages(/count_tokens)?")),
         ("GET", re.compile(rf"/v1/models(/{_NAME})?")),
     ),
@@ -226,12 +229,12 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
 
 
 def provider_at(path: str) -> Provider | None:
-    """Whose prefix a path has."""
+    """The provider whose prefix a path has."""
     return next((p for p in PROVIDERS.values() if path.startswith(p.prefix + "/")), None)
 
 
 def missing_credential(provider: str) -> str:
-    """What to say where a provider has no credential: what is missing and where it goes."""
+    """The message for a missing credential: what is missing, and where to put it."""
     known = PROVIDERS.get(provider)
     how = known.how_to_configure if known else f"name a source under credentials.{provider}"
     return f"Rover has no credential for {provider}: {how}"

@@ -60,24 +60,24 @@ _NOT_BACK = re.compile(rb"connection|keep-alive|te|trailer|upgrade|proxy-.*|tran
 
 
 class EgressProxy:
-    """The proxy of one lease. `refused` is called for each request that did not pass."""
+    """The proxy of one grant. `refused` is called for each request that did not pass."""
 
     def __init__(
         self,
-        lease: GatewayGrant,
+        grant: GatewayGrant,
         network: Network,
         refused: Callable[[Exchange, RefusedHost], None],
         connections: int = MAX_TUNNELS * 4 // 3,
     ) -> None:
-        self._lease = lease
+        self._grant = grant
         self._refused = refused
         self._allowance = Allowance(MAX_BYTES)
-        write = partial(lease.on_sent, lease.task_id)
-        self._uploads = Uploads(lease.network.upload_bytes, lease.sent, write)
+        write = partial(grant.on_sent, grant.task_id)
+        self._uploads = Uploads(grant.network.upload_bytes, grant.sent, write)
         self._idle = IDLE_SECONDS
         self._open = 0
         self._connections = connections
-        self._dialer = InternetDialer(network, lease.upstream_proxy, lease.own_hosts)
+        self._dialer = InternetDialer(network, grant.upstream_proxy, grant.own_hosts)
 
     @property
     def _most(self) -> int:
@@ -85,7 +85,7 @@ class EgressProxy:
 
     async def handle(self, exchange: Exchange) -> None:
         """Pass a request for another host on, or refuse it."""
-        if not has_proxy_token(exchange.header(b"proxy-authorization"), self._lease.token):
+        if not has_proxy_token(exchange.header(b"proxy-authorization"), self._grant.token):
             await self._demand_token(exchange)
             return
         try:
@@ -93,7 +93,7 @@ class EgressProxy:
         except BadHost as error:
             await self._refuse(exchange, exchange.target[:MAX_SHOWN], HostVerdict(str(error)))
             return
-        verdict = judge(self._lease.network, exchange.method, to, self._lease.own_hosts)
+        verdict = judge(self._grant.network, exchange.method, to, self._grant.own_hosts)
         if verdict.allowed and exchange.has_body:
             verdict = HostVerdict("a request with a body is not passed on like this")
         if verdict.allowed and self._allowance.left <= 0:
@@ -118,7 +118,7 @@ class EgressProxy:
             there = opened
             sends = partial(self._uploads.take, to.host.name)
             if to.plain:
-                token = self._lease.token
+                token = self._grant.token
                 await fetch(exchange, there, to, self._allowance, sends, self._idle, token)
             else:
                 early, reader, writer = await exchange.tunnel()
@@ -146,7 +146,7 @@ class EgressProxy:
         await self._uploads.flush()
 
     def _all_sent(self, to: Destination) -> HostVerdict:
-        most = self._lease.network.upload_bytes
+        most = self._grant.network.upload_bytes
         return HostVerdict(
             f"this task has sent {to.host.name} as much as it may: {most:,} bytes",
             "network.upload_bytes of config.yaml, then resume",

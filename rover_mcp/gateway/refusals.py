@@ -1,4 +1,4 @@
-"""The hosts that were refused to a task: each once, with how often, and never too many."""
+"""Counts the hosts that were refused to a task: each is listed once, up to a limit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MAX_TEXT: Final = 300
 
 @dataclass(frozen=True)
 class RefusedHost:
-    """What was asked for, why it did not pass, and what would let it pass. The host's name is an
-    agent's text."""
+    """What a task asked for, why it was refused, and what would allow it. The host's name was
+    written by an agent, and is untrusted."""
 
     host: str
     reason: str
@@ -24,7 +24,7 @@ class RefusedHost:
 
 @dataclass
 class RefusedHosts:
-    """All of one task. `more` are refusals of hosts beyond those that are kept."""
+    """All refusals of one task. `more` counts those of hosts beyond the limit."""
 
     hosts: dict[tuple[str, str], RefusedHost] = field(
         default_factory=dict[tuple[str, str], RefusedHost]
@@ -32,7 +32,7 @@ class RefusedHosts:
     more: int = 0
 
     def add(self, refused: RefusedHost) -> bool:
-        """Count one; True where it is the first of its kind."""
+        """Count a refusal. True if it is the first of its kind."""
         key = refused.host, refused.reason
         known = self.hosts.get(key)
         if known is not None:
@@ -55,7 +55,7 @@ class RefusedHosts:
 
     @classmethod
     def of(cls, stored: Mapping[str, Any] | None) -> RefusedHosts:
-        """As `as_json` gave it."""
+        """The reverse of `as_json`."""
         hosts = cls()
         for entry in (stored or {}).get("hosts", ()):
             hosts.add(RefusedHost(**entry))

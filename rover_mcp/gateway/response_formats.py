@@ -15,6 +15,7 @@ from typing import Any, cast
 from agent_runner.classify.failure_facts import MAX_MESSAGE
 from rover_mcp.gateway.grant import ProviderError
 
+# Where providers, and the proxies in front of them, put the text of an error.
 _SAYING = ("message", "msg", "detail", "error_description", "errorMessage")
 _NAMED = (("type", "type"), ("__type", "type"), ("status", "status"), ("reason", "code"),
           ("code", "code"), ("param", "param"))  # fmt: skip
@@ -55,6 +56,8 @@ class ResponseFormat:
 
 def _anthropic(value: Mapping[str, Any]) -> ResponseFacts:
     message = mapping(value.get("message"))
+    # In a stream message_start reports the input inside `message`, and each message_delta the
+    # output so far beside it; a complete answer has one `usage` at its top.
     tokens: dict[str, int] = {}
     for usage in (mapping(message.get("usage")), mapping(value.get("usage"))):
         tokens |= _counts(
@@ -79,11 +82,15 @@ def _responses(value: Mapping[str, Any]) -> ResponseFacts:
     )
     error = _error(response) or _error(value)
     if error is None and value.get("type") == "error":
+        # In this API's streams an error event has the error's fields at its top, where `type` is
+        # the event's.
         error = provider_error({"error": {**value, "type": None}})
     return ResponseFacts(tokens, _model(response), error)
 
 
 def _chat(value: Mapping[str, Any]) -> ResponseFacts:
+    # A stream reports its usage in a last chunk without choices, and only if the request had
+    # stream_options.include_usage (call_estimate.with_counts sets it).
     usage = mapping(value.get("usage"))
     tokens = _openai_cached(
         _counts(usage, prompt_tokens="input_tokens", completion_tokens="output_tokens"),
@@ -104,6 +111,7 @@ def _gemini(value: Mapping[str, Any]) -> ResponseFacts:
     )
     tokens: dict[str, int] = {}
     if counts:
+        # Thoughts are billed as output, and are not a part of the candidates' count.
         prompt = counts.get("prompt", 0) + counts.get("tools", 0)
         tokens = _without_cached(
             {
@@ -138,13 +146,14 @@ _RESPONSES = ResponseFormat(
         )
     ),
 )
+# All chunks but the last have `"usage": null`, which is not worth parsing: hence the brace.
 _CHAT = ResponseFormat(_chat, (b'"usage":{', b'"usage": {', b'"error":', b'"error" :'))
 _GEMINI = ResponseFormat(_gemini, (b'"usageMetadata"', b'"error"'))
 _OTHER = ResponseFormat(_errors_only, (b'"error"',), bills=False)
 
 
 def response_format_of(provider: str, path: str) -> ResponseFormat:
-    """The dialect of a provider's answers on a path."""
+    """The format of a provider's answers on a path."""
     if provider == "anthropic" and path.endswith("/messages"):
         return _ANTHROPIC
     if provider == "openai" and "/responses" in path:
@@ -161,7 +170,7 @@ def provider_error(body: object) -> ProviderError:
     of something like it."""
     error = mapping(body).get("error")
     if isinstance(error, str):
-        # xAI, Ollama and others: what it is stands beside the text.
+        # xAI, Ollama and others write the text alone, with its code and type beside it.
         error = {**_beside(mapping(body)), "message": error} if _beside(mapping(body)) else error
     fields = mapping(error)
     message = fields.get("message") or (error if isinstance(error, str) else "")

@@ -1,4 +1,4 @@
-"""Which request may pass, where to, and with which headers. Pure; no I/O."""
+"""Decides which requests pass, where to, and with which headers. Pure; no I/O."""
 
 from __future__ import annotations
 
@@ -15,22 +15,26 @@ from rover_mcp.gateway.providers import RECORDED_HEADERS, Provider, provider_at
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+# alt-svc and strict-transport-security speak of the provider's host, which the agent never reaches;
+# the others are about the connection.
 _DROPPED_ANSWER_HEADERS = re.compile(
     r"connection|keep-alive|transfer-encoding|te|trailer|upgrade|proxy-.*|set-cookie|alt-svc"
     r"|strict-transport-security"
 )
 MAX_RECORDED_HEADER = 200
 MAX_WATCH_SECONDS = 600.0
-# Where agents put their key: the token of the sandbox, in place of one.
+# Where agents put their key. In a sandbox that is its token, which is worth nothing elsewhere.
 _KEY_HEADERS = frozenset({b"x-api-key", b"x-goog-api-key"})
 _KEY_PARAMETER = "key"
+# Google's clients also name a project in the query, and others an organisation: calls must be
+# counted on the account of the credential, not on one that an agent chooses.
 _WHOSE = re.compile(
     r"key|token|auth|secret|credential|password|signature|project|organi[sz]ation|^org|account"
     r"|tenant|workspace|user",
     re.IGNORECASE,
 )
 BETA = b"anthropic-beta"
-# A subscription's log-in is a bearer token; codex names the account in a header of its own.
+# A subscription's login is a bearer token; codex names the account in a header of its own.
 _LOGIN_HEADERS = frozenset({b"authorization", b"chatgpt-account-id"})
 
 
@@ -54,7 +58,7 @@ class Route:
 
 @dataclass(frozen=True)
 class EvidenceWait:
-    """Evidence that is waited for: an answer with a number beyond `after`, for `wait` seconds."""
+    """A request to wait `wait` seconds at most for an answer with a number beyond `after`."""
 
     after: int
     wait: float
@@ -63,7 +67,7 @@ class EvidenceWait:
 def route(
     method: str, target: str, headers: Headers, token: str, providers: Collection[str]
 ) -> Route:
-    """Decide about a request by its first lines alone. `providers` are those that it may use."""
+    """Decide about a request by its head alone. `providers` are those that the task may use."""
     path, _, query = target.partition("?")
     provider = provider_at(path)
     if not _has_token(headers, query, token):
@@ -95,6 +99,8 @@ def watch(target: str) -> EvidenceWait | None:
 
 
 def _has_token(headers: Headers, query: str, token: str) -> bool:
+    # A comparison that ends at the first difference would tell by its time how much of a guessed
+    # token is right.
     wanted = token.encode()
     return any(hmac.compare_digest(given, wanted) for given in _tokens(headers, query))
 
@@ -157,7 +163,7 @@ def dropped_betas(headers: Headers) -> tuple[str, ...]:
 
 
 def _own_login(headers: Headers, token: str) -> list[tuple[bytes, bytes]]:
-    """The agent's own log-in; never the token of the sandbox."""
+    """The agent's own login; never the token of the sandbox."""
     wanted = token.encode()
     return [(n, v) for n, v in headers if n in _LOGIN_HEADERS and wanted not in v]
 

@@ -16,6 +16,7 @@ FAILURES = (httpx2.TransportError,)
 SILENCE = 900.0
 """Seconds. An answer that does not stream may take as long as the model thinks."""
 
+# No limit for the complete answer: a stream may go on for as long as the model writes.
 TIMEOUTS = httpx2.Timeout(connect=15, read=SILENCE, write=120, pool=15)
 DECODED = ("gzip", "deflate")
 
@@ -24,25 +25,29 @@ def provider_client() -> httpx2.AsyncClient:
     """A client for all providers. It keeps connections, but no cookies."""
     return httpx2.AsyncClient(
         timeout=TIMEOUTS,
+        # One client serves every sandbox: a cookie would make one task's session another's.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         verify=trusting(httpx2.create_ssl_context()),
         limits=httpx2.Limits(
+            # Each sandbox has a limit of its own (gateway.MAX_CONNECTIONS). A limit here would let
+            # one task's long streams hold up the calls of all others.
             max_connections=None,
             max_keepalive_connections=KEPT_CONNECTIONS,
+            # A new TLS connection costs several round trips before the first byte.
             keepalive_expiry=None,
         ),
     )
 
 
 def encoding_of(response: httpx2.Response) -> str:
-    """How an answer's body is encoded; "" where it is not."""
+    """How an answer's body is encoded; "" if it is not."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     return "" if encoding == "identity" else encoding
 
 
 async def parts(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    """An answer's body as it comes. One that is encoded, though that was not asked for, is decoded:
-    nothing could be read, or taken out of it, else.
+    """An answer's body as it comes. One that is encoded, although the request did not allow that,
+    is decoded: otherwise nothing in it could be read or masked.
 
     Raises:
         one of FAILURES

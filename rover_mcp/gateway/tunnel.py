@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from rover_mcp.gateway.internet import Streams
 
 CHUNK = 256 * 1024
+# A greeting with post-quantum key shares has about 1.7 kB; TLS allows 16 MB for a message.
 MAX_GREETING_BYTES = 64 * 1024
 _HANDSHAKE = 22
 _RECORDS = range(20, 25)
@@ -24,11 +25,11 @@ _CLIENT_HELLO = 1
 _SERVER_NAME, _ENCRYPTED_HELLO = 0, 0xFE0D
 _RECORD_HEAD, _MESSAGE_HEAD = 5, 4
 Sends = Callable[[int], Awaitable[None]]
-"""Called before so many bytes go to a host; raises UploadsSpent where they may not."""
+"""Is called before so many bytes go to a host; raises UploadsSpent if they may not."""
 
 
 class AllowanceSpent(Exception):
-    """More has passed than one attempt may send and fetch."""
+    """More passed than one attempt may send and fetch."""
 
 
 @dataclass
@@ -142,7 +143,8 @@ class Greeting:
 
     def _is_settled(self) -> bool:
         if self._held[0] not in _RECORDS:
-            return True  # no TLS
+            # Not TLS (ssh, for instance): there is no greeting that could name another host.
+            return True
         while len(self._held) >= self._needed():
             self.looks += 1
             if self._take_record():
@@ -174,6 +176,7 @@ class Greeting:
         length = _MESSAGE_HEAD + int.from_bytes(self._message[1:_MESSAGE_HEAD])
         if len(self._message) < length:
             return False
+        # One record may hold the greeting and the begin of another message.
         del self._message[length:]
         return True
 

@@ -1,4 +1,4 @@
-"""Unix sockets that a sandbox can reach."""
+"""Makes the unix sockets that sandboxes reach."""
 
 from __future__ import annotations
 
@@ -39,13 +39,15 @@ def listen_unix(path: Path) -> socket.socket:
 
 
 def refuse(connection: socket.socket, why: str) -> None:
-    """Say why a new connection is not served, in the words of HTTP, and close it."""
+    """Say in an HTTP answer why a new connection is not served, and close it."""
     body = json.dumps({"error": {"type": "rate_limit_error", "message": f"Rover: {why}."}}).encode()
     head = (
         f"HTTP/1.1 503 Service Unavailable (Rover: {why})\r\nconnection: close\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     with connection, contextlib.suppress(OSError):
+        # A client that does not read must not block the loop that serves all sandboxes; what does
+        # not fit into the socket's buffer is not sent.
         connection.setblocking(False)
         connection.send(head.encode() + body)
 
@@ -53,6 +55,8 @@ def refuse(connection: socket.socket, why: str) -> None:
 def _bind(path: Path) -> socket.socket:
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # Bound under another name and then renamed: a sandbox that is running has the folder mounted
+    # and tries again at this path, which is never missing.
     fresh = f"{path.name}.{os.getpid()}"
     try:
         (path.parent / fresh).unlink(missing_ok=True)

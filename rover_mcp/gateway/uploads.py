@@ -3,7 +3,7 @@
 An allowed host is still a place to which data can be sent: a limit of bytes bounds what can leave
 that way. Only uploads count; fetching packages and repositories costs no more than the requests for
 them. A grant is recorded before its bytes go out, so that a daemon that is killed forgets nothing:
-the record is what was sent, or somewhat more until the lease ends.
+the record is what was sent, or somewhat more until the grant ends.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
+# A write to the store for each packet would be slow, and one large grant would be lost to the task
+# if the daemon was killed: so grants grow with what was sent, up to half a megabyte.
 FIRST_GRANT, LARGEST_GRANT = 64 * 1024, 512 * 1024
 MAX_HOSTS = 200
 OTHERS = "(further hosts)"
-"""Where there are too many hosts to count for each, these have one budget together."""
+"""The key under which further hosts share one budget, once MAX_HOSTS are counted apart."""
 
 
 class UploadsSpent(Exception):
@@ -22,7 +24,7 @@ class UploadsSpent(Exception):
 
 
 class Uploads:
-    """The uploads of one lease, on one event loop. `read` returns what the task sent before,
+    """The uploads of one grant, on one event loop. `read` returns what the task sent before,
     `write` records what it has sent by now; both are called in a worker thread."""
 
     def __init__(
@@ -37,7 +39,7 @@ class Uploads:
         self._sent: dict[str, int] | None = None
         self._granted: dict[str, int] = {}
         self._spent: set[str] = set()
-        """to which more would have been sent"""
+        """the hosts to which more would have been sent"""
         self._turn = asyncio.Lock()
 
     async def left(self, host: str) -> int:
@@ -58,6 +60,8 @@ class Uploads:
         key = self._key(sent, host)
         total = sent.get(key, 0) + count
         if total > self._most:
+            # From now on `left` is 0: the host is refused with a reason in the answer, where each
+            # further tunnel would be cut without one.
             self._spent.add(key)
             raise UploadsSpent
         sent[key] = total

@@ -1,4 +1,4 @@
-"""One request passed on to a provider, and its answer back, streamed both ways."""
+"""Passes one request on to a provider and its answer back, both streamed."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ _ENCODED = (b"content-encoding", b"content-length")
 _OF_THE_BODY = (b"content-type", b"content-length")
 CONNECTION_FAILED = "connection_failed"
 BUDGET_USED_UP = "rover_budget"
+# Of a request that streams through unread: enough to find the model's name if it comes before the
+# conversation. If it does not, the price is found by the model that the answer names.
 PEEKED_BYTES = 16 * 1024
 _MODEL_IN_BODY = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
 
@@ -116,7 +118,7 @@ class Forwarding:
             return
         except (*FAILURES, httpx2.InvalidURL) as failure:
             # A provider that breaks off before the first byte bills nothing; one that was silent
-            # until our time-out may have worked all the while.
+            # until the gateway's time limit may have worked all the while.
             self.progress.sent = isinstance(failure, httpx2.ReadTimeout)
             await self._failed(changed, failure)
             return
@@ -165,6 +167,8 @@ class Forwarding:
         content = self.call.content
         if content is None or self._most is None:
             return content
+        # A subscription's backend, and a service behind another base URL, may refuse a limit that
+        # the agent did not set. The provider's own API takes one.
         known = access.login is None and access.base_url == self._provider.base_url
         body = with_output_limit(self._path, request_body.parse(content), self._most, add=known)
         return request_body.serialize(body)

@@ -18,7 +18,7 @@ from agent_runner.classify.reset_headers import MAX_SECONDS, after, epoch, momen
 from rover_mcp.domain.usage_window import WindowState
 
 MOST: Final = 8
-"""Windows of one answer that are read."""
+"""The number of windows that are read from one answer."""
 NEARLY: Final = 0.9
 """The share from which a window counts as nearly used up, where its provider does not say."""
 LEAST: Final = timedelta(hours=1)
@@ -54,6 +54,7 @@ class Window:
 
 def windows_of(headers: Mapping[str, str], now: datetime) -> list[Window]:
     """Return the windows in an answer's headers, whose names are lower case."""
+    # LiteLLM puts this in front of the headers of the provider behind it.
     headers = {name.removeprefix("llm_provider-"): value for name, value in headers.items()}
     windows: dict[str, Window] = {}
     for window in (*_unified(headers, now), *_codex(headers, now), *_budgets(headers, now)):
@@ -90,6 +91,7 @@ def _codex(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
         used = _share(value, of=100) if match else None
         if match is None or used is None or minutes == 0:
             continue
+        # The absolute time first: the relative one is off by as long as the answer took.
         opens = epoch(number(headers.get(f"{match[1]}-reset-at")))
         opens = opens or after(now, number(headers.get(f"{match[1]}-reset-after-seconds")))
         called = headers.get(f"x-codex-{match[2]}-limit-name", match[2]) if match[2] else ""
@@ -149,6 +151,6 @@ def _share(value: str | None, of: float = 1) -> float | None:
 
 
 def _soon(at: datetime | None, now: datetime) -> datetime | None:
-    """A time that a window can open at."""
+    """A time at which a window can open, or None: not past, and not beyond any window."""
     is_near = at is not None and timedelta() < at - now <= timedelta(seconds=MAX_SECONDS)
     return at if is_near else None

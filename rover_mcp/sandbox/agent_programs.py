@@ -1,4 +1,4 @@
-"""Agents' programs: each a folder that finds everything relative to itself, made once per version.
+"""Obtains agents' programs, each a folder that works at any place, made once per version.
 
 On the host a bundle is `<cache>/<agent>-<version>-<arch>/`, in every sandbox
 /opt/rover/agents/<agent>/. npm fetches it when it is first needed, without running any install
@@ -46,7 +46,7 @@ Progress = Callable[[str], None]
 
 
 def program_of(agent: str) -> str | None:
-    """The name of the program that an agent is started with; None for one without."""
+    """The name of the program that an agent is started with; None if it has none."""
     if agent in PINNED:
         return agent
     known = acp_program(agent)
@@ -60,12 +60,12 @@ def programs(agents: Sequence[str]) -> list[str]:
 
 
 def pinned_version(agent: str) -> str | None:
-    """The version that is fetched; None where nothing is."""
+    """The version that is fetched; None if none is."""
     return PINNED[agent].version if agent in PINNED else None
 
 
 def size_of(agent: str) -> str | None:
-    """How large its program is that would be fetched, in words."""
+    """The size of the program that would be fetched, in words."""
     return PINNED[agent].size if agent in PINNED else None
 
 
@@ -82,7 +82,7 @@ def can_be_had(agent: str, binary: Path | None) -> bool:
     """Whether a sandbox can get the agent's program. False for an agent that is not known."""
     program = program_of(agent)
     if agent in BUILT_IN_AGENTS or (program not in PINNED and acp_program(agent)):
-        return True  # of the second kind: an image may hold it
+        return True  # an agent with ACP alone may be installed in the image
     if program is None:
         return False
     own = own_program(program, binary)
@@ -106,7 +106,7 @@ def check_agent(agent: str, binary: Path | None) -> None:
 def obtain_bundles(
     agents: Sequence[str], binary: Path | None, progress: Progress
 ) -> tuple[AgentBundle, ...]:
-    """Return the bundles of `agents`, each fetched where it is not here yet; a name that needs
+    """Return the bundles of `agents`, each fetched if it is not here yet; a name that needs
     none, or is not an agent, has none. `binary` is the first one's program on this host.
 
     Raises:
@@ -163,7 +163,8 @@ def own_program(agent: str, binary: Path | None) -> Path | None:
         return binary.resolve() if is_native(binary.resolve()) else None
     package = PINNED[agent].named(PINNED[agent].program)
     real = binary.resolve()
-    # npm's own layout: the launcher is a script where its post-install step was blocked.
+    # npm's own layout. Where npm blocks post-install scripts, which it does by default from version
+    # 11.19 on, the launcher stays a script, and the native program lies in a package beside it.
     beside = [parent / package for parent in real.parents if parent.name == "node_modules"]
     inner = [parent / "node_modules" / package for parent in list(real.parents)[:3]]
     return next((c.resolve() for c in (real, *beside, *inner) if is_native(c)), None)
@@ -171,7 +172,7 @@ def own_program(agent: str, binary: Path | None) -> Path | None:
 
 @functools.cache
 def version_of(program: Path, _changed: int) -> str | None:
-    """What a user's own program says of its version; asked once for each content."""
+    """The version that a user's own program reports; it is asked once for each content."""
     try:
         done = subprocess.run(
             [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True,
@@ -221,7 +222,7 @@ def _wrap(agent: str, program: Path) -> AgentBundle:
 
 @contextmanager
 def bundle_lock(agent: str) -> Generator[None]:
-    """Held by the one thread of the one process that makes a bundle of this agent."""
+    """Hold the lock with which one thread of one process makes a bundle of this agent."""
     agent_cache().mkdir(parents=True, exist_ok=True)
     with holding(open_lock(agent_cache() / f".{agent}.lock")):
         yield
@@ -307,8 +308,8 @@ def _arrange(new: Path, agent: str, pinned: PinnedAgent) -> None:
 def _extract(new: Path, agent: str, pinned: PinnedAgent) -> None:
     """Let the program unpack itself into the bundle, in a sandbox of its own.
 
-    It is a downloaded program that nobody has checked, so it runs on the host nowhere else. The
-    agent works without this, only slower: nothing is done where bubblewrap is missing.
+    It is a downloaded program, which must not run on the host itself. The agent works without
+    this, only slower, so nothing is done if bubblewrap is missing.
     """
     if not pinned.extract:
         return

@@ -37,26 +37,28 @@ class AttemptFolder:
         return (self.path / "state.json").exists() or self.alive()
 
     def alive(self) -> bool:
-        """Whether supervisor or runner live: the kernel's lock says so, not a process id."""
+        """Whether the supervisor or the runner lives, by the lock that the kernel keeps for
+        them."""
         try:
             return is_held(self.path / "lock")
         except FileNotFoundError:
             return False
 
     def wait(self) -> None:
-        """Block until neither lives."""
+        """Block until neither of them lives."""
         with suppress(FileNotFoundError):
             wait_until_free(self.path / "lock")
 
     def exit(self) -> SandboxExit:
-        """How it ended; meaningful once nothing lives."""
+        """How the runner ended; meaningful once neither of them lives."""
         code = self._read("exit.json").get("code")
         if isinstance(code, int):
             return SandboxExit(code)
         return SandboxExit(None, detail="the runner was killed, and its exit status is unknown")
 
     def stop(self, grace: float) -> None:
-        """SIGTERM to the runner, SIGKILL after `grace` seconds; back when it is recorded."""
+        """Send SIGTERM to the runner and, after `grace` seconds, SIGKILL. Returns when its end is
+        recorded."""
         if not self.alive():
             return
         state = self._read("state.json")
@@ -77,7 +79,7 @@ class AttemptFolder:
                     os.close(handle)
 
     def reset(self) -> None:
-        """Kill the runner if it lives, and forget that it was started."""
+        """Kill the runner if it lives, and remove the record that it was started."""
         self.stop(0)
         # The kernel reports a process's end some microseconds before it releases its locks.
         self.wait()
@@ -120,7 +122,8 @@ class AttemptFolder:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder that an agent could write, whose sandbox is gone. Gone already: nothing.
+    """Remove a folder that an agent could write, whose sandbox is gone. Does nothing if it is
+    gone already.
 
     Raises:
         OSError: something of it cannot be removed.
@@ -128,8 +131,8 @@ def remove_tree(path: Path) -> None:
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
-    # Folders without permissions would keep themselves. The system's own programs, because an
-    # agent can nest folders deeper than Python recurses, or than a path is long.
+    # chmod first, since a folder without permissions cannot be emptied. By the system's programs,
+    # because an agent can nest folders deeper than Python recurses, or than a path is long.
     for argv in (["chmod", "-R", "u+rwx"], ["rm", "-rf", "--one-file-system"]):
         done = subprocess.run(
             [*argv, "--", str(path)], stdin=subprocess.DEVNULL, capture_output=True, check=False
@@ -141,6 +144,7 @@ def remove_tree(path: Path) -> None:
 
 def _open_process(state: Mapping[str, Any], who: str) -> int | None:
     """A handle on the process, or None if it has ended; never on another with its id."""
+    # First the handle, then the comparison: the id cannot be reused while the handle is open.
     pid, started = state.get(who) or (0, "")
     if not pid:
         return None

@@ -1,7 +1,7 @@
-"""Compilers and other programs that coding agents ask for: a layer of the default image.
+"""Adds compilers and other programs that coding agents use to the default image, as a layer.
 
-It needs a mirror of the distribution's at that time. Where there is none that answers, the image is
-made without them; the two are different images, so the lesser one never goes for the other.
+That needs a mirror of the distribution. If none answers, the image is made without them. The two
+images have different tags, so that the one without is never used in place of the other.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ PACKAGES = (
 """Debian's names. build-essential is gcc, g++, make and the C library's headers."""
 
 AGAIN = 600.0
-"""Seconds until what could not be had is asked for again."""
+"""Seconds until a part that failed is tried again."""
 
 HINT = (
     "let the engine's builds reach the mirror that the image names in /etc/apt, then run: rover "
     "image build; or name an image that has what you need (base_image in config.yaml)"
 )
 
-# A mirror that does not answer is no reason to wait for long: apt would ask each three times, for
-# 30 s. Only what is missing is fetched, so a base that has all of it needs no network.
+# With its defaults apt would ask a mirror that does not answer three times, for 30 s each. Only
+# what is missing is fetched, so a base that has all of it needs no network.
 _STEPS = r"""
 USER 0:0
 RUN set -eu; missing=; \
@@ -53,7 +53,7 @@ RUN set -eu; missing=; \
 
 
 def dockerfile(base: str) -> str:
-    """`base` with the packages that it lacks."""
+    """The Dockerfile that adds to `base` the packages that it lacks."""
     return f"FROM {base}\n" + _STEPS.replace("PACKAGES", " ".join(PACKAGES))
 
 
@@ -61,7 +61,7 @@ def add(images: DockerImages, build: Build, progress: Progress) -> None:
     """Build the layer.
 
     Raises:
-        ImageUnavailable: with apt's own words, and not those of the step of the build.
+        ImageUnavailable: with apt's own error rather than that of the build step.
     """
     cause = FailureCause()
 
@@ -78,25 +78,25 @@ def add(images: DockerImages, build: Build, progress: Progress) -> None:
 
 
 class OptionalPart:
-    """Something that an image is better with: where it cannot be had that stops no task, each is
-    told, and it is asked for again after a while, not at each call of one start."""
+    """A part of an image that tasks can do without. If it fails, each task gets a warning, and the
+    part is tried again after a while rather than at each start."""
 
     def __init__(self, lacks: str, hint: str = "") -> None:
         self._lacks = lacks
         self._hint = hint
-        self._told = Shortcoming()
+        self._warning = Shortcoming()
         self._until = 0.0
         self._lock = threading.Lock()
 
     def ask_again(self) -> None:
-        """Have the next `obtain` ask, however short a time ago it failed."""
+        """Let the next `obtain` try again, however short a time ago it failed."""
         self._until = 0.0
 
     def obtain(
         self, make: Callable[[], T], refused: type[EnvironmentFault], progress: Progress
     ) -> T | None:
-        """What `make` gives; None, which `progress` is told, where it raises `refused`."""
-        # Two tasks that start at once are not to wait for the same mirror one after the other.
+        """The result of `make`; None, with a warning to `progress`, if it raises `refused`."""
+        # Two tasks that start at once must not wait for the same mirror one after the other.
         with self._lock:
             if time.monotonic() >= self._until:
                 try:
@@ -105,6 +105,6 @@ class OptionalPart:
                     self._until = time.monotonic() + AGAIN
                     why = getattr(error, "why", "") or error.message
                     text = f"the image has no {self._lacks}: {why}"
-                    self._told = Shortcoming(f"{text}; {self._hint}" if self._hint else text)
-        progress(self._told)
+                    self._warning = Shortcoming(f"{text}; {self._hint}" if self._hint else text)
+        progress(self._warning)
         return None

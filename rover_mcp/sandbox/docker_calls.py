@@ -1,4 +1,4 @@
-"""Single calls of an engine that speaks Docker's API: waiting, commands, volumes, ownership."""
+"""Makes single calls of an engine that speaks Docker's API: waits, commands, volumes, ownership."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ def wait_until_ended(address: str, name: str) -> SandboxExit:
 
 
 def _ended_state(address: str, name: str) -> dict[str, Any]:
+    # A client of its own: the wait has no time limit, and holds its connection for hours.
     with docker_api.errors(f"wait for {name}", address):
         client = docker_api.connect(address)
         try:
             state: dict[str, Any] = {"Running": True}
-            # Somebody may have restarted the container: then the wait call returned too early.
+            # If somebody restarted the container, the wait call returned too early.
             while state["Running"] or state.get("Restarting"):
                 # No timeout: a task runs for hours, and the engine closes the connection.
                 client.api.wait(name, timeout=None)
@@ -57,6 +58,7 @@ def run_as_agent(
     Raises:
         EnvironmentFault: "not_running", or the engine refused.
     """
+    # exec as the agent's user alone would keep the container's capability bounding set.
     command = [runner_library.PYTHON, "-I", "-S", "-c", layout.AS_AGENT, *argv]
     try:
         with docker_api.errors(f"run a command in {name}", address):
@@ -91,6 +93,16 @@ def take_run_folder(client: Any, container: Any) -> None:
     )  # fmt: skip
 
 
+def remove_container(container: Any) -> None:
+    """Remove a container that may be running, with its anonymous volumes."""
+    try:
+        container.remove(force=True, v=True)
+    except docker_api.APIError as error:
+        # Docker answers 409 while another caller's removal runs; the result is the same.
+        if "already in progress" not in str(error):
+            raise
+
+
 class Volumes:
     """The volumes of one engine."""
 
@@ -121,7 +133,7 @@ class Volumes:
         return [str(volume.name) for volume in volumes]
 
     def remove(self, names: Sequence[str]) -> None:
-        """Remove volumes; one that is gone already is no error."""
+        """Remove volumes. One that is gone already is skipped."""
         for name in names:
             with (
                 suppress(NoSuchObject),

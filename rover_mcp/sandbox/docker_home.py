@@ -25,7 +25,7 @@ log = logging.getLogger("rover.sandbox")
 
 
 def fill(container: Any, folder: Path, address: str) -> None:
-    """Copy what is in a folder of ours into the HOME of a container, as the agent's.
+    """Copy the content of a folder of the host into the HOME of a container, as the agent's.
 
     Raises:
         EnvironmentFault: the engine refused.
@@ -36,7 +36,7 @@ def fill(container: Any, folder: Path, address: str) -> None:
 
 
 def begin(container: Any, spec: SandboxSpec, address: str) -> bool:
-    """Copy what a HOME begins with into a new container. False: it holds only a part of that."""
+    """Copy what a HOME begins with into a new container. False if only a part was copied."""
     if spec.home_seed is None:
         return True
     try:
@@ -49,7 +49,7 @@ def begin(container: Any, spec: SandboxSpec, address: str) -> bool:
 
 @contextmanager
 def archive(address: str, name: str, folder: str) -> Generator[Iterator[bytes] | None]:
-    """A folder of the HOME as a tar archive; None where there is no such folder or container.
+    """A folder of the HOME as a tar archive; None if there is no such folder or container.
 
     Raises:
         EnvironmentFault: the engine does not answer.
@@ -80,6 +80,8 @@ def _stream(client: Any, address: str, name: str, path: str, what: str) -> Itera
 
 def archive_of(folder: Path) -> Iterator[bytes]:
     """The regular files and folders beneath a folder, as a tar archive of the agent's."""
+    # Block by block, since the engine reads the archive while it is made: a large HOME needs
+    # neither memory nor room on the disk.
     for at, folders, names in os.walk(folder):
         for name in sorted(folders):
             path = Path(at, name)
@@ -93,6 +95,7 @@ def archive_of(folder: Path) -> Iterator[bytes]:
                 while data := file.read(_CHUNK):
                     yield data
                 yield bytes(-size % tarfile.BLOCKSIZE)
+    # The end of an archive: two blocks of zeros.
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 

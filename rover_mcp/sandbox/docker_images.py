@@ -73,7 +73,7 @@ class DockerImages:
         self._stop = stop or CancelToken()
 
     def id_of(self, reference: str) -> str | None:
-        """The content address of an image; None where the engine does not have it."""
+        """The content address of an image; None if the engine does not have it."""
         try:
             with docker_api.errors(f"look for the image {reference}", self._address):
                 return str(self._client.images.get(reference).id)
@@ -98,7 +98,7 @@ class DockerImages:
         return {name: value for name, _, value in (text.partition("=") for text in variables)}
 
     def need(self, reference: str, progress: Progress) -> str:
-        """The content address of an image, which is pulled where the engine does not have it.
+        """The content address of an image, which is pulled if the engine does not have it.
 
         Raises:
             EnvironmentFault: "image_unavailable".
@@ -120,7 +120,7 @@ class DockerImages:
                 text = build.dockerfile
                 for number, layer in enumerate(build.layers):
                     archive.add(layer.source, arcname=f"layer{number}", filter=_anonymous)
-                    # Of a folder COPY takes what is in it.
+                    # COPY of a folder copies its content, not the folder itself.
                     text += f"\nCOPY layer{number} {layer.target}"
                 info = tarfile.TarInfo("Dockerfile")
                 # Last: the engine's cache ends at the first line that differs, and tags differ.
@@ -131,11 +131,12 @@ class DockerImages:
             self.run_build(packed, build, progress)
 
     def run_build(self, packed: Any, build: Build, progress: Progress, **options: object) -> None:
-        """Build a packed context, over a connection of its own: the engine ends a build whose
-        caller has gone. Raises as `build` does, or Stopped."""
+        """Build a packed context over a connection of its own: the engine ends a build whose caller
+        is gone. Raises as `build` does, or Stopped."""
         answers: list[Any] = []
 
         def cut() -> None:
+            # shutdown(2) wakes the thread that reads the answer; closing it would not.
             for answer in answers[-1:]:
                 answer.raw.shutdown()
 
@@ -173,7 +174,7 @@ class DockerImages:
         return code, cast("bytes", output).decode("utf-8", "replace")
 
     def made(self) -> list[ImageInfo]:
-        """Those that carry our label."""
+        """The images that Rover made, by their label."""
         with docker_api.errors("list the images", self._address):
             images = self._client.images.list(filters={"label": LABEL})
             running = self._client.api.containers(all=True)
@@ -185,13 +186,14 @@ class DockerImages:
         ]
 
     def remove(self, tag: str) -> bool:
-        """Remove one by its tag; False where the engine refuses, or it is gone."""
+        """Remove an image by its tag. False if the engine refuses, or the image is gone."""
         try:
             with docker_api.errors(f"remove the image {tag}", self._address):
                 self._client.images.remove(tag)
         except docker_api.NoSuchObject:
             return False
         except EnvironmentFault as error:
+            # A container was made from it, or an image is based on it.
             if error.code == "engine_refused":
                 return False
             raise
@@ -221,7 +223,7 @@ def split_reference(reference: str) -> tuple[str, str | None]:
 
 
 class ImageUnavailable(EnvironmentFault):
-    """An image that cannot be had, and `why`."""
+    """An image that can be neither found, pulled nor built; `why` says the cause."""
 
     code = "image_unavailable"
 
@@ -246,7 +248,7 @@ def cannot_build_offline(engine: str, dockerfile: str) -> EnvironmentFault:
 
 
 class BuildFailed(ImageUnavailable):
-    """A Dockerfile of the project's that does not build."""
+    """The project's own Dockerfile cannot be built."""
 
     def __init__(self, dockerfile: str, why: str) -> None:
         super().__init__(dockerfile, why)
@@ -259,7 +261,7 @@ class BuildFailed(ImageUnavailable):
 
 
 def watch(lines: Any, names: str, progress: Progress) -> None:
-    """Tell of a build's lines as they come.
+    """Report the lines of a build as they come.
 
     Raises:
         EnvironmentFault: "image_unavailable": it failed.
@@ -304,7 +306,7 @@ def _info(tag: str, facts: Mapping[str, Any], *, used: bool) -> ImageInfo:
 
 
 def _label_line(labels: Mapping[str, str]) -> str:
-    # One instruction: each costs a container. JSON's quotes are a Dockerfile's.
+    # One instruction, since each costs a container. A Dockerfile quotes strings as JSON does.
     pairs = (f"{name}={json.dumps(value)}" for name, value in sorted(labels.items()))
     return "\nLABEL " + " ".join(pairs) if labels else ""
 

@@ -1,4 +1,4 @@
-"""Runs the project's set-up in a container that becomes an image layer.
+"""Runs the project's setup in a container that becomes an image layer.
 
 The container is closed as a task's is: no network but the task's gateway, the agent's user, the
 same limits. It differs in that its file system is kept, and in what is mounted: no journal, no
@@ -23,7 +23,7 @@ from rover_mcp.sandbox.docker_images import Progress, clean_line
 from rover_mcp.sandbox.protocol import SandboxSpec
 
 SEED = Path("/opt/rover/seed")
-"""In the image: what git ignores in a clone that has been set up."""
+"""The folder in the image with the files that git ignores in a clone that was set up."""
 
 FAILURE_LINES = 25
 _SILENCE = 24 * 3600
@@ -35,7 +35,7 @@ _ENTRY = (
 
 @dataclass(frozen=True)
 class SetupImages:
-    """The image that the set-up runs in, and the tag of what comes out."""
+    """The image that the setup runs in, and the tag of the resulting image."""
 
     before: str
     after: str
@@ -43,7 +43,8 @@ class SetupImages:
 
 @dataclass(frozen=True)
 class Container:
-    """How the engine makes it: its name, the SDK's arguments, and what starts a command in it."""
+    """How the engine makes a container: its name, the SDK's arguments, and what starts a
+    command."""
 
     name: str
     options: Mapping[str, Any]
@@ -72,7 +73,7 @@ def run(
     progress: Progress,
     stop: CancelToken,
 ) -> None:
-    """Run the set-up and commit its container.
+    """Run the setup and commit its container.
 
     Raises:
         EnvironmentFault: "setup_failed", with its last lines.
@@ -80,21 +81,14 @@ def run(
     """
     progress("setting the project up")
 
-    def end() -> None:
-        with (
-            docker_api.errors("stop the set-up", address),
-            closing(docker_api.connect(address)) as other,
-        ):
-            _remove(other, how.name)
-
     with (
-        stop.during(end),
+        stop.during(lambda: _end(address, how.name)),
         _gone_is_stopped(),
         docker_api.errors("set the project up", address),
-        # An installation may say nothing for long.
+        # An installation may print nothing for a long time.
         closing(docker_api.connect(address, _SILENCE)) as client,
     ):
-        # A daemon that was killed during a set-up leaves a container of this name.
+        # A daemon that was killed during a setup leaves a container of this name.
         _remove(client, how.name)
         container = _create(client, spec, images, how)
         try:
@@ -106,6 +100,14 @@ def run(
             _remove(client, how.name)
 
 
+def _end(address: str, name: str) -> None:
+    with (
+        docker_api.errors("stop the setup", address),
+        closing(docker_api.connect(address)) as client,
+    ):
+        _remove(client, name)
+
+
 def _commit(container: Any, image: str, progress: Progress) -> None:
     progress("keeping what the setup made")
     repository, _, tag = image.partition(":")
@@ -115,7 +117,7 @@ def _commit(container: Any, image: str, progress: Progress) -> None:
 def _run_to_its_end(container: Any, progress: Progress) -> None:
     container.start()
     # Standard output alone: Docker delivers the two streams in either order, and standard error,
-    # which says why a set-up failed, becomes the error.
+    # which says why a setup failed, becomes the error.
     _tell(container.logs(stream=True, follow=True, stderr=False), progress)
     if int(container.wait(timeout=docker_api.CALL_TIMEOUT)["StatusCode"]) != 0:
         raise _failed(container)
@@ -127,7 +129,7 @@ def _gone_is_stopped() -> Generator[None]:
         yield
     except docker_api.NoSuchObject as error:
         raise EnvironmentFault(
-            "the project's set-up was stopped: its container was removed", code="setup_stopped"
+            "the project's setup was stopped: its container was removed", code="setup_stopped"
         ) from error
 
 
@@ -170,8 +172,8 @@ def _failed(container: Any) -> EnvironmentFault:
     lines = [clean_line(line) for line in errors.decode("utf-8", "replace").splitlines()]
     reason = "\n".join(line for line in lines if line) or "it was killed"
     return EnvironmentFault(
-        f"the project's set-up failed: {reason}",
-        hint="the log of step setup has all that it printed. A task keeps the set-up that it was "
+        f"the project's setup failed: {reason}",
+        hint="the log of step setup has all that it printed. A task keeps the setup that it was "
         "created with: correct it, commit that, and create the task again; or "
         "`devcontainer: image` (rover create --devcontainer image) leaves out the commands of a "
         "devcontainer",

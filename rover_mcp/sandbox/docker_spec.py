@@ -1,4 +1,4 @@
-"""The spec folder of a container: what the runner inside reads first."""
+"""Writes the spec folder of a container, which the runner inside reads first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write(
 ) -> None:
     """Write a sandbox's spec folder; `image` is the environment that its image sets.
 
-    `setup` is the set-up that is still to run: the image of a task has run it already.
+    `setup` is the setup that is still to run: in the image of a task it has run already.
     """
     seed = docker_setup.SEED if spec.run.setup else None
     spec = replace(spec, run=spec.run.model_copy(update={"setup": setup}))
@@ -32,8 +32,8 @@ def write(
         environment={**image_environment(image), "PATH": path, "ROVER_PATH": path},
     )
     (spec.folders.spec / IMAGE_FILE).write_text(tag, "utf-8")
-    # Bind mounts keep the host's modes, and the daemon's umask may be anything: the agent's user
-    # has to read the spec folder, and must not read the journal's.
+    # Bind mounts keep the modes of the host, and the daemon's umask may be anything: the agent's
+    # user has to read the spec folder, and must not read the journal's.
     spec.folders.run.chmod(0o700)
     spec.folders.spec.chmod(0o755)
     for file in spec.folders.spec.rglob("*"):
@@ -41,5 +41,5 @@ def write(
 
 
 def image_environment(image: Mapping[str, str]) -> dict[str, str]:
-    """What an image sets, for the agent and the commands, without what a sandbox sets itself."""
+    """The variables that an image sets, without those that a sandbox sets itself."""
     return {k: v for k, v in image.items() if k not in _OUR_VARIABLES}

@@ -1,4 +1,4 @@
-"""Implements what engines share whose runner is a process of the host: folders, a supervisor."""
+"""Implements what those engines share whose runner is a process of the host."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class HostEngine:
             raise layout.disk_fault(attempt.path, error) from error
 
     def follow(self, name: str) -> SandboxExit:
-        """See protocol.Engine. Blocks in the kernel, on the lock."""
+        """See protocol.Engine. Blocks in the kernel, on the attempt's lock."""
         attempt = self._attempt(name)
         if not attempt.exists():
             return SandboxExit(None, detail="the sandbox is gone")
@@ -123,7 +123,7 @@ class HostEngine:
     # -- parts -------------------------------------------------------------------------------
 
     def _isolate(self, spec: SandboxSpec, folder: Path) -> dict[str, Any]:
-        """Write spec.json; what `exec` needs to know later, for launch.json."""
+        """Write spec.json, and return what `exec` needs to know later, for launch.json."""
         raise NotImplementedError
 
     def _running(self, name: str) -> Mapping[str, Any]:
@@ -156,7 +156,7 @@ class HostEngine:
         supervise.write_json(folder / "launch.json", self._plan(spec) | isolation)
 
     def _plan(self, spec: SandboxSpec, wait: float | None = None) -> dict[str, Any]:
-        """How the runner is started; all that cannot be changed once it runs."""
+        """How the runner is started: everything that cannot be changed once it runs."""
         return {
             "task_id": spec.task_id,
             "attempt": spec.attempt,
@@ -185,7 +185,7 @@ class HostEngine:
             raise EnvironmentFault(reason, code="start_failed")
         if done.returncode != 0 and not (folder / "state.json").exists():
             # The supervisor was killed before it could report: the sandbox counts as started and
-            # gone, since nobody can know that its runner did nothing.
+            # gone, since its runner may have done something.
             supervise.write_json(folder / "state.json", {"started_at": time.time()})
 
     def _remove_tree(self, path: Path) -> None:
@@ -198,7 +198,7 @@ class HostEngine:
 
 
 def _fits(launched: Mapping[str, Any], plan: Mapping[str, Any]) -> bool:
-    """Whether a runner that waits was started as this one would be, but for how long it waits."""
+    """Whether a waiting runner was started as this one would be, however long it waits."""
     return all(launched.get(k) == v for k, v in plan.items() if k != "argv")
 
 

@@ -1,12 +1,12 @@
-"""The daemon's own Python, as far as a bubblewrap sandbox needs it.
+"""Brings the daemon's own Python into bubblewrap sandboxes, as far as they need it.
 
 Inside, an interpreter runs forward.py. One that belongs to the system is there already. Of any
 other only the program, its standard library and the shared libraries that both need are mounted,
-each by itself and at a place of its own: the prefix may be a folder like ~/.local, which holds
+one by one and at a place of its own: the prefix may be a folder like ~/.local, which holds
 much that is not Python's. Packages that are installed there are not shown.
 
-Its libraries are found through the loader, which is told where they are: the program may name the
-folder of the host that they were in when it was linked.
+Its loader gets the path of the libraries as an argument, because the program may name the folder of
+the host that they were in when it was linked.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class PythonParts:
 
 @dataclass(frozen=True)
 class HostPython:
-    """How it is mounted and started. `emptied` are folders inside that are shown empty; `folder`
-    is where `python3` is, for PATH, where that is not a folder of the system's."""
+    """How a Python is mounted and started. `emptied` are folders inside that are shown empty.
+    `folder` is where `python3` is, for PATH, unless that is a folder of the system."""
 
     argv: Sequence[str]
     mounts: Sequence[tuple[Path, Path]] = ()
@@ -75,10 +75,10 @@ def arrange(parts: PythonParts) -> HostPython:
 
 
 def host_python(system: Sequence[str]) -> HostPython:
-    """This daemon's; `system` are the folders that a sandbox has anyway.
+    """This daemon's Python; `system` are the folders that a sandbox has anyway.
 
     Raises:
-        EnvironmentFault: it is outside of them, and cannot be taken apart.
+        EnvironmentFault: it is outside of them, and its parts cannot be found.
     """
     return arrange(_look(tuple(system), python_bundle.interpreter()))
 
@@ -98,7 +98,8 @@ def _look(system: tuple[str, ...], program: Path) -> PythonParts:
 
 
 def _of_modules(folder: Path, loader: Path) -> dict[str, Path]:
-    """What extension modules need. One that cannot be loaded here is not missed inside."""
+    """The libraries that extension modules need. A module that cannot be loaded here is left
+    out."""
     libraries: dict[str, Path] = {}
     for module in sorted(folder.glob("*.so")):
         try:

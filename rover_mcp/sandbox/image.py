@@ -5,7 +5,7 @@
     tools         of the default base: compilers and the like (build_tools.py)
     ground        what a sandbox needs of any base: bash, git, the agent's user (Dockerfile);
                   of the default one, also Node
-    setup         what the project's set-up made: a container in which it ran, committed
+    setup         what the project's setup made: a container in which it ran, committed
     sandbox       the runner with its Python, then the agents' programs
 
 A tag is a hash of all that decides the content, the base's image id first: a base that was pulled
@@ -87,7 +87,7 @@ def sandbox_tag(ground: str, agents: Sequence[AgentBundle]) -> str:
 @dataclass(frozen=True)
 class ImageRequest:
     """What a sandbox image is made of. `set_up` makes the image of the second name by running the
-    project's set-up in the first; `setup_key` is the same for the same set-up."""
+    project's setup in the first; `setup_key` is the same for the same setup."""
 
     base: str
     agents: Sequence[AgentBundle] = ()
@@ -109,7 +109,7 @@ class ImageBuilder:
         self._building: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def ask_again(self) -> None:
-        """Ask at the next build for what the default image is made without."""
+        """Try the parts that the default image lacks again at the next build."""
         self._node.ask_again()
         self._tools.ask_again()
 
@@ -177,8 +177,8 @@ class ImageBuilder:
     def _with_tools(
         self, images: DockerImages, base_id: str, progress: Progress
     ) -> tuple[str, str]:
-        """The default base with its tools, by name and content; without, where they cannot be
-        had."""
+        """The default base with its tools, by name and content; without them if they cannot be
+        installed."""
         text = build_tools.dockerfile(DEFAULT_IMAGE)
         tag = _tag(TOOLS, base_id, text)
 
@@ -282,7 +282,8 @@ def build_project(
     with tempfile.TemporaryFile() as packed:
         with tarfile.open(fileobj=packed, mode="w") as archive:
             tree.pack(build.context, archive)
-            # It need not be in the context, and is then no part of it.
+            # Under a name of its own: the Dockerfile may lie outside of the context, or be left out
+            # of it by .dockerignore.
             info = tarfile.TarInfo(_OWN_DOCKERFILE)
             info.size = len(dockerfile)
             archive.addfile(info, BytesIO(dockerfile))

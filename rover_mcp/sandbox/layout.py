@@ -1,4 +1,4 @@
-"""Where things are inside a sandbox, and how spec.json is written for it."""
+"""Defines where things are inside a sandbox, and writes spec.json for it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ BASE_OBJECTS = Path("/rover/base/objects")
 WORKSPACE = Path("/workspace")
 HOME = Path("/home/agent")
 
+# Above 1000, so that no image's own user is likely to have it, and below 65,536: a rootless engine
+# maps that many ids by default.
 AGENT_UID = 10001
 AGENT_GID = 10001
 
@@ -99,12 +101,14 @@ def prepare_late_spec(spec_folder: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
+    # A FIFO rather than a file to look for: the runner wakes without polling, and the daemon needs
+    # no connection to it, which a restart would cut.
     with suppress(FileExistsError):
         os.mkfifo(spec_folder / FIFO, 0o600)
 
 
 def awaits_spec(spec_folder: Path) -> bool:
-    """Whether the sandbox of this folder was started ahead, and has not been given its orders."""
+    """Whether the sandbox of this folder was started ahead, and has not been given its spec."""
     return (spec_folder / FIFO).exists()
 
 
@@ -120,7 +124,7 @@ def deliver_spec(spec_folder: Path) -> None:
         return
     except OSError as error:
         # open(2) of a FIFO with O_NONBLOCK fails with ENXIO while nobody reads: the runner is still
-        # starting, and looks for spec.json by itself before it waits.
+        # starting, and looks for spec.json before it waits.
         if error.errno != errno.ENXIO:
             raise
     else:
@@ -142,19 +146,20 @@ def sandbox_lock(folder: Path) -> Generator[None]:
         OSError: the folder cannot be made or written.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with holding(open_lock(folder / ".sandbox_lock")):
+    with holding(open_lock(folder / ".making")):
         yield
 
 
 def runner_command(argv: tuple[str, ...], spec: Path, wait: float | None = None) -> list[str]:
-    """The runner's argument list, with the spec folder as the runner sees it; `wait`: seconds in
-    which its orders may come."""
+    """The runner's argument list, with the spec folder as the runner sees it; `wait`: the
+    seconds in which its spec may come."""
     command = [part.replace("{spec}", str(spec)) for part in argv]
     return command if wait is None else [*command, "--wait", f"{wait:g}"]
 
 
 def home_label(home: Path) -> str:
     """Return the label that marks a sandbox as one of this data folder."""
+    # Two daemons with folders of their own may share an engine; neither may touch the other's.
     return hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]
 
 

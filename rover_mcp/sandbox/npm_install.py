@@ -30,7 +30,7 @@ _HINTS = {
     "UNABLE_TO_VERIFY_LEAF_SIGNATURE": _CERTIFICATE,
     "CERT_HAS_EXPIRED": _CERTIFICATE,
     "ERR_TLS_CERT_ALTNAME_INVALID": _CERTIFICATE,
-    "E401": "the registry asks for a log-in: npm login, or correct the token in ~/.npmrc",
+    "E401": "the registry asks for a login: npm login, or correct the token in ~/.npmrc",
     "E403": "the registry refuses the package: ask whoever runs it",
     "E404": "the registry does not have the package: npm config get registry shows which one it is",
     "ETARGET": "the registry does not have this version: npm config get registry shows which one "
@@ -45,7 +45,7 @@ OpenSSL's verification errors (https://nodejs.org/api/tls.html#x509-certificate-
 
 @dataclass(frozen=True)
 class NpmFailure:
-    """Why npm did not do it, with its code, and what to do; "" where nothing is known."""
+    """Why npm failed, with its code, and what to do about it; "" if nothing is known."""
 
     cause: str
     hint: str
@@ -70,6 +70,8 @@ def install(folder: Path, packages: Sequence[str], timeout: float, *options: str
     program = client_programs.find("npm") or "npm"
     argv = [program, "install", "--prefix", str(folder), "--no-save", "--ignore-scripts"]
     done = subprocess.run(
+        # --force: npm would refuse a package whose `engines` or `os` does not fit npm's own Node.
+        # The program runs on a Node of its own, or is native.
         [*argv, "--no-audit", "--no-fund", "--force", *options, *packages],
         stdin=subprocess.DEVNULL,
         capture_output=True,

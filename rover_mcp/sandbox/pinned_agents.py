@@ -14,7 +14,7 @@ from agent_runner.agents import acp_program
 CLAUDE_VERSION = "2.1.330"
 NODE = "node-linux-{arch}@24.21.0"
 NPM = "npm@11.21.2"
-"""what the default image has beside Node: its package for Linux holds no npm"""
+"""npm for the default image: the package with Node for Linux has none"""
 
 _NPM_ARCH = {"x86_64": "x64", "aarch64": "arm64"}
 _RUST_ARCH = {"x86_64": "x86_64", "aarch64": "aarch64"}
@@ -35,11 +35,11 @@ class PinnedAgent:
     download: int
     """bytes of the packages and what they depend on, as the registry sends them for x86_64"""
     megabytes: int
-    """about, when unpacked"""
+    """about, once unpacked"""
     install: str
     """what a person would type"""
     models: tuple[str, ...]
-    """what it asks its provider for where the task names none, as it was seen to"""
+    """the models that it was seen to ask for if the task names none"""
     node: bool = False
     environment: tuple[str, ...] = ()
     extract: tuple[tuple[str, str], ...] = ()
@@ -58,12 +58,12 @@ class PinnedAgent:
 
 
 def npm_arch() -> str:
-    """npm's name of this machine's kind."""
+    """npm's name for this machine's architecture."""
     return _NPM_ARCH.get(platform.machine(), "x64")
 
 
 def default_models(agent: str) -> tuple[str, ...]:
-    """The models that an agent asks for where the task names none; none where that is not known."""
+    """The models that an agent asks for if the task names none; empty if that is not known."""
     if pinned := PINNED.get(agent):
         return pinned.models
     program = acp_program(agent)
@@ -74,6 +74,7 @@ _X64_ONLY = "-baseline" if platform.machine() == "x86_64" else ""
 """opencode's plain x64 build needs AVX2; its baseline one runs everywhere."""
 
 PINNED: dict[str, PinnedAgent] = {
+    # The package of the native program, which needs neither Node nor an install script.
     "claude": PinnedAgent(
         version=CLAUDE_VERSION,
         packages=(f"@anthropic-ai/claude-code-linux-{{arch}}@{CLAUDE_VERSION}",),
@@ -95,6 +96,8 @@ PINNED: dict[str, PinnedAgent] = {
             'PATH="{here}/lib/node_modules/codex-native/vendor/{cpu}-unknown-linux-musl/codex-path:$PATH"',
         ),
     ),
+    # Agents in JavaScript bring their own Node: they need version 22 or later, and an image or a
+    # host may have an older one or none.
     "gemini": PinnedAgent(
         version="0.61.0",
         packages=("@google/gemini-cli@0.61.0", NODE),

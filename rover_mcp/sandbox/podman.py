@@ -42,8 +42,8 @@ _LIMITS = {
 
 
 class PodmanEngine(DockerEngine):
-    """See protocol.Engine. `address` defaults to the first socket that can be used, else to a
-    service of our own."""
+    """See protocol.Engine. `address` defaults to the first socket that can be used, or else to a
+    service that Rover starts."""
 
     name = "podman"
     _variable = "CONTAINER_HOST"
@@ -74,7 +74,7 @@ class PodmanEngine(DockerEngine):
         self._works: tuple[float, EngineStatus] | None = None
 
     def check(self) -> EngineStatus:
-        """See protocol.Engine. What works is believed for a minute while its socket answers:
+        """See protocol.Engine. A good result counts for a minute while the socket answers:
         podman takes up to a second to report its version and facts."""
         if self._works is not None:
             at, status = self._works
@@ -122,7 +122,7 @@ class PodmanEngine(DockerEngine):
 
     def follow(self, name: str) -> SandboxExit:
         """See protocol.Engine. podman's state does not say that the kernel killed a process for
-        want of memory; our init's exit status does."""
+        lack of memory; the exit status of Rover's init does."""
         ended = super().follow(name)
         if ended.code != init.EXIT_OUT_OF_MEMORY:
             return ended
@@ -187,8 +187,8 @@ def options(spec: SandboxSpec, host: Mapping[str, Any], profile: Path) -> dict[s
 
 
 def _inherited(pids: int | None) -> list[Any]:
-    """What podman would otherwise raise to the kernel's most, which a root without
-    CAP_SYS_RESOURCE may not. `pids` counts the agent's user's processes in all sandboxes."""
+    """The limits that podman would otherwise raise to the kernel's maximum, which a root without
+    CAP_SYS_RESOURCE must not. `pids` counts the agent's user's processes in all sandboxes."""
     wanted = {
         "nofile": (resource.RLIMIT_NOFILE, _OPEN_FILES),
         "nproc": (resource.RLIMIT_NPROC, pids or _PROCESSES),

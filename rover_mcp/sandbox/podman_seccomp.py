@@ -14,6 +14,9 @@ from typing import Any, cast
 from agent_runner.atomic_write import replace_file
 from rover_mcp.domain.errors import EnvironmentFault
 
+# Beside namespaces and mounts: what has no use for an agent, and had most of the kernel's exploits
+# of the last years (bpf, userfaultfd, io_uring, keys), or opens files past the mounts
+# (open_by_handle_at).
 FORBIDDEN = frozenset(
     {
         "unshare", "setns", "mount", "umount", "umount2", "pivot_root", "move_mount", "open_tree",
@@ -24,7 +27,7 @@ FORBIDDEN = frozenset(
     }
 )  # fmt: skip
 _NAMESPACES = 0x7E020000  # every CLONE_NEW* flag, sched.h
-_NO_SYSCALL = 38  # ENOSYS: the C library then falls back from clone3, whose flags no filter sees
+_NO_SYSCALL = 38  # ENOSYS: the C library then falls back to clone; no filter sees clone3's flags
 _RULES: list[dict[str, Any]] = [
     {
         "names": ["clone"],
@@ -38,6 +41,8 @@ _RULES: list[dict[str, Any]] = [
 
 def tightened(profile: dict[str, Any]) -> dict[str, Any]:
     """The profile without what FORBIDDEN names, and without new namespaces."""
+    # A rule of the profile that allows a call wins over a later one that refuses it, so the names
+    # are taken out of its rules first.
     gone = FORBIDDEN | {"clone", "clone3"}
     kept = [
         {**rule, "names": names}

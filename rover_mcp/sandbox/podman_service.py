@@ -1,8 +1,8 @@
-"""Finds Podman's API service, and starts one of our own where none listens.
+"""Finds Podman's API service, and starts one if none listens.
 
 Podman has no daemon; its API is a process that systemd starts on demand where the distribution
 has set that up for the user, and often it has not. So one is started, as systemd would: on a
-socket in the data folder, ending by itself a minute after its last caller (a killed daemon
+socket in the data folder. It ends a minute after its last caller (a killed daemon
 leaves nothing behind), and at once when the daemon ends. Containers do not depend on it.
 """
 
@@ -37,7 +37,7 @@ _NO_PACKAGES = {"DPKG_ADMINDIR": "/nonexistent"}
 
 
 def find_socket() -> str | None:
-    """CONTAINER_HOST, else the socket of this user's service, else the system's, if there."""
+    """The address in CONTAINER_HOST, or else of this user's service, or else of the system's."""
     if host := os.environ.get("CONTAINER_HOST"):
         return host
     own = Path(os.environ.get("XDG_RUNTIME_DIR", "/nonexistent"), "podman", "podman.sock")
@@ -82,7 +82,7 @@ class PodmanService:
             self._start(program)
 
     def stop(self) -> None:
-        """End it, if it is ours."""
+        """End the service if this process started it."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -108,6 +108,7 @@ class PodmanService:
         command = [program, "system", "service", f"--time={_IDLE_SECONDS}"]
         try:
             self._socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # podman refuses a socket that exists, also one that a killed service left.
             self._socket.unlink(missing_ok=True)
             self._log.unlink(missing_ok=True)
             with self._log.open("ab") as log:

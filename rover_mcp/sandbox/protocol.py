@@ -82,7 +82,7 @@ class SandboxSpec:
 
 @dataclass(frozen=True)
 class SandboxExit:
-    """How a sandbox ended. `code` is None where it vanished and nobody saw its exit status."""
+    """How a sandbox ended. `code` is None if it vanished before its exit status was read."""
 
     code: int | None
     out_of_memory: bool = False
@@ -132,22 +132,22 @@ class Engine(Protocol):
 
     @property
     def programs(self) -> str | None:
-        """The PATH on which its sandboxes find this machine's own programs; None where they have
-        an image's, or are not confined to it."""
+        """The PATH on which its sandboxes find this machine's own programs; None if they have those
+        of an image, or are not confined to a PATH."""
         ...
 
     def check(self) -> EngineStatus:
-        """Say whether it works now. Quick, and never raises."""
+        """Say whether the engine works now. Quick, and never raises."""
         ...
 
     def check_agent(self, agent: str, binary: Path | None, image: str | None) -> None:
-        """Raise EnvironmentFault "agent_missing" where `agent` could not be started."""
+        """Raise EnvironmentFault "agent_missing" if `agent` could not be started."""
         ...
 
     def prepare(
         self, spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken | None = None
     ) -> None:
-        """Make ready what `ensure` needs and may take long (an image). Idempotent.
+        """Prepare what `ensure` needs and may take long (an image). Idempotent.
 
         Raises:
             Stopped: `stop` was asked for.
@@ -155,13 +155,13 @@ class Engine(Protocol):
         ...
 
     def ready(self, spec: SandboxSpec, wait: float) -> None:
-        """Start the sandbox of a task to come: everything but its orders. `ensure` of the same
-        name gives them; one that is not asked for in `wait` seconds ends by itself."""
+        """Start the sandbox of a future task, without its spec. `ensure` of the same name delivers
+        that; a sandbox that does not get it within `wait` seconds ends."""
         ...
 
     def ensure(self, spec: SandboxSpec) -> None:
         """Start the sandbox; do nothing if one of that name runs or has ended already. One that
-        was made ready continues, or is replaced where its make-up differs."""
+        was made ready continues, or is replaced if it is made differently."""
         ...
 
     def follow(self, name: str) -> SandboxExit:
@@ -169,8 +169,8 @@ class Engine(Protocol):
         ...
 
     def stop(self, name: str, grace: float) -> None:
-        """Send SIGTERM to the runner, and after `grace` seconds SIGKILL to all. A sandbox that is
-        gone already is no error."""
+        """Send SIGTERM to the runner, and after `grace` seconds SIGKILL to all. Does nothing if the
+        sandbox is gone."""
         ...
 
     def remove(self, name: str) -> None:
@@ -216,7 +216,7 @@ class KeepsHomes(Protocol):
     def home_archive(
         self, name: str, folder: str
     ) -> AbstractContextManager[Iterator[bytes] | None]:
-        """A folder of the HOME of a sandbox that has ended, as a tar archive; None where there is
+        """A folder of the HOME of a sandbox that has ended, as a tar archive; None if there is
         none. Its names begin with the folder's own. Untrusted data.
 
         Raises:
@@ -230,7 +230,7 @@ class OwnDisk(Protocol):
     """An engine that may keep its images and volumes on another disk than the data folder's."""
 
     def disk_folders(self) -> Sequence[Path]:
-        """The folders on whose disks it keeps them; none where that cannot be seen.
+        """The folders on whose disks it keeps them; none if that cannot be seen.
 
         Raises:
             EnvironmentFault: the engine does not answer.
@@ -257,19 +257,19 @@ class ImageInfo:
 
 
 class ImageKeeper(Protocol):
-    """An engine that keeps images. Raises EnvironmentFault where it cannot be reached."""
+    """An engine that keeps images. Raises EnvironmentFault if it cannot be reached."""
 
     def images(self) -> Sequence[ImageInfo]:
-        """Those that Rover made."""
+        """The images that Rover made."""
         ...
 
     def build_image(
         self, spec: SandboxSpec, progress: Callable[[str], None], stop: CancelToken
     ) -> tuple[str, str]:
-        """Tag and content address of the image that a sandbox would be made from, built where it
-        is not there. What an earlier one had to be made without is asked for again."""
+        """The tag and content address of the image that a sandbox would be made from, built if it
+        is missing. Parts that an earlier image had to be made without are tried again."""
         ...
 
     def remove_image(self, tag: str) -> bool:
-        """Remove one; False where the engine refuses, because something needs it."""
+        """Remove an image. False if the engine refuses because something needs it."""
         ...

@@ -1,9 +1,9 @@
-"""A Python that needs nothing of the image it is put into: this daemon's own, made relocatable.
+"""Copies this daemon's Python, so that it runs in an image that has none.
 
-The interpreter, the part of its standard library that a runner can need, the shared libraries of
-both and of the runner's dependencies, and the dynamic loader they were linked for. It is started
-through that loader, which is told where the libraries are, so that the image may have another C
-library, an older one, or none:
+The bundle holds the interpreter, the part of its standard library that a runner can need, the
+shared libraries of both and of the runner's dependencies, and the dynamic loader they were linked
+for. It is started through that loader, with the path of the libraries as an argument, so that the
+image may have another C library, an older one, or none:
 
     <TARGET>/shared/ld-linux-x86-64.so.2 --library-path <TARGET>/shared <TARGET>/bin/python3 ...
 
@@ -28,7 +28,7 @@ from pathlib import Path
 from rover_mcp.domain.errors import EnvironmentFault
 
 TARGET = Path("/opt/rover/python")
-"""Where it is inside an image."""
+"""The place of the bundle inside an image."""
 
 _LIST_TIMEOUT = 60.0
 _COMPILE_TIMEOUT = 600.0
@@ -47,13 +47,13 @@ Progress = Callable[[str], None]
 
 
 def bundle_argv() -> list[str]:
-    """What starts the bundled interpreter inside an image."""
+    """The arguments that start the bundled interpreter inside an image."""
     shared, python = TARGET / "shared", TARGET / "bin" / "python3"
     return [str(shared / loader().name), "--library-path", str(shared), str(python)]
 
 
 def bundle_key(extensions: Iterable[Path]) -> str:
-    """What decides a bundle's content: this interpreter, this module, what else it serves."""
+    """A digest of what decides a bundle's content: interpreter, this module, and extensions."""
     binary = interpreter()
     facts = binary.stat()
     parts: list[object] = [sys.version, str(binary), facts.st_size, facts.st_mtime_ns]
@@ -62,7 +62,7 @@ def bundle_key(extensions: Iterable[Path]) -> str:
 
 
 def make_bundle(cache: Path, extensions: Sequence[Path], progress: Progress) -> Path:
-    """The folder of the bundle in `cache`, made if it is not there: what belongs at TARGET.
+    """The folder of the bundle in `cache`, made if it is missing. Its content belongs at TARGET.
 
     `extensions` are shared objects that it has to be able to load. Safe in several processes at
     once: the first that is finished wins, and a half-made one is never seen.
@@ -133,7 +133,7 @@ def compile_tree(folder: Path, target: str) -> None:
     """Compile what is in `folder` for its place at `target` in an image: without that each start
     would do it again, on a root file system that is read-only.
 
-    Hash-based and unchecked: an image's layers do not keep the times that are compared else.
+    Hash-based and unchecked: an image's layers do not keep the times that Python would compare.
 
     Raises:
         EnvironmentFault: it cannot be compiled.
@@ -166,7 +166,7 @@ def _assemble(folder: Path, extensions: Sequence[Path]) -> None:
     libraries = shared_libraries(objects, linker)
     for name, file in libraries.items():
         shutil.copy2(file, folder / "shared" / name)
-    # Loaded by the C library itself when a thread ends, so that nothing names it.
+    # The C library loads it itself when a thread ends, so that no program names it.
     helper = libraries["libc.so.6"].with_name("libgcc_s.so.1") if "libc.so.6" in libraries else None
     if helper is not None and helper.exists():
         shutil.copy2(helper, folder / "shared" / helper.name)
@@ -174,7 +174,8 @@ def _assemble(folder: Path, extensions: Sequence[Path]) -> None:
 
 
 def _ignored(folder: str, names: list[str]) -> set[str]:
-    """What of a folder of the library is not copied; what a linked folder leads to is not its."""
+    """The names in a folder of the library that are not copied. A linked folder belongs to
+    something else."""
     linked = {
         name for name in names if Path(folder, name).is_symlink() and Path(folder, name).is_dir()
     }

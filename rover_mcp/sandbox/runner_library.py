@@ -17,7 +17,7 @@ from rover_mcp.sandbox import python_bundle
 ROOT = "/opt/rover"
 LIBRARY = f"{ROOT}/lib"
 PYTHON = f"{ROOT}/bin/python"
-"""What runs the runner in every image: the image's own interpreter or the one brought."""
+"""The program that runs the runner in every image, by the image's interpreter or the bundle's."""
 # What agent_runner imports, with what that needs on Python 3.11 and later.
 DEPENDENCIES = (
     "pydantic",
@@ -30,7 +30,8 @@ DEPENDENCIES = (
     "typing-inspection",
     "agent-client-protocol",
 )
-# LD_PRELOAD and PYTHONHOME of an image are for its own programs.
+# Images set LD_PRELOAD (for another malloc) and PYTHONHOME for their own programs; the runner would
+# not start with them.
 _STARTER = """#!/bin/sh
 unset LD_PRELOAD PYTHONHOME
 exec {argv} "$@"
@@ -39,7 +40,7 @@ PROBE = (
     "import json,platform,sys;print(json.dumps([sys.implementation.name,*sys.version_info[:2],"
     "platform.libc_ver()[0] or 'musl',platform.machine(),sys.executable]))"
 )
-"""What a Python says of itself, to be compared with `own_python`."""
+"""The program with which an image's Python describes itself, to be compared with `own_python`."""
 
 
 def own_python() -> list[object]:
@@ -49,7 +50,7 @@ def own_python() -> list[object]:
 
 
 def runner_identity() -> str:
-    """What decides the content of all that is made here."""
+    """A digest of everything that decides the content of the runner's layers."""
     versions = [f"{name}=={importlib.metadata.version(name)}" for name in DEPENDENCIES]
     parts = [_digest(_runner_files()), *versions, own_python()]
     parts += [python_bundle.bundle_key(extensions()), _digest([Path(__file__)])]

@@ -7,7 +7,7 @@ has been started or could not be; a detached child stays and waits for it.
 
     lock        held, by the kernel, for as long as supervisor or runner live: the proof of life
     state.json  process ids with their start times; written before and after the start
-    exit.json   how the runner ended; missing where nobody saw it
+    exit.json   how the runner ended; missing if the supervisor was killed
     runner.log  what the runner printed
 """
 
@@ -37,7 +37,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def start_time(pid: int) -> str:
-    """Return a process's start time in clock ticks since boot (proc(5), stat field 22).
+    """Return a process's start time in clock ticks since boot (proc(5), field 22 of stat).
 
     The kernel reuses process ids: an id with its start time names one process for ever.
 
@@ -80,7 +80,7 @@ def write_held(path: Path, value: object) -> None:
 
 
 def take_lock(folder: Path) -> int | None:
-    """The lock's descriptor, or None where another supervisor holds it."""
+    """The lock's descriptor, or None if another supervisor holds it."""
     handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for _ in range(LOCK_TRIES):
         try:
@@ -121,6 +121,7 @@ def _start(folder: Path, lock: int) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            # The runner inherits the lock, so that it is held as long as either of them lives.
             pass_fds=(lock,),
             # One thread, no locks held: what makes preexec_fn unsafe is not here.
             preexec_fn=lambda: _prepare_runner(launch["limits"]),  # noqa: PLW1509
@@ -130,6 +131,7 @@ def _start(folder: Path, lock: int) -> subprocess.Popen[bytes]:
 
 
 def _supervise(folder: Path, report: int) -> None:
+    # Away from the caller's terminal and group: a Ctrl-C there must not end the sandbox.
     os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
