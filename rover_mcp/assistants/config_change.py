@@ -28,7 +28,7 @@ class ConfigChange:
     """Whether it already had an entry for Rover."""
 
 
-def entered(client: Assistant, text: str, argv: Sequence[str]) -> ConfigChange:
+def with_entry(client: Assistant, text: str, argv: Sequence[str]) -> ConfigChange:
     """`text` with an entry that starts `argv`. What the user added to an entry stays.
 
     Raises:
@@ -45,7 +45,7 @@ def entered(client: Assistant, text: str, argv: Sequence[str]) -> ConfigChange:
     return ConfigChange(text, new, was_there=current is not None)
 
 
-def removed(client: Assistant, text: str) -> ConfigChange:
+def without_entry(client: Assistant, text: str) -> ConfigChange:
     """`text` without our entry.
 
     Raises:
@@ -70,7 +70,7 @@ def entry(client: Assistant, argv: Sequence[str], current: Mapping[str, Any]) ->
 
 def block(client: Assistant, argv: Sequence[str]) -> str:
     """What a person pastes into an empty file of the client's."""
-    change = entered(client, "", argv)
+    change = with_entry(client, "", argv)
     return change.new
 
 

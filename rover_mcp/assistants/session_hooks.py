@@ -68,7 +68,7 @@ def command_of(launcher: Sequence[str]) -> str:
     return shlex.join([*rover, COMMAND, *rest])
 
 
-def hooked(hook: SessionHook, text: str, command: str) -> ConfigChange:
+def with_hook(hook: SessionHook, text: str, command: str) -> ConfigChange:
     """`text` with the hook, once.
 
     Raises:
@@ -87,11 +87,11 @@ def hooked(hook: SessionHook, text: str, command: str) -> ConfigChange:
     return _checked(hook, text, json_text.put(new, ("hooks", hook.event), wanted), wanted)
 
 
-def unhooked(hook: SessionHook, text: str) -> ConfigChange:
+def without_hook(hook: SessionHook, text: str) -> ConfigChange:
     """`text` without the hook.
 
     Raises:
-        ConfigLeftAlone: as `hooked`.
+        ConfigLeftAlone: as `with_hook`.
     """
     there = _entries(hook, _parse(text))
     others = [entry for entry in there if not _is_ours(entry)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent_runner.json_object import Json
-from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.cli_wording import for_terminal
 from rover_mcp.cli.copyable_command import is_here
 from rover_mcp.cli.terminal_text import Paint, clean, wrap
 
@@ -12,7 +12,7 @@ def attention(result: Json, paint: Paint) -> list[str]:
     """What happened to other tasks."""
     lines: list[str] = []
     for event in result.get("attention") or ():
-        wrapped = wrap(clean(spoken(_news(event))), paint.width)
+        wrapped = wrap(clean(for_terminal(_news(event))), paint.width)
         lines += [paint("!", "yellow", "bold") + wrapped[0][1:], *wrapped[1:]]
     if more := result.get("attention_more"):
         lines.append(paint(f"  and {more} more: rover list --all", "dim"))

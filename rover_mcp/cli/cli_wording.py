@@ -57,7 +57,7 @@ _REFUSED = re.compile(rf"^(?:{'|'.join(COMMANDS)}): (?=\S)")
 _TAKES = re.compile(r"^it takes(?:: | nothing).*$", re.DOTALL)
 
 
-def spoken(text: str) -> str:
+def for_terminal(text: str) -> str:
     """A message for a person at a terminal."""
     text = local_times(_REFUSED.sub("", text))
     for pattern, words in _PHRASES:
@@ -65,6 +65,6 @@ def spoken(text: str) -> str:
     return _CALLS.sub(lambda match: {**COMMANDS, **OPTIONS}[match["word"]], text)
 
 
-def spoken_hint(hint: str) -> str:
+def hint_for_terminal(hint: str) -> str:
     """The same for what to do. The arguments that a call takes are in a command's --help."""
-    return spoken(_TAKES.sub("its --help says what it takes", hint))
+    return for_terminal(_TAKES.sub("its --help says what it takes", hint))

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable
 
 from agent_runner.json_object import Json
-from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.cli_wording import for_terminal
 from rover_mcp.cli.terminal_text import Paint, clean, pad, width_of, wrap
 
 _COMMANDS = {
@@ -132,7 +132,9 @@ def commands_of(task: Json) -> list[tuple[str, str]]:
         arguments = {**action.get("arguments", {})}
         if "task" in arguments:
             arguments["task"] = name_of(task)
-        commands.append((command_for(action["tool"], arguments), clean(spoken(action["why"]))))
+        commands.append(
+            (command_for(action["tool"], arguments), clean(for_terminal(action["why"])))
+        )
     return commands
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.cli_wording import for_terminal
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.pauses import pause_lines
 from rover_mcp.cli.terminal_text import Paint, clean, wrap
@@ -63,7 +63,8 @@ def _lines(result: Explained | Rejected, paint: Paint) -> list[str]:
     if result.account:
         lines.append(f"Account: {result.account}")
     lines += [
-        line.strip() for line in wrap(spoken(f"Plan: {' '.join(plan_sentences(result))}"), None)
+        line.strip()
+        for line in wrap(for_terminal(f"Plan: {' '.join(plan_sentences(result))}"), None)
     ]
     if result.ignored:
         lines.append(f"Ignored: {clean(', '.join(result.ignored))}: unknown fields")
@@ -72,5 +73,5 @@ def _lines(result: Explained | Rejected, paint: Paint) -> list[str]:
         task = {"id": "TASK", "number": "TASK", "repo_path": "", "pause": pause}
         lines += ["What you will see:", *(f"  {line}" for line in pause_lines(task, paint))]
     elif result.verdict:
-        lines += ["What you will see:", f"  FAILED: {clean(spoken(result.verdict.message))}"]
+        lines += ["What you will see:", f"  FAILED: {clean(for_terminal(result.verdict.message))}"]
     return lines

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Sequence
 
 from agent_runner.json_object import Json
-from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.cli_wording import for_terminal
 from rover_mcp.cli.copyable_command import command_for
 from rover_mcp.cli.terminal_text import Paint, clean, wrap
 from rover_mcp.cli.tool_commands import call, of_task, show
@@ -37,7 +37,7 @@ def push(args: Arguments) -> int:
 
 
 def _pushed(result: Json, paint: Paint) -> list[str]:
-    lines = wrap(clean(spoken(result["message"])), paint.width, "")
+    lines = wrap(clean(for_terminal(result["message"])), paint.width, "")
     if server := result.get("server"):
         quoted = [f"  {clean(line)}" for line in str(server).split("\n")]
         lines += ["", paint("The server says (untrusted):", "bold"), *quoted]
@@ -47,7 +47,7 @@ def _pushed(result: Json, paint: Paint) -> list[str]:
 
 
 def _merged(result: Json, paint: Paint) -> list[str]:
-    lines = wrap(clean(spoken(result["message"])), paint.width, "")
+    lines = wrap(clean(for_terminal(result["message"])), paint.width, "")
     if result["merged"] or result.get("conflicts"):
         return lines
     return [*lines, "", *_files(result, paint), _to_do_it(result, "merge")]

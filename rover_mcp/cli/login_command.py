@@ -14,7 +14,7 @@ from rover_mcp.cli.setup_arguments import PROVIDERS
 from rover_mcp.cli.terminal_text import Paint, dated
 from rover_mcp.cli.tool_commands import home_of, show
 from rover_mcp.config import stored_keys
-from rover_mcp.config.stored_keys import KEYRING, KeptKey
+from rover_mcp.config.stored_keys import KEYRING, StoredKey
 from rover_mcp.domain.errors import UserFixable
 
 NO_KEYRING = "No keyring can be used here. Only you can read this file, and it is not encrypted."
@@ -24,7 +24,7 @@ def login(args: argparse.Namespace) -> int:
     """Keep a key, or list those that are kept."""
     home = Path(home_of(args))
     if args.list:
-        show(args, {"logins": [_shown(home, k) for k in stored_keys.kept_keys(home)]}, _table)
+        show(args, {"logins": [_shown(home, k) for k in stored_keys.all_keys(home)]}, _table)
         return 0
     if args.provider is None:
         raise UserFixable("name a provider", hint=f"one of {', '.join(PROVIDERS)}; or --list")
@@ -55,7 +55,7 @@ def _key(account: str, *, from_stdin: bool) -> str:
     return getpass.getpass(f"Key or token for {account} (it is not shown): ").strip()
 
 
-def _shown(home: Path, kept: KeptKey) -> Json:
+def _shown(home: Path, kept: StoredKey) -> Json:
     path = None if kept.place == KEYRING else str(stored_keys.key_file(home, kept.account))
     since = datetime.fromtimestamp(kept.since, UTC).isoformat(timespec="seconds")
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from agent_runner.json_object import Json
-from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.cli_wording import for_terminal
 from rover_mcp.cli.copyable_command import name_of
 from rover_mcp.cli.terminal_text import Paint, ago, clean, local_times, when, wrap, zoned
 from rover_mcp.domain.obstacles import obstacle_in_short
@@ -29,7 +29,7 @@ def pause_lines(task: Json, paint: Paint) -> list[str]:
     if paint.fits(f"Paused {since}{past}: {pause['reason']}"):
         since += past
     lines = [f"{paint('Paused', 'yellow', 'bold')} {since}: {paint(pause['reason'], 'bold')}"]
-    lines += wrap(clean(spoken(pause["message"])), paint.width)
+    lines += wrap(clean(for_terminal(pause["message"])), paint.width)
     if account := account_of(pause):
         lines.append(f"  {account}")
     if windows := pause.get("windows"):
@@ -61,7 +61,7 @@ def account_of(pause: Json) -> str:
 def how_it_resumes(pause: Json, now: datetime) -> str:
     """Whether it resumes automatically, and when."""
     at, automatic = pause.get("retry_at"), bool(pause.get("auto_resume"))
-    because = clean(spoken(pause.get("waits_because") or ""))
+    because = clean(for_terminal(pause.get("waits_because") or ""))
     moment = when(at, now) if at else None
     text = resumption(automatic=automatic, at=moment, because=because, waits_for="you")
     if automatic and at:

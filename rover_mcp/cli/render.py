@@ -7,7 +7,7 @@ from datetime import datetime
 
 from agent_runner.json_object import Json
 from rover_mcp.cli.attention import attention
-from rover_mcp.cli.cli_wording import spoken, spoken_hint
+from rover_mcp.cli.cli_wording import for_terminal, hint_for_terminal
 from rover_mcp.cli.copyable_command import command_for, next_command, next_step
 from rover_mcp.cli.listing import task_rows
 from rover_mcp.cli.pauses import pause_lines
@@ -91,7 +91,7 @@ def task(result: Json, paint: Paint) -> list[str]:
     view: Json = result["task"]
     lines = [headline(view, paint)]
     if outcome := result.get("result"):
-        message = f": {clean(spoken(result['message']))}" if result.get("message") else ""
+        message = f": {clean(for_terminal(result['message']))}" if result.get("message") else ""
         lines.insert(0, f"{paint(str(outcome).replace('_', ' '), 'bold')}{message}")
     lines += [_fact(name, value, paint) for name, value in task_facts(view, paint.now())]
     if view.get("steps"):
@@ -131,7 +131,7 @@ def warnings(result: Json, paint: Paint) -> list[str]:
 
 
 def _labelled(label: str, text: object, paint: Paint, *styles: str) -> list[str]:
-    first, *rest = wrap(f"{label} {clean(spoken(str(text)))}", paint.width, "")
+    first, *rest = wrap(f"{label} {clean(for_terminal(str(text)))}", paint.width, "")
     return [paint(label, *styles) + first.removeprefix(label), *rest]
 
 
@@ -177,7 +177,7 @@ def _events(result: Json, paint: Paint) -> list[str]:
     events: list[Json] = result.get("events") or []
     now = paint.now()
     rows = [
-        (clock(e["at"], now), e["event"].removeprefix("task."), clean(spoken(e["summary"])))
+        (clock(e["at"], now), e["event"].removeprefix("task."), clean(for_terminal(e["summary"])))
         for e in events
     ]
     return ["", *table(rows, paint, (zone(now), "event", "what"))] if rows else []
@@ -261,9 +261,9 @@ def switched(result: Json, paint: Paint) -> list[str]:
 
 def error(message: str, hint: str | None, next_call: Json | None, paint: Paint) -> list[str]:
     """An error, what to do about it, and the command that would work."""
-    lines = [f"{paint('rover:', 'red', 'bold')} {clean(spoken(message))}"]
+    lines = [f"{paint('rover:', 'red', 'bold')} {clean(for_terminal(message))}"]
     if hint:
-        lines.append(f"  {clean(spoken_hint(hint))}")
+        lines.append(f"  {clean(hint_for_terminal(hint))}")
     if next_call:
         command = command_for(next_call.get("tool"), next_call.get("arguments"))
         lines += next_command(command, "", paint)

@@ -13,9 +13,15 @@ from pathlib import Path
 
 from agent_runner.json_object import Json
 from rover_mcp.assistants import config_file
-from rover_mcp.assistants.config_change import ConfigLeftAlone, block, diff, entered, removed
+from rover_mcp.assistants.config_change import (
+    ConfigLeftAlone,
+    block,
+    diff,
+    with_entry,
+    without_entry,
+)
 from rover_mcp.assistants.known import CLIENTS, Assistant, Machine, is_here, launcher_command
-from rover_mcp.assistants.session_hooks import HOOKS, command_of, hooked, unhooked
+from rover_mcp.assistants.session_hooks import HOOKS, command_of, with_hook, without_hook
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.terminal_text import Paint, clean, json_text, shorten
 from rover_mcp.cli.tool_commands import ask_person, home_of
@@ -72,7 +78,9 @@ def _session_hook(
     try:
         old = config_file.read(path)
         change = (
-            unhooked(hook, old or "") if args.remove else hooked(hook, old or "", command_of(argv))
+            without_hook(hook, old or "")
+            if args.remove
+            else with_hook(hook, old or "", command_of(argv))
         )
         if change.old == change.new:
             return {**result, "action": "nothing"}
@@ -145,7 +153,9 @@ def _one(
         result["leads_to"] = str(path.resolve())
     try:
         old = config_file.read(path)
-        change = removed(client, old or "") if args.remove else entered(client, old or "", argv)
+        change = (
+            without_entry(client, old or "") if args.remove else with_entry(client, old or "", argv)
+        )
         if change.old == change.new:
             return {**result, "action": "nothing"}
         action = "remove" if args.remove else "change" if change.was_there else "add"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent_runner.json_object import Json
-from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.cli_wording import for_terminal
 from rover_mcp.cli.terminal_text import STEP_MARKS, Paint, clean, pad, shorten, width_of
 from rover_mcp.domain.durations import duration
 
@@ -72,7 +72,7 @@ def _line(step: Json, depth: int, iterations: tuple[object, ...]) -> StepLine:
         type=step["type"],
         state=state_of(step),
         took=duration(step.get("duration_s")),
-        error=clean(spoken(step.get("error") or "")),
+        error=clean(for_terminal(step.get("error") or "")),
         key=(step["status"], *iterations),
     )
 

@@ -70,7 +70,7 @@ class WebhookHook(_Hook):
     """true: whoever is on the way may read what is sent"""
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_together(self) -> Self:
         given = (self.secret_file, self.secret_env, self.unsigned or None)
         if sum(source is not None for source in given) != 1:
             raise ValueError("give exactly one of secret_file, secret_env, unsigned: true")

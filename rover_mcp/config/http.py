@@ -32,7 +32,7 @@ class HttpToken(_HttpModel):
     """of the token, in hexadecimal; for tokens that are long and random"""
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_together(self) -> Self:
         if sum(s is not None for s in (self.token_file, self.token_env, self.sha256)) != 1:
             raise ValueError("give exactly one of token_file, token_env, sha256")
         if "read" not in self.scopes:

@@ -33,7 +33,7 @@ _UNLOCK_SECONDS: Final = 120
 
 
 @dataclass(frozen=True)
-class KeptKey:
+class StoredKey:
     """Where the key of an account is, and since when. `account`: PROVIDER or PROVIDER:NAME."""
 
     account: str
@@ -63,20 +63,20 @@ def account_of(provider: str, name: str | None, providers: Sequence[str]) -> str
     return provider if name is None else f"{provider}:{name}"
 
 
-def kept_keys(home: Path) -> list[KeptKey]:
+def all_keys(home: Path) -> list[StoredKey]:
     """All that are kept, in the order in which their accounts were added. None where nothing can be
     read."""
     try:
         index: Any = json.loads((home / INDEX).read_text("utf-8"))
         return [
-            KeptKey(str(k["account"]), str(k["place"]), float(k["since"]), k["base_url"])
+            StoredKey(str(k["account"]), str(k["place"]), float(k["since"]), k["base_url"])
             for k in index["keys"]
         ]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
 
 
-def keep(home: Path, account: str, key: str, base_url: str | None = None) -> KeptKey:
+def keep(home: Path, account: str, key: str, base_url: str | None = None) -> StoredKey:
     """Keep a key, in place of the one that was kept for the account.
 
     Raises:
@@ -92,7 +92,7 @@ def keep(home: Path, account: str, key: str, base_url: str | None = None) -> Kep
     with locked(home, INDEX, WHAT):
         in_keyring = _ask("set", _entry(home, account), key) is not None
         place = KEYRING if in_keyring else FILE
-        new_key = KeptKey(account, place, round(time.time(), 3), base_url)
+        new_key = StoredKey(account, place, round(time.time(), 3), base_url)
         path = key_file(home, account)
         try:
             if in_keyring:
@@ -101,7 +101,7 @@ def keep(home: Path, account: str, key: str, base_url: str | None = None) -> Kep
                 path.parent.mkdir(mode=0o700, exist_ok=True)
                 write_private(path, key)
             # A key that is renewed keeps its place: accounts take over in this order.
-            kept = {k.account: k for k in kept_keys(home)} | {account: new_key}
+            kept = {k.account: k for k in all_keys(home)} | {account: new_key}
             _write_index(home, list(kept.values()))
         except OSError as error:
             raise unwritable(WHAT, home, error) from error
@@ -116,7 +116,7 @@ def forget(home: Path, account: str) -> None:
         EnvironmentFault: it cannot be removed.
     """
     with locked(home, INDEX, WHAT):
-        key = next((k for k in kept_keys(home) if k.account == account), None)
+        key = next((k for k in all_keys(home) if k.account == account), None)
         if key is None:
             raise NotFound(f"no key is kept for {account}", hint="see `rover login --list`")
         if key.place == KEYRING and _ask("delete", _entry(home, account)) is None:
@@ -127,7 +127,7 @@ def forget(home: Path, account: str) -> None:
             )
         try:
             key_file(home, account).unlink(missing_ok=True)
-            _write_index(home, [k for k in kept_keys(home) if k.account != account])
+            _write_index(home, [k for k in all_keys(home) if k.account != account])
         except OSError as error:
             raise unwritable(WHAT, home, error) from error
 
@@ -137,7 +137,7 @@ def key_file(home: Path, account: str) -> Path:
     return home / FOLDER / account
 
 
-def command_of(home: Path, kept: KeptKey) -> list[str]:
+def command_of(home: Path, kept: StoredKey) -> list[str]:
     """The command that prints a key out of the keyring. Another one after each `rover login`, so
     that what an earlier one printed is not taken for it."""
     return [*_program(), "get", _entry(home, kept.account), str(kept.since)]
@@ -169,5 +169,5 @@ def _ask(action: str, entry: str, key: str = "") -> str | None:
     return done.stdout
 
 
-def _write_index(home: Path, keys: Sequence[KeptKey]) -> None:
+def _write_index(home: Path, keys: Sequence[StoredKey]) -> None:
     write_private(home / INDEX, json.dumps({"keys": [asdict(k) for k in keys]}, indent=1))

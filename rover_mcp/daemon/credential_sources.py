@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rover_mcp.config.load_settings import have_changed, load_settings
 from rover_mcp.config.settings import CredentialSource, Settings
-from rover_mcp.config.stored_keys import INDEX, KEYRING, KeptKey, command_of, kept_keys, key_file
+from rover_mcp.config.stored_keys import INDEX, KEYRING, StoredKey, all_keys, command_of, key_file
 from rover_mcp.domain.errors import RoverError
 
 log = logging.getLogger("rover.daemon")
@@ -68,12 +68,12 @@ class Sources:
         except RoverError as error:
             log.warning("credentials stay as they were read before: %s", error.message)
         sources = dict(self._configured)
-        for key in kept_keys(home):
+        for key in all_keys(home):
             sources.setdefault(key.account, _source_of(home, key))
         self._found = sources
 
 
-def _source_of(home: Path, kept: KeptKey) -> KeptSource:
+def _source_of(home: Path, kept: StoredKey) -> KeptSource:
     if kept.place == KEYRING:
         command = shlex.join(command_of(home, kept))
         return KeptSource(command=command, base_url=kept.base_url, place=kept.place)

@@ -29,7 +29,7 @@ from rover_mcp.server.allowed_calls import keep_working
 from rover_mcp.server.arguments import ListTasksArguments
 from rover_mcp.server.brief_results import brief
 from rover_mcp.server.pages import task_list
-from rover_mcp.server.pending_news import unseen_events
+from rover_mcp.server.pending_events import unseen_events
 from rover_mcp.server.session import ClientSession
 from rover_mcp.store.damaged_records import NONSENSE
 from rover_mcp.store.records import Limit, TaskRow
@@ -133,7 +133,7 @@ def answer(
     result.attention_more = news.more or None
     keep_working(result, _works)
     brief(result)
-    session.offer(news, time.monotonic())
+    session.report(news, time.monotonic())
     return result.model_dump(mode="json", exclude_none=True), session
 
 

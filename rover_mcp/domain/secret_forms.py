@@ -30,7 +30,7 @@ _ESCAPE_LETTERS = rb"%\&#;/ux0123456789abcdefABCDEF"
 
 
 @dataclass(frozen=True)
-class Begun:
+class PartialSecret:
     """How many bytes at an end may be the beginning of a form, and whether they are `most` of it:
     the rest could be guessed."""
 
@@ -71,10 +71,10 @@ class SecretForms:
         lower = name.lower()
         return any(form in lower for form in self._lower)
 
-    def begun(self, data: Bytes, begin: int, end: int) -> Begun:
+    def begun(self, data: Bytes, begin: int, end: int) -> PartialSecret:
         """Whether `data[begin:end]` ends with the beginning of a form; the longest there is."""
         if begin >= end or data[end - 1] not in self._letters:
-            return Begun(0, most=False)
+            return PartialSecret(0, most=False)
         raw = bytes(data[max(begin, end - self._tail) : end])
         escape = _BEGUN_ESCAPE.search(raw)
         complete = escape.start() if escape else len(raw)
@@ -86,7 +86,7 @@ class SecretForms:
             if of_plain := _beginning(plain.text, form):
                 place = plain.place(len(plain.text) - of_plain)
                 count, most = max(count, len(raw) - place), most or of_plain > len(form) // 2
-        return Begun(count, most)
+        return PartialSecret(count, most)
 
     def _find(self, data: Bytes, begin: int, end: int) -> Iterator[Span]:
         for form in self._forms:

@@ -17,7 +17,7 @@ MOST = 12
 
 
 @dataclass(frozen=True)
-class Want:
+class ProgramNeed:
     """A program, the versions that are asked for as the file writes them, and the file."""
 
     program: str
@@ -65,10 +65,10 @@ _CONDITION = re.compile(
 )
 
 
-def wants(texts: Mapping[str, str]) -> list[Want]:
+def wants(texts: Mapping[str, str]) -> list[ProgramNeed]:
     """What the files ask for, by their names and contents; a program once, with its version where
     one is said."""
-    wants_by_name: dict[str, Want] = {}
+    wants_by_name: dict[str, ProgramNeed] = {}
     for want in _wants(texts):
         known = wants_by_name.get(want.program)
         if known is None or (want.version and not known.version):
@@ -76,26 +76,26 @@ def wants(texts: Mapping[str, str]) -> list[Want]:
     return list(wants_by_name.values())
 
 
-def _wants(texts: Mapping[str, str]) -> Iterator[Want]:
+def _wants(texts: Mapping[str, str]) -> Iterator[ProgramNeed]:
     if "package.json" in texts:
         yield from _of_package(texts["package.json"])
     for name, program in _LINES.items():
         line = (texts.get(name, "").split() or [""])[0]
         if name in texts:
-            yield Want(program, line if _NUMBERS.match(line) else "", name)
+            yield ProgramNeed(program, line if _NUMBERS.match(line) else "", name)
     if "pyproject.toml" in texts:
-        yield Want("python3", _requires_python(texts["pyproject.toml"]), "pyproject.toml")
+        yield ProgramNeed("python3", _requires_python(texts["pyproject.toml"]), "pyproject.toml")
     for line in texts.get(".tool-versions", "").splitlines()[:50]:
         words = line.partition("#")[0].split()
         if len(words) > 1 and words[0] in _TOOLS:
             version = words[1] if _NUMBERS.match(words[1]) else ""
-            yield Want(_TOOLS[words[0]], version, ".tool-versions")
+            yield ProgramNeed(_TOOLS[words[0]], version, ".tool-versions")
     for name, program in _BY_NAME.items():
         if name in texts:
-            yield Want(program, "", name)
+            yield ProgramNeed(program, "", name)
 
 
-def _of_package(text: str) -> Iterator[Want]:
+def _of_package(text: str) -> Iterator[ProgramNeed]:
     try:
         content: object = json.loads(text)
     except (ValueError, RecursionError):
@@ -103,10 +103,10 @@ def _of_package(text: str) -> Iterator[Want]:
     package = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     engines = package.get("engines")
     version = cast("dict[str, Any]", engines).get("node") if isinstance(engines, dict) else None
-    yield Want("node", version if isinstance(version, str) else "", "package.json")
+    yield ProgramNeed("node", version if isinstance(version, str) else "", "package.json")
     manager = package.get("packageManager")
     if isinstance(manager, str) and manager.partition("@")[0] in _MANAGERS:
-        yield Want(manager.partition("@")[0], "", "package.json")
+        yield ProgramNeed(manager.partition("@")[0], "", "package.json")
 
 
 def _requires_python(text: str) -> str:
@@ -121,7 +121,9 @@ def _requires_python(text: str) -> str:
 
 
 def lacking(
-    wants: list[Want], find: Callable[[str], str | None], version_of: Callable[[str], str | None]
+    wants: list[ProgramNeed],
+    find: Callable[[str], str | None],
+    version_of: Callable[[str], str | None],
 ) -> list[str]:
     """A line for each program that is not there, or not in a version that is asked for. `find`
     gives a program's path, `version_of` what the program at a path says of itself. A version that

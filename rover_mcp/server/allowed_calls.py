@@ -45,7 +45,7 @@ def keep_working(model: BaseModel, works: Works) -> None:
                     keep_working(part, works)
 
 
-def offered_call(
+def callable_next(
     call: Mapping[str, object] | None, tools: Container[str]
 ) -> Mapping[str, object] | None:
     """The call that an error names, if there is one and it can be made here."""

@@ -35,7 +35,7 @@ from rover_mcp.server.tasks_extension import (
     install,
 )
 from rover_mcp.server.tool_call import Services
-from rover_mcp.server.tools import TOOLS, offered
+from rover_mcp.server.tools import TOOLS, tools_for
 from rover_mcp.server.trust_method import METHOD as TRUST
 from rover_mcp.server.trust_method import TrustParams
 
@@ -127,7 +127,7 @@ class App:
         server.add_notification_handler(
             "notifications/initialized", NotificationParams, handlers.initialized
         )
-        if offered(session.caller) is TOOLS:
+        if tools_for(session.caller) is TOOLS:
             _add_private_methods(server, handlers)
         install(server, TasksExtension(handles))
         serve_skills(server)

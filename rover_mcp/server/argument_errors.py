@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rover_mcp.domain.errors import RoverError, UserFixable
-from rover_mcp.server.argument_repair import understood
+from rover_mcp.server.argument_repair import repaired
 from rover_mcp.server.tool_call import ToolEntry
 from rover_mcp.server.tools import TOOLS
 
@@ -101,7 +101,7 @@ def corrected(
         return error.next_call
     fields = entry.arguments.model_fields
     other = {k: v for k, v in error.instead.items() if k in fields}
-    arguments = {k: v for k, v in {**understood(fields, given), **other}.items() if v is not None}
+    arguments = {k: v for k, v in {**repaired(fields, given), **other}.items() if v is not None}
     small = len(json.dumps(arguments, default=str)) <= REPEATED
     return {"tool": entry.tool.name, "arguments": arguments} if small else None
 
@@ -116,7 +116,7 @@ def bad_arguments(
     fields = entry.arguments.model_fields
     message = "; ".join(_problem(e, fields) for e in wrong[:3])
     bad = {str(e["loc"][0]) for e in wrong if e["loc"]}
-    meant = understood(fields, given)
+    meant = repaired(fields, given)
     good = {k: v for k, v in meant.items() if k in fields and k not in bad}
     lacking = [n for n, f in fields.items() if f.is_required() and n not in good]
     small = len(json.dumps(good, default=str)) <= REPEATED

@@ -70,7 +70,7 @@ _COMMENT = re.compile(
 )
 
 
-def understood(fields: Mapping[str, FieldInfo], given: Mapping[str, Any]) -> dict[str, Any]:
+def repaired(fields: Mapping[str, FieldInfo], given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments under the names that the tool has for them, without what is absent."""
     meant: dict[str, Any] = {}
     for name, value in given.items():

@@ -21,10 +21,10 @@ class Arguments(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _understood(cls, given: object) -> object:
+    def _repaired(cls, given: object) -> object:
         if not isinstance(given, Mapping):
             return given
-        return argument_repair.understood(cls.model_fields, cast("Mapping[str, Any]", given))
+        return argument_repair.repaired(cls.model_fields, cast("Mapping[str, Any]", given))
 
 
 TaskName = Annotated[

@@ -25,8 +25,8 @@ from agent_runner.models import Budget
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.event_kinds import level_of
 from rover_mcp.domain.task_status import TaskStatus
-from rover_mcp.server.pending_news import unseen_events
-from rover_mcp.server.session import TASKS_URI, ClientSession, News, task_uri
+from rover_mcp.server.pending_events import unseen_events
+from rover_mcp.server.session import TASKS_URI, ClientSession, PendingEvents, task_uri
 from rover_mcp.store.damaged_records import NONSENSE
 from rover_mcp.store.records import EventRow, TaskRow
 from rover_mcp.store.store import Store
@@ -136,7 +136,7 @@ class EventBroadcaster:
         uri = task_uri(task.id)
         channel = channel_message(view) if self._claude_channel and event.notable else None
         for session in sessions:
-            takes = session.takes(task)
+            takes = session.gets(task)
             # A client of 2026-07-28 hears on a stream that it opened; the channel knows none.
             if session.legacy:
                 for followed in session.subscribed & {uri, TASKS_URI}:
@@ -186,9 +186,9 @@ class EventBroadcaster:
                 if not waiters and self._waiters.get(task_id) is waiters:
                     del self._waiters[task_id]
 
-    async def attention(self, session: ClientSession, limit: int) -> News:
+    async def attention(self, session: ClientSession, limit: int) -> PendingEvents:
         """The events that this session has not seen yet. Changes nothing: see
-        `ClientSession.offer`."""
+        `ClientSession.report`."""
         return await anyio.to_thread.run_sync(unseen_events, self._store, session, limit)
 
     async def confirm(self, session: ClientSession) -> None:
@@ -208,7 +208,7 @@ class EventBroadcaster:
     async def leave(self, session: ClientSession) -> None:
         """The session's connection has ended."""
         self.sessions.discard(session)
-        if session.settled(self.clock()):
+        if session.has_received(self.clock()):
             await self.confirm(session)
 
 

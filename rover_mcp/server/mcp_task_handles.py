@@ -24,16 +24,16 @@ from rover_mcp.server.results import TaskResult
 from rover_mcp.server.session import ClientSession, task_uri
 from rover_mcp.server.tasks_extension import Task, TaskState
 from rover_mcp.server.tasks_extension.protocol import Context
-from rover_mcp.server.tools import offered
+from rover_mcp.server.tools import tools_for
 from rover_mcp.store.records import EventRow, TaskRow
-from rover_mcp.tasks.lives import (
+from rover_mcp.tasks.handle_spans import (
     ANSWERED,
     LEFT,
     MARKS,
-    TaskHandleLife,
+    HandleSpan,
     handle,
+    handle_spans,
     last_shown,
-    lives,
     parse_handle,
     question,
 )
@@ -48,11 +48,11 @@ LEFT_MESSAGE = "no longer followed; the task was paused; resume_task continues i
 
 @dataclass(frozen=True)
 class _Named:
-    """One life of a task, as it stands. `key`: what it asks under, where it asks; `shown`: the
+    """One span of a task, as it stands. `key`: what it asks under, where it asks; `shown`: the
     last notable event of which whoever sees it has heard."""
 
     row: TaskRow
-    life: TaskHandleLife
+    span: HandleSpan
     view: TaskView
     key: str | None
     shown: EventRow | None
@@ -70,15 +70,15 @@ class TaskHandles:
         self._session = session
 
     async def new(self, task_id: str) -> str | None:
-        """The handle of a task's present life; None: the session has it already."""
+        """The handle of a task's present span; None: the session has it already."""
         return await anyio.to_thread.run_sync(self._new, task_id)
 
     def _new(self, task_id: str) -> str | None:
         row = self._tasks.finder.find(self._session.caller, task_id)
         marks = self._tasks.store.events.of_kinds(task_id, MARKS)
-        life = lives(row, marks)[-1].number
-        held = self._session.holds(task_id, life, self._hub.clock())
-        return None if held else handle(task_id, life)
+        span = handle_spans(row, marks)[-1].number
+        held = self._session.holds(task_id, span, self._hub.clock())
+        return None if held else handle(task_id, span)
 
     async def get(self, ctx: Context, task_id: str) -> Task | None:
         named = await anyio.to_thread.run_sync(self._read, task_id)
@@ -93,17 +93,17 @@ class TaskHandles:
         except UserFixable:
             return None
         marks = self._tasks.store.events.of_kinds(row.id, MARKS)
-        known = lives(row, marks)
+        known = handle_spans(row, marks)
         if parsed[1] >= len(known):
             return None
         self._session.watch(row.id)
-        life = known[parsed[1]]
-        self._session.hold(row.id, life.number, self._hub.clock())
-        view = self._tasks.view(row) if life.end else self._tasks.with_cautions(row)
+        span = known[parsed[1]]
+        self._session.hold(row.id, span.number, self._hub.clock())
+        view = self._tasks.view(row) if span.end else self._tasks.with_cautions(row)
         keep_working(view, self._works)
-        asks = row.status is TaskStatus.PAUSED and life.end is None
-        shown = last_shown(row, life, marks)
-        return _Named(row, life, as_of(view, life), question(marks) if asks else None, shown)
+        asks = row.status is TaskStatus.PAUSED and span.end is None
+        shown = last_shown(row, span, marks)
+        return _Named(row, span, as_of(view, span), question(marks) if asks else None, shown)
 
     async def acknowledge(self, ctx: Context, task: Task) -> None:
         named = await anyio.to_thread.run_sync(self._read, task.id)
@@ -112,7 +112,7 @@ class TaskHandles:
         # Not if it has changed since the answer was made.
         if as_task(named, asks=_elicits(ctx)).state is task.state:
             owned = named.row.owner == self._session.caller.user
-            self._session.offer_one(named.shown, self._hub.clock(), owned=owned)
+            self._session.report_one(named.shown, self._hub.clock(), owned=owned)
 
     async def answer(self, ctx: Context, task: Task, responses: Mapping[str, Any]) -> None:
         """Act on a person's answer.
@@ -151,7 +151,7 @@ class TaskHandles:
                 self._tasks.store.events.add(row.id, ANSWERED, data)
 
     def _check_may_run(self) -> None:
-        if "resume_task" not in offered(self._session.caller):
+        if "resume_task" not in tools_for(self._session.caller):
             raise MCPError(INVALID_PARAMS, "this server was started to look at tasks only")
 
     async def cancel(self, ctx: Context, task: Task) -> None:
@@ -161,7 +161,7 @@ class TaskHandles:
 
         def act() -> None:
             named = self._read(task.id)
-            if named is not None and named.life.end is None:
+            if named is not None and named.span.end is None:
                 self._tasks.pause.leave(named.row)
 
         try:
@@ -189,9 +189,9 @@ class TaskHandles:
         return self._hub.bus_of(self._session.caller).subscribe(listener)
 
 
-def as_of(view: TaskView, life: TaskHandleLife) -> TaskView:
-    """The task at the end of a life that is over: what it says now is of a later one."""
-    end = life.end
+def as_of(view: TaskView, span: HandleSpan) -> TaskView:
+    """The task at the end of a span that is over: what it says now is of a later one."""
+    end = span.end
     if end is None:
         return view
     error = end.data.get("error")
@@ -209,11 +209,11 @@ def as_of(view: TaskView, life: TaskHandleLife) -> TaskView:
 
 
 def as_task(named: _Named, *, asks: bool) -> Task:
-    """One life as a task of the extension. `asks`: its client can be asked."""
+    """One span as a task of the extension. `asks`: its client can be asked."""
     view = named.view
     state, message = _STATES.get(view.status, TaskState.COMPLETED), view.phase
     requests: dict[str, Any] = {}
-    if named.life.end is not None and named.life.end.kind == LEFT:
+    if named.span.end is not None and named.span.end.kind == LEFT:
         state, message = TaskState.CANCELLED, LEFT_MESSAGE
     elif view.status is TaskStatus.PAUSED:
         message = pause_message(view)
@@ -222,9 +222,9 @@ def as_task(named: _Named, *, asks: bool) -> Task:
             # else helps.
             state, requests = TaskState.INPUT_REQUIRED, {named.key: pause_form(view)}
     return Task(
-        id=handle(view.id, named.life.number),
+        id=handle(view.id, named.span.number),
         state=state,
-        created_at=time_of(named.life.began_at),
+        created_at=time_of(named.span.began_at),
         updated_at=view.updated_at,
         poll_interval_ms=POLL_INTERVAL_MS,
         message=status_message(view, message),

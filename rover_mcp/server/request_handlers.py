@@ -52,7 +52,7 @@ from rover_mcp.server.resources import Resources, templates
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tool_call import Services
 from rover_mcp.server.tool_caller import ToolCaller
-from rover_mcp.server.tools import as_listed, offered
+from rover_mcp.server.tools import as_listed, tools_for
 from rover_mcp.server.trust_method import TrustParams, trust
 
 MAX_SUBSCRIPTIONS = 1000
@@ -66,7 +66,7 @@ class RequestHandlers:
     def __init__(self, services: Services, session: ClientSession, handles: TaskHandles) -> None:
         self._services = services
         self._session = session
-        self._tools = offered(session.caller)
+        self._tools = tools_for(session.caller)
         works = working(services.status, session.caller, self._tools)
         self._call_tool = ToolCaller(services, session, handles, works)
         self._resources = Resources(services.tasks, services.status, session, works)

@@ -30,12 +30,12 @@ HELD_SECONDS = 60.0
 clients are asked to poll every few seconds."""
 ATTENTION, GET = "attention", "tasks/get"
 """The channels of answers, as they are recorded."""
-SETTLED_SECONDS = 5.0
+RECEIVED_SECONDS = 5.0
 """A connection that stays open for this long after an answer has received it."""
 
 
 @dataclass(frozen=True)
-class News:
+class PendingEvents:
     """What a result reports to a session: the newest events, and how many more there are. `last` is
     the number up to which the sequence was read; `owned` are those of the session's own user."""
 
@@ -63,7 +63,7 @@ class ClientSession:
     cursor: int | None = None
     watched: dict[str, None] = field(default_factory=dict[str, None])
     subscribed: set[str] = field(default_factory=set[str])
-    telling: anyio.Lock = field(default_factory=anyio.Lock)
+    gathering: anyio.Lock = field(default_factory=anyio.Lock)
     """held while an answer's events are gathered, so that two answers do not report the same
     ones"""
     root: str | None = None
@@ -73,8 +73,8 @@ class ClientSession:
     seen_by_get: dict[str, int] = field(default_factory=dict[str, int])
     """by task: the number of the last event that an answer to tasks/get has shown"""
     _held: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
-    _offered: list[tuple[EventRow, str]] = field(default_factory=list[tuple[EventRow, str]])
-    _offered_at: float = 0.0
+    _reported: list[tuple[EventRow, str]] = field(default_factory=list[tuple[EventRow, str]])
+    _reported_at: float = 0.0
 
     def watch(self, task_id: str) -> None:
         """The session made, asked for or acted on this task: its news concern it. Of very many
@@ -84,28 +84,28 @@ class ClientSession:
         if len(self.watched) > MAX_WATCHED:
             del self.watched[next(iter(self.watched))]
 
-    def hold(self, task_id: str, life: int, now: float) -> None:
-        """The session was given, or asks by, a handle to this life of a task."""
+    def hold(self, task_id: str, span: int, now: float) -> None:
+        """The session was given, or asks by, a handle to this span of a task."""
         last, _ = self._held.pop(task_id, (0, 0.0))
-        self._held[task_id] = max(life, last), now
+        self._held[task_id] = max(span, last), now
         if len(self._held) > MAX_WATCHED:
             del self._held[next(iter(self._held))]
 
-    def holds(self, task_id: str, life: int, now: float) -> bool:
-        """Whether it has a handle to this life of a task. Where several programs share the session
+    def holds(self, task_id: str, span: int, now: float) -> bool:
+        """Whether it has a handle to this span of a task. Where several programs share the session
         only one that is still asked by counts: another program may want one of its own."""
         held, at = self._held.get(task_id, (-1, 0.0))
-        return held == life and not (self.shared and now - at > HELD_SECONDS)
+        return held == span and not (self.shared and now - at > HELD_SECONDS)
 
-    def offer(self, news: News, now: float) -> None:
-        """An answer that tells `news` is given out: nothing can withdraw it any more."""
+    def report(self, news: PendingEvents, now: float) -> None:
+        """An answer that reports `news` is given out: nothing can withdraw it any more."""
         self.cursor = max(news.last, self.cursor or 0)
-        self._offered += [(event, ATTENTION) for event in news.owned]
-        self._offered_at = now
+        self._reported += [(event, ATTENTION) for event in news.owned]
+        self._reported_at = now
 
-    def offer_one(self, event: EventRow, now: float, *, owned: bool) -> None:
-        """An answer to tasks/get tells this event: `attention` does not repeat it here. `owned`:
-        the task is the session's own user's."""
+    def report_one(self, event: EventRow, now: float, *, owned: bool) -> None:
+        """An answer to tasks/get reports this event: `attention` does not repeat it here. `owned`:
+        the task belongs to the session's own user."""
         if event.seq <= self.seen_by_get.get(event.task_id, 0):
             return
         self.seen_by_get.pop(event.task_id, None)
@@ -113,23 +113,23 @@ class ClientSession:
         if len(self.seen_by_get) > MAX_WATCHED:
             del self.seen_by_get[next(iter(self.seen_by_get))]
         if owned:
-            self._offered.append((event, GET))
-            self._offered_at = now
+            self._reported.append((event, GET))
+            self._reported_at = now
 
     def arrived(self) -> list[tuple[EventRow, str]]:
-        """What was offered has arrived: the events to acknowledge, each once, and the channel."""
-        taken, self._offered = self._offered, []
+        """What was reported has arrived: the events to acknowledge, each once, and the channel."""
+        taken, self._reported = self._reported, []
         return taken
 
-    def settled(self, now: float) -> bool:
-        """Whether what was offered has arrived, where the connection ends without another
+    def has_received(self, now: float) -> bool:
+        """Whether what was reported has arrived, where the connection ends without another
         request. A command takes its answer and goes; an assistant that ends within moments may
         have been killed."""
-        return self.caller.name == "cli" or now - self._offered_at >= SETTLED_SECONDS
+        return self.caller.name == "cli" or now - self._reported_at >= RECEIVED_SECONDS
 
-    def takes(self, task: TaskRow) -> bool:
-        """Whether it is pushed a message about a task that it sees: it made it, perhaps before it
-        lost a daemon, or dealt with it, or subscribed to it."""
+    def gets(self, task: TaskRow) -> bool:
+        """Whether messages about this task are pushed to it: it created the task, perhaps before
+        it lost a daemon, or dealt with it, or subscribed to it."""
         is_creator = task.client_id == self.caller.client_id
         return is_creator or task.id in self.watched or task_uri(task.id) in self.subscribed
 

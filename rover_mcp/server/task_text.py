@@ -17,7 +17,7 @@ from rover_mcp.domain.pause_words import (
     sentence,
 )
 from rover_mcp.domain.text import visible_line
-from rover_mcp.tasks.handoff_files import handed_over
+from rover_mcp.tasks.handoff_files import hand_off_warning
 from rover_mcp.tasks.quoted_text import named, printable, quoted, shortened
 from rover_mcp.tasks.view_models import (
     ChangesView,
@@ -119,7 +119,7 @@ def changes_text(changes: ChangesView) -> list[str]:
     )
     more = changes.files - len(shown)
     others = f"; {more} more: get_diff with offset {len(shown)}" if shown and more > 0 else ""
-    return [*handed_over(changes), f"{head}{': ' if shown else ''}{'; '.join(names)}{others}"]
+    return [*hand_off_warning(changes), f"{head}{': ' if shown else ''}{'; '.join(names)}{others}"]
 
 
 def row_text(task: ListedTask, *, repository: bool) -> str:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from rover_mcp.domain.errors import NeedsConsent, RoverError
 from rover_mcp.domain.text import visible
-from rover_mcp.server.allowed_calls import Works, keep_working, offered_call
+from rover_mcp.server.allowed_calls import Works, callable_next, keep_working
 from rover_mcp.server.argument_errors import bad_arguments, corrected, unknown_tool
 from rover_mcp.server.arguments import Arguments, DeleteArguments
 from rover_mcp.server.brief_results import besides_shown, brief
@@ -34,7 +34,7 @@ from rover_mcp.server.tasks_extension.extension import declared
 from rover_mcp.server.tasks_extension.protocol import Context
 from rover_mcp.server.tool_call import Call, Services, ToolEntry
 from rover_mcp.server.tool_handlers import deletion_asked
-from rover_mcp.server.tools import offered
+from rover_mcp.server.tools import tools_for
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.tasks.view_models import NextAction
 
@@ -51,7 +51,7 @@ class ToolCaller:
         self._session = session
         self._handles = handles
         self._works = works
-        self._tools = offered(session.caller)
+        self._tools = tools_for(session.caller)
 
     async def __call__(
         self, ctx: Context, params: CallToolRequestParams
@@ -129,7 +129,7 @@ class ToolCaller:
     async def _finish(self, result: Result) -> CallToolResult:
         hub, limit = self._services.hub, self._services.tasks.settings.attention_limit
         # Calls run side by side; under the lock no two answers of a session carry the same events.
-        async with self._session.telling:
+        async with self._session.gathering:
             try:
                 news = await hub.attention(self._session, limit)
             except DamagedRecord as damaged:
@@ -143,7 +143,7 @@ class ToolCaller:
             answer = self._as_call_result(result)
             # A call that its client withdraws until here has told nothing.
             await anyio.lowlevel.checkpoint()
-            self._session.offer(news, hub.clock())
+            self._session.report(news, hub.clock())
         return answer
 
     def _as_call_result(self, result: Result, meta: dict[str, Any] | None = None) -> CallToolResult:
@@ -168,7 +168,7 @@ class ToolCaller:
         self, error: RoverError, named: Mapping[str, object] | None = None
     ) -> CallToolResult:
         """An error that the caller can fix, as a tool error with what to do."""
-        call = offered_call(named or error.next_call, self._tools)
+        call = callable_next(named or error.next_call, self._tools)
         message = visible(error.message)
         content = {"code": error.code, "message": message, "hint": error.hint, "next_call": call}
         text = message + (f". {error.hint}" if error.hint else "")

@@ -156,7 +156,7 @@ async def cancel_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
 async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
     task = await call.find_or_damage(args)
     delete = call.services.delete
-    items = await anyio.to_thread.run_sync(delete if args.confirm else delete.told, task)
+    items = await anyio.to_thread.run_sync(delete if args.confirm else delete.preview, task)
     named = {"task": args.task, "repo_path": args.repo_path}
     if isinstance(task, TaskRow):
         named = {"task": task.id}
@@ -176,7 +176,7 @@ async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
 async def deletion_asked(call: Call, args: a.DeleteArguments) -> str:
     """The question for a person before a task is deleted: what is lost, what stays."""
     task = await call.find_or_damage(args)
-    items = await anyio.to_thread.run_sync(call.services.delete.told, task)
+    items = await anyio.to_thread.run_sync(call.services.delete.preview, task)
     lost = "; ".join(f"{item.what}: {item.detail}" for item in items if not item.kept)
     kept = "; ".join(f"{item.what}: {item.detail}" for item in items if item.kept)
     if isinstance(task, DamagedRecord):

@@ -196,7 +196,7 @@ def as_listed(entry: ToolEntry, settings: Settings) -> Tool:
     )
 
 
-def offered(caller: Caller) -> dict[str, ToolEntry]:
+def tools_for(caller: Caller) -> dict[str, ToolEntry]:
     """The tools of the sets that the caller's server was started with; a set that there is not
     has none."""
     chosen = caller.env.get(handshake.TOOLS)

@@ -52,7 +52,7 @@ def check_consent(
     if digest == consent and all(one.askable for one in wider):
         return
     raise NeedsConsent(
-        "; ".join([*_told(wider), *_told_of(untrusted)]),
+        "; ".join([*_what_is_wider(wider), *_what_is_untrusted(untrusted)]),
         hint="; ".join([*_lines(config, wider), *_ways(root, untrusted)]),
         code="not_trusted" if untrusted else "not_allowed",
         question=_question(root, wider, untrusted),
@@ -62,12 +62,12 @@ def check_consent(
     )
 
 
-def _told(wider: Sequence[Wider]) -> list[str]:
+def _what_is_wider(wider: Sequence[Wider]) -> list[str]:
     needs = [printable(one.what, LINE) for one in wider]
     return [f"only the user of this machine can allow {' and '.join(needs)}"] if needs else []
 
 
-def _told_of(untrusted: Sequence[AskView]) -> list[str]:
+def _what_is_untrusted(untrusted: Sequence[AskView]) -> list[str]:
     requests = ". ".join(printable(ask.line, LINE) for ask in untrusted)
     about = "this repository asks for more than the user's defaults, which has not been approved"
     return [f"{about}. {requests}"] if requests else []
@@ -128,7 +128,7 @@ def _refused_over_http(
         trust = f"the user of this server's machine runs: rover trust {root}"
         hints += [trust, *_instead(untrusted)]
     return UserFixable(
-        "; ".join([*_told(wider), *_told_of(untrusted)]),
+        "; ".join([*_what_is_wider(wider), *_what_is_untrusted(untrusted)]),
         code="not_trusted" if untrusted else "not_allowed",
         hint="; ".join(hints),
     )

@@ -74,23 +74,23 @@ class Item:
 
 @dataclass(frozen=True)
 class DeleteTask:
-    """The use case. `told` says what would be lost, calling it removes it."""
+    """The use case. `preview` says what would be lost, calling it removes it."""
 
     store: Store
     leftovers: Leftovers
     sleep: Callable[[float], None] = time.sleep
 
-    def told(self, task: TaskRow | DamagedRecord) -> list[Item]:
+    def preview(self, task: TaskRow | DamagedRecord) -> list[Item]:
         """
         Raises:
             Conflict: the task is not one that can be deleted now.
         """
         if isinstance(task, DamagedRecord):
-            return self._told_damaged(task)
+            return self._preview_damaged(task)
         try:
             self._check(task)
         except DamagedRecord as damaged:
-            return self._told_damaged(damaged)
+            return self._preview_damaged(damaged)
         return items(task, self.leftovers.find(task))
 
     def __call__(self, task: TaskRow | DamagedRecord) -> list[Item]:
@@ -106,7 +106,7 @@ class DeleteTask:
         except DamagedRecord as damaged:
             return self._delete_damaged(damaged)
 
-    def _told_damaged(self, damaged: DamagedRecord) -> list[Item]:
+    def _preview_damaged(self, damaged: DamagedRecord) -> list[Item]:
         task = damaged.task
         if task is None:
             raise damaged
@@ -115,7 +115,7 @@ class DeleteTask:
 
     def _delete_damaged(self, damaged: DamagedRecord) -> list[Item]:
         """Remove a task whose record cannot be read, in whatever state it is."""
-        task, items_lost = damaged.task, self._told_damaged(damaged)
+        task, items_lost = damaged.task, self._preview_damaged(damaged)
         if task is None:
             raise damaged
         if task.id is not None:
@@ -124,7 +124,7 @@ class DeleteTask:
         return items_lost
 
     def _delete(self, task: TaskRow) -> list[Item]:
-        items_lost = self.told(task)
+        items_lost = self.preview(task)
         if task.status in RESUMABLE and self._cancel(task) is None:
             # From here on nobody can let it go on while its files are taken away.
             self._check(self.store.tasks.get(task.id) or task)

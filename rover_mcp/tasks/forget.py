@@ -207,7 +207,7 @@ class ForgetProject:
 
     def _task(self, task: TaskRow | DamagedRecord, size: int) -> ForgottenTask:
         try:
-            items = self.delete.told(task)
+            items = self.delete.preview(task)
         except RoverError as error:
             items = [Item("work", kept=False, detail=f"it cannot be looked at: {error.message}")]
         lost = next((i.detail for i in items if i.what == "work" and not i.kept), None)

@@ -157,7 +157,7 @@ def first_of_each(runs: Mapping[str, str]) -> list[str]:
     return sorted(runs, key=places.__getitem__)
 
 
-def handed_over(changes: ChangesView) -> list[str]:
+def hand_off_warning(changes: ChangesView) -> list[str]:
     """A sentence about such files among what a task changed, if there are any."""
     if not changes.run_by:
         return []

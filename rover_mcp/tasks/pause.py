@@ -12,8 +12,8 @@ from rover_mcp.domain.errors import Conflict
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import ENDED, Event, TaskStatus
 from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.handle_spans import LEFT
 from rover_mcp.tasks.live_reader import LiveTaskReader
-from rover_mcp.tasks.lives import LEFT
 from rover_mcp.tasks.pause_view import NEVER_BY_ITSELF
 from rover_mcp.tasks.view_models import TaskView
 

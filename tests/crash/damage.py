@@ -240,7 +240,7 @@ def _attention(desk: Desk) -> None:
         for _ in range(2):
             news = await hub.attention(session, 10)
             desk.status.event_views(news.events, session.caller)
-            session.offer(news, 0)
+            session.report(news, 0)
         await hub.confirm(session)
 
     anyio.run(look)
@@ -293,7 +293,7 @@ def delete_victim(desk: Desk, victim: str = VICTIM) -> None:
     if named is None:
         return  # neither its id nor its number is left: `rover doctor --repair` sees to it
     try:
-        delete.told(named)
+        delete.preview(named)
         delete(named)
     except Conflict:
         return  # it says of itself that it runs

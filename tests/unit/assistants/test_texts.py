@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rover_mcp.assistants import json_text
-from rover_mcp.assistants.config_change import ConfigLeftAlone, block, diff, entered, removed
+from rover_mcp.assistants.config_change import (
+    ConfigLeftAlone,
+    block,
+    diff,
+    with_entry,
+    without_entry,
+)
 from rover_mcp.assistants.known import CLIENTS
 
 Json = dict[str, Any]
@@ -54,20 +60,20 @@ UNEVEN = """{
 
 
 def test_an_uneven_file_keeps_its_form_to_the_byte() -> None:
-    change = entered(CURSOR, UNEVEN, ARGV)
+    change = with_entry(CURSOR, UNEVEN, ARGV)
     added = """,
         "rover": {
             "command": "/opt/rover/bin/rover-mcp",
             "args": []
         }"""
     assert change.new == UNEVEN.replace('"secret"}}', '"secret"}}' + added)
-    assert removed(CURSOR, change.new).new == UNEVEN
+    assert without_entry(CURSOR, change.new).new == UNEVEN
 
 
 def test_the_same_again_changes_nothing() -> None:
     for client in CLIENTS.values():
-        once = entered(client, "", ARGV).new
-        again = entered(client, once, ARGV)
+        once = with_entry(client, "", ARGV).new
+        again = with_entry(client, once, ARGV)
         assert again.new == once
         assert again.was_there
 
@@ -76,13 +82,13 @@ def test_what_the_user_added_to_the_entry_stays() -> None:
     own = (
         '{"mcpServers": {"rover": {"command": "old", "args": ["x"], "timeout": 7, "trust": true}}}'
     )
-    new = json.loads(entered(GEMINI, own, ARGV).new)["mcpServers"]["rover"]
+    new = json.loads(with_entry(GEMINI, own, ARGV).new)["mcpServers"]["rover"]
     assert new.pop("env")["OPENAI_API_KEY"] == "$OPENAI_API_KEY"
     assert new == {"command": ARGV[0], "args": [], "timeout": 7, "trust": True}
 
 
 def test_a_one_line_file_stays_one_line() -> None:
-    change = entered(CURSOR, '{"a": 1}', ["uvx", "rover-mcp"])
+    change = with_entry(CURSOR, '{"a": 1}', ["uvx", "rover-mcp"])
     assert change.new == (
         '{"a": 1, "mcpServers": {"rover": {"command": "uvx", "args": ["rover-mcp"]}}}'
     )
@@ -90,11 +96,11 @@ def test_a_one_line_file_stays_one_line() -> None:
 
 def test_the_last_of_two_equal_keys_counts_as_in_every_parser() -> None:
     text = '{"mcpServers": {}, "mcpServers": {"other": {}}}'
-    assert json.loads(entered(CURSOR, text, ARGV).new)["mcpServers"].keys() == {"other", "rover"}
+    assert json.loads(with_entry(CURSOR, text, ARGV).new)["mcpServers"].keys() == {"other", "rover"}
 
 
 def test_only_a_line_around_the_change_is_shown() -> None:
-    shown = diff(entered(CURSOR, UNEVEN, ARGV), "mcp.json")
+    shown = diff(with_entry(CURSOR, UNEVEN, ARGV), "mcp.json")
     assert "secret" in UNEVEN
     assert len(shown) == 2 + 1 + 2 + 5 + 1
 
@@ -120,7 +126,7 @@ theme = "light"
 
 
 def test_a_toml_table_is_changed_line_by_line() -> None:
-    new = entered(CODEX, CONFIG, ARGV).new
+    new = with_entry(CODEX, CONFIG, ARGV).new
     kept = [line for line in CONFIG.splitlines() if not line.startswith(("command = ", "args = "))]
     assert [line for line in new.splitlines() if line in kept] == kept
     assert tomllib.loads(new)["mcp_servers"]["rover"] == {
@@ -134,14 +140,14 @@ def test_a_toml_table_is_changed_line_by_line() -> None:
 
 def test_a_toml_table_goes_with_the_tables_inside_it() -> None:
     start = CONFIG.index("[mcp_servers.rover]")
-    assert removed(CODEX, CONFIG).new == CONFIG[:start] + CONFIG[CONFIG.index("[tui]") :]
+    assert without_entry(CODEX, CONFIG).new == CONFIG[:start] + CONFIG[CONFIG.index("[tui]") :]
 
 
 @pytest.mark.parametrize("text", ["", 'model = "o5"', 'model = "o5"\n', "[a]\nb = 1\r\n"])
 def test_a_toml_table_comes_and_goes(text: str) -> None:
-    there = entered(CODEX, text, ARGV).new
+    there = with_entry(CODEX, text, ARGV).new
     assert tomllib.loads(there)["mcp_servers"]["rover"]["command"] == ARGV[0]
-    assert removed(CODEX, there).new.strip() == text.strip()
+    assert without_entry(CODEX, there).new.strip() == text.strip()
 
 
 @pytest.mark.parametrize(
@@ -170,12 +176,12 @@ def test_a_toml_table_comes_and_goes(text: str) -> None:
 )
 def test_what_cannot_be_changed_safely_is_refused(name: str, text: str, why: str) -> None:
     with pytest.raises(ConfigLeftAlone, match=why):
-        entered(CLIENTS[name], text, ARGV)
+        with_entry(CLIENTS[name], text, ARGV)
 
 
 def test_deep_nesting_is_refused() -> None:
     with pytest.raises(ConfigLeftAlone):
-        entered(CURSOR, '{"a":' * 100_000, ARGV)
+        with_entry(CURSOR, '{"a":' * 100_000, ARGV)
 
 
 @pytest.mark.parametrize("name", CLIENTS)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.cli import render
-from rover_mcp.cli.cli_wording import COMMANDS, spoken, spoken_hint
+from rover_mcp.cli.cli_wording import COMMANDS, for_terminal, hint_for_terminal
 from rover_mcp.cli.terminal_text import Paint
 from rover_mcp.server.tools import TOOLS
 
@@ -77,12 +77,12 @@ def test_every_error_is_told_in_the_words_of_the_command_line() -> None:
     ],
 )  # fmt: skip
 def test_calls_and_arguments_become_commands_and_options(text: str, told: str) -> None:
-    assert spoken(text) == told
+    assert for_terminal(text) == told
 
 
 def test_the_arguments_of_a_call_are_left_to_its_help() -> None:
     hint = 'it takes: description, repo_path; for example {"description": "x"}'
-    assert spoken_hint(hint) == "its --help says what it takes"
+    assert hint_for_terminal(hint) == "its --help says what it takes"
 
 
 def test_every_tool_has_a_command() -> None:

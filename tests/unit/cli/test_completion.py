@@ -47,7 +47,7 @@ def offered(
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["re"], {"resume", "restart", "restore"}),
+        (["re"], {"resume", "restart", "restore", "rewind"}),
         (["auto-resume", "o"], {"on", "off"}),
         (["hooks", "d"], {"dead"}),
         (["create", "--net"], {"--network"}),

@@ -13,7 +13,7 @@ import pytest
 
 from agent_runner.worktree.worktree_scripts import BASE_LOST, UNUSABLE
 from rover_mcp.cli import command_line, render
-from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.cli_wording import for_terminal
 from rover_mcp.cli.copyable_command import command_for, name_of, next_step
 from rover_mcp.cli.listing import task_rows
 from rover_mcp.cli.pauses import pause_lines
@@ -100,7 +100,7 @@ def test_a_pauses_own_text_names_commands_and_no_tools(message: str) -> None:
 def test_a_pause_that_waits_for_a_person_says_why(why: str) -> None:
     """K3, K7."""
     told = pause_lines(paused(auto_resume=False, waits_because=why, retry_at=None), paint())
-    assert told[-1] == f"  It waits for you: {spoken(why)}."
+    assert told[-1] == f"  It waits for you: {for_terminal(why)}."
     later = pause_lines(paused(auto_resume=False, waits_because=why), paint())[-1]
     assert "Worth a try from " in later
 

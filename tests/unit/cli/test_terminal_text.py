@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rover_mcp.cli.cli_wording import spoken
+from rover_mcp.cli.cli_wording import for_terminal
 from rover_mcp.cli.terminal_text import (
     Paint,
     clean,
@@ -137,7 +137,7 @@ def test_what_the_daemon_writes_in_utc_is_told_on_the_local_clock(
     time.tzset()
     try:
         told = "opens 2026-11-23 20:30Z, the 5-hour window 02:10Z; v1:20Z, 2026-11-23T20:30Z"
-        assert spoken(told) == (
+        assert for_terminal(told) == (
             "opens 2026-11-24 05:30 JST, the 5-hour window 11:10 JST; v1:20Z, 2026-11-23T20:30Z"
         )
         now = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -111,7 +111,7 @@ def test_what_cannot_be_a_key_is_not_kept(
     home: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     assert login(monkeypatch, home, key) == 1
-    assert stored_keys.kept_keys(home) == []
+    assert stored_keys.all_keys(home) == []
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_wrong_call_says_what_is_wrong(
     monkeypatch.setattr(sys, "stdin", io.StringIO("sk-key\n"))
     assert main([*words, "--home", str(home)]) == 1
     assert len(capsys.readouterr().err.strip().splitlines()) == 2
-    assert stored_keys.kept_keys(home) == []
+    assert stored_keys.all_keys(home) == []
 
 
 def order(credentials: Credentials) -> list[tuple[str | None, str]]:
@@ -176,6 +176,6 @@ def test_config_yaml_comes_before_what_is_kept(home: Path, monkeypatch: pytest.M
 def test_a_damaged_index_is_an_empty_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert login(monkeypatch, home, KEY) == 0
     (home / "logins.json").write_text('{"keys": [{"account": 1}]}')
-    assert stored_keys.kept_keys(home) == []
+    assert stored_keys.all_keys(home) == []
     assert login(monkeypatch, home, KEY) == 0
-    assert len(stored_keys.kept_keys(home)) == 1
+    assert len(stored_keys.all_keys(home)) == 1

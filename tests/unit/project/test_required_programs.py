@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rover_mcp.project.required_programs import Want, lacking, wants
+from rover_mcp.project.required_programs import ProgramNeed, lacking, wants
 
 
 def missing(texts: dict[str, str], **programs: str) -> list[str]:
@@ -59,7 +59,7 @@ def test_every_kind_of_file_says_what_it_asks_for() -> None:
 def test_versions_are_judged_as_far_as_they_are_understood(
     wanted: str, version: str, fits: bool
 ) -> None:
-    told = lacking([Want("node", wanted, "package.json")], lambda n: n, lambda _: version)
+    told = lacking([ProgramNeed("node", wanted, "package.json")], lambda n: n, lambda _: version)
     assert (told == []) == fits, told
 
 

@@ -15,7 +15,7 @@ from mcp import Client
 
 from rover_mcp.domain.task_status import Event
 from rover_mcp.server.event_broadcast import EventBroadcaster, channel_message
-from rover_mcp.server.session import MAX_WATCHED, SETTLED_SECONDS, ClientSession
+from rover_mcp.server.session import MAX_WATCHED, RECEIVED_SECONDS, ClientSession
 from rover_mcp.tasks.task_view import event_view
 from tests.support.desk import Desk
 from tests.support.samples import event_row, new_task, task_row
@@ -110,8 +110,8 @@ def test_the_next_request_says_that_a_result_arrived(desk: Desk) -> None:
     ("name", "later", "arrived"),
     [
         ("launcher", 0.0, False),
-        ("launcher", SETTLED_SECONDS - 0.1, False),
-        ("launcher", SETTLED_SECONDS, True),
+        ("launcher", RECEIVED_SECONDS - 0.1, False),
+        ("launcher", RECEIVED_SECONDS, True),
         ("cli", 0.0, True),
     ],
 )

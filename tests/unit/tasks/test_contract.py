@@ -17,7 +17,7 @@ from rover_mcp.control.journal_watch import UNTOLD
 from rover_mcp.domain.event_kinds import KINDS
 from rover_mcp.domain.task_status import Event
 from rover_mcp.tasks import contract
-from rover_mcp.tasks.lives import MARKS
+from rover_mcp.tasks.handle_spans import MARKS
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"

@@ -45,7 +45,7 @@ def test_what_is_lost_comes_first() -> None:
 def test_telling_changes_nothing(desk: Desk) -> None:
     row = made(desk, Event.CANCEL)
     leftovers = FakeLeftovers()
-    DeleteTask(desk.store, leftovers).told(row)
+    DeleteTask(desk.store, leftovers).preview(row)
     assert (leftovers.removed, desk.store.tasks.get(row.id)) == ([], row)
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rover_mcp.tasks.handoff_files import HAND_OFF, first_of_each, handed_over, run_by
+from rover_mcp.tasks.handoff_files import HAND_OFF, first_of_each, hand_off_warning, run_by
 from rover_mcp.tasks.view_models import ChangesView, FileChange
 
 RUN = {
@@ -92,9 +92,9 @@ def test_a_sentence_names_each_program_with_a_file_of_its_own() -> None:
         FileChange(path="a.py", added=1, removed=0),
     ]
     counts = {"direnv": 1, "VS Code": 3, "CI": 2}
-    (told,) = handed_over(ChangesView(files=7, added=7, removed=0, run_by=counts, paths=paths))
+    (told,) = hand_off_warning(ChangesView(files=7, added=7, removed=0, run_by=counts, paths=paths))
     assert told.endswith(
         r".envrc\n\u202e (run by direnv); .vscode/tasks.json and 2 more (run by VS Code); "
         "2 files (run by CI)"
     )
-    assert handed_over(ChangesView(files=1, added=1, removed=0, paths=paths[2:])) == []
+    assert hand_off_warning(ChangesView(files=1, added=1, removed=0, paths=paths[2:])) == []

@@ -1,8 +1,8 @@
-"""The lives of a task, and what it asks while it is paused. Pure.
+"""The spans of a task that handles name, and what it asks while it is paused. Pure.
 
-A task that ended can go on: resumed after a failure, restarted, iterated. Whoever was given a
-handle to it was promised that an end is final, so each such stretch is a life with a handle of its
-own, numbered from 0.
+A task that has ended can continue: resumed after a failure, restarted, iterated. But a client of
+the Tasks extension was promised that the end of its handle is final, and stops asking. So a span
+lasts from one such beginning to the next end, and each has a handle of its own, numbered from 0.
 """
 
 from __future__ import annotations
@@ -23,31 +23,32 @@ _ENDS = frozenset({Event.COMPLETE, Event.FAIL, Event.CANCEL, _RESUME_FAILED})
 _BEGINS = frozenset({Event.RESUME, Event.RESUME_ITERATION, Event.RESTART, Event.ITERATE})
 _PAUSES = frozenset({Event.PAUSE, _RESUME_FAILED})
 MARKS = frozenset({*_ENDS, *_BEGINS, *_PAUSES, ANSWERED, LEFT})
-"""The kinds of events from which lives and questions are read."""
+"""The kinds of events from which spans and questions are read."""
 _HANDLE = re.compile(r"([0-9a-f]{32})(?:\.([1-9][0-9]{0,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class TaskHandleLife:
-    """`end`: how it ended, where the task has gone on since. None: it is the present one."""
+class HandleSpan:
+    """`end`: the event that ended it, where the task has continued since. None: it is the present
+    one."""
 
     number: int
     began_at: float
     end: EventRow | None
 
 
-def handle(task_id: str, life: int) -> str:
-    """What names one life of a task: its id, and for later ones a dot and the number."""
-    return f"{task_id}.{life}" if life else task_id
+def handle(task_id: str, span: int) -> str:
+    """What names one span of a task: its id, and for later ones a dot and the number."""
+    return f"{task_id}.{span}" if span else task_id
 
 
 def parse_handle(text: str) -> tuple[str, int] | None:
-    """A task's id and the number of a life; None: it is no handle."""
+    """A task's id and the number of a span; None: it is not a handle."""
     match = _HANDLE.fullmatch(text)
     return (match[1], int(match[2] or 0)) if match else None
 
 
-def lives(task: TaskRow, marks: Sequence[EventRow]) -> list[TaskHandleLife]:
+def handle_spans(task: TaskRow, marks: Sequence[EventRow]) -> list[HandleSpan]:
     """`marks`: all events of the task whose kind is one of MARKS, oldest first."""
     ends = [m for m in marks if m.kind == LEFT or (m.kind in _ENDS and m.status in ENDED)]
     if task.status in ENDED and ends and ends[-1].kind != LEFT:
@@ -57,7 +58,7 @@ def lives(task: TaskRow, marks: Sequence[EventRow]) -> list[TaskHandleLife]:
         later = (m.at for m in marks if m.seq > end.seq and m.kind in _BEGINS)
         begins.append(next(later, end.at))
     return [
-        TaskHandleLife(number, began, end)
+        HandleSpan(number, began, end)
         for number, (began, end) in enumerate(zip(begins, [*ends, None], strict=True))
     ]
 
@@ -73,11 +74,11 @@ def question(marks: Sequence[EventRow]) -> str | None:
     return None if answered else key
 
 
-def last_shown(task: TaskRow, life: TaskHandleLife, marks: Sequence[EventRow]) -> EventRow | None:
-    """The last notable event that whoever sees this life of a task has heard of."""
+def last_shown(task: TaskRow, span: HandleSpan, marks: Sequence[EventRow]) -> EventRow | None:
+    """The last notable event that whoever sees this span of a task has heard of."""
     notable = [m for m in marks if m.notable]
-    if life.end is not None:
-        shown = [m for m in notable if m.seq <= life.end.seq]
+    if span.end is not None:
+        shown = [m for m in notable if m.seq <= span.end.seq]
     else:
         # What came after the task was read is not shown by it.
         shown = [m for m in notable if m.status == task.status]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from rover_mcp.server.session import ClientSession, News
+from rover_mcp.server.session import ClientSession, PendingEvents
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import EventRow, TaskRow
 from rover_mcp.store.store import Store
 
 
-def unseen_events(store: Store, session: ClientSession, limit: int) -> News:
+def unseen_events(store: Store, session: ClientSession, limit: int) -> PendingEvents:
     """The events that a session has not seen, the newest `limit` of them. Changes nothing."""
     log_, caller = store.events, session.caller
     here = store.projects.around(caller.cwd) if caller.user is None else None
@@ -33,4 +33,4 @@ def unseen_events(store: Store, session: ClientSession, limit: int) -> News:
     shown = mine[-limit:]
     # What is told to one user is not yet told to another, who owns it.
     owned = tuple(e for e, task in shown if task.owner == caller.user)
-    return News(tuple(e for e, _ in shown), max(0, len(mine) - limit), last, owned)
+    return PendingEvents(tuple(e for e, _ in shown), max(0, len(mine) - limit), last, owned)

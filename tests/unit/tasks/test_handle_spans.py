@@ -1,4 +1,4 @@
-"""The lives of a task and the keys of its questions: an end is final, no key comes twice."""
+"""The spans of a task and the keys of its questions: an end is final, no key comes twice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.records import EventRow
-from rover_mcp.tasks.lives import ANSWERED, handle, lives, parse_handle, question
+from rover_mcp.tasks.handle_spans import ANSWERED, handle, handle_spans, parse_handle, question
 from tests.support.samples import TASK, event_row, task_row
 
 
@@ -26,30 +26,30 @@ PAUSED = ("task.paused", "PAUSED")
 
 
 def test_a_task_that_never_ended_has_one_life() -> None:
-    (only,) = lives(task_row(), log(PAUSED, RESUMED))
+    (only,) = handle_spans(task_row(), log(PAUSED, RESUMED))
     assert (only.number, only.began_at, only.end) == (0, task_row().created_at, None)
 
 
 @pytest.mark.parametrize("status", [s for s in TaskStatus if s in ("FAILED", "COMPLETED")])
 def test_an_end_that_stands_is_the_present_life(status: TaskStatus) -> None:
-    (only,) = lives(task_row(status=status), log((f"task.{status.lower()}", status)))
+    (only,) = handle_spans(task_row(status=status), log((f"task.{status.lower()}", status)))
     assert only.end is None
 
 
 def test_what_goes_on_after_an_end_is_a_new_life_and_the_old_one_stays_ended() -> None:
-    old, new = lives(task_row(), log(FAILED, RESUMED))
+    old, new = handle_spans(task_row(), log(FAILED, RESUMED))
     assert (old.number, old.end and old.end.kind) == (0, "task.failed")
     assert (new.number, new.began_at, new.end) == (1, 2.0, None)
 
 
 def test_a_resume_that_could_not_start_gives_the_end_back_and_is_an_end_of_its_own() -> None:
     marks = log(FAILED, RESUMED, ("task.resume_failed", "FAILED"))
-    assert [x.number for x in lives(task_row(status=TaskStatus.FAILED), marks)] == [0, 1]
+    assert [x.number for x in handle_spans(task_row(status=TaskStatus.FAILED), marks)] == [0, 1]
 
 
 def test_merging_does_not_end_it_again() -> None:
     marks = log(("task.completed", "COMPLETED"))
-    assert len(lives(task_row(status=TaskStatus.MERGED), marks)) == 1
+    assert len(handle_spans(task_row(status=TaskStatus.MERGED), marks)) == 1
 
 
 def test_each_pause_asks_under_a_key_of_its_own() -> None:
@@ -71,9 +71,9 @@ def test_without_a_pause_there_is_no_question() -> None:
     assert question(log(RESUMED)) is None
 
 
-@pytest.mark.parametrize("life", [0, 1, 12])
-def test_a_handle_names_a_task_and_a_life(life: int) -> None:
-    assert parse_handle(handle(TASK, life)) == (TASK, life)
+@pytest.mark.parametrize("span", [0, 1, 12])
+def test_a_handle_names_a_task_and_a_life(span: int) -> None:
+    assert parse_handle(handle(TASK, span)) == (TASK, span)
 
 
 @pytest.mark.parametrize("text", ["", "1", f"{TASK}.0", f"{TASK}.01", f"{TASK}.x", f"{TASK}\n"])
