@@ -1,4 +1,4 @@
-"""Holds on accounts that refuse: who waits for them, who probes them, and when they end."""
+"""Holds on accounts that refuse: which tasks wait, which one probes, and when a hold ends."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ C = store_tables.calls
 log = logging.getLogger("rover.store")
 
 OPENED_EARLY: Final = ("usage_window", "credits")
-"""Reasons of holds that may end before the time that was reported: a provider resets everybody's
-window, or the user buys credits."""
+"""Reasons of holds that may end before the reported time: a provider resets everybody's window, or
+the user buys credits."""
 
 
 class HoldStore:
-    """Reads the holds, and ends them or lets go of those who wait for them."""
+    """Reads and ends holds, and releases the attempts that wait for them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -52,24 +52,24 @@ class HoldStore:
             return sound(connection.execute(sa.select(H).order_by(H.c.since)), hold_row)
 
     def probed_by(self, probe: tuple[str, int]) -> list[Limit]:
-        """The limits that an attempt is the probe of."""
+        """The limits that an attempt probes."""
         return [h.limit for h in self.all() if (h.probe_task, h.probe_attempt) == probe]
 
     def reports(self, task_id: str) -> list[ReportRow]:
-        """What a task reported of accounts."""
+        """The reports of a task on accounts."""
         query = sa.select(R).where(R.c.task_id == task_id)
         with self._database.read() as connection:
             return sound(connection.execute(query), report_row)
 
     def count_waiting(self, account: str) -> int:
-        """How many tasks wait for an account."""
+        """The number of tasks that wait for an account."""
         query = sa.select(sa.func.count()).select_from(A).join(T, T.c.id == A.c.task_id)
         held = query.where(A.c.state == AttemptState.HELD, T.c.account == account)
         with self._database.read() as connection:
             return connection.execute(held).scalar_one()
 
     def waiting_accounts(self) -> set[str]:
-        """Accounts that attempts wait for, whether they are closed or not."""
+        """The accounts that attempts wait for, closed or not."""
         query = sa.select(T.c.account).join(A, A.c.task_id == T.c.id)
         held = query.where(A.c.state == AttemptState.HELD).distinct()
         with self._database.read() as connection:
@@ -93,8 +93,8 @@ class HoldStore:
     # Writing
 
     def open(self, account: str, probe: tuple[str, int], models: Collection[str] = ()) -> bool:
-        """End the hold of an account, and those of its `models`, as far as that attempt is their
-        probe. Those who wait are let go by `release`."""
+        """End the holds of an account and of its `models` that the attempt `probe` probes; whether
+        there was one. `release` then releases the attempts that wait."""
         keys = [account, *(str(Limit(account, model)) for model in models)]
         with self._database.write() as connection:
             done = connection.execute(
@@ -107,14 +107,14 @@ class HoldStore:
         return done.rowcount > 0
 
     def release(self, account: str, look_after: float = 0) -> list[AttemptRow]:
-        """Let go of the attempts that need not wait for an account any more, and return them: they
-        are to be enqueued.
+        """Release the attempts that need not wait for an account any more, and return them: the
+        caller enqueues them.
 
-        All of them where the account is open. Where its hold's time has come and no probe is out,
-        the one that has waited longest: it becomes the probe. A probe that ended without a verdict
-        (cancelled, paused for another reason) is replaced. With `look_after` the probe of a window
-        or of credits also goes when no attempt has asked the account for so many seconds: it may
-        have been opened early.
+        If the account is open, all are released. If its hold's time has come and no probe is under
+        way, the attempt that has waited longest is released as the probe. A probe that ended
+        without a verdict (cancelled, paused for another reason) is replaced. With `look_after`, in
+        seconds, a probe for a window or for credits also starts when no attempt has asked the
+        account for so long, because it may have been opened early.
         """
         now = self._database.now()
         with self._database.write() as connection:
@@ -141,15 +141,15 @@ class HoldStore:
 
 @dataclass(frozen=True)
 class Reported:
-    """What is known of an account beside a task's report."""
+    """What is known of an account apart from one task's report: the reports of other tasks, and
+    when it last answered one (seconds since 1970)."""
 
     others: Sequence[ReportRow]
     answered_at: float | None
 
 
 def record_report(connection: sa.Connection, report: ReportRow) -> Reported:
-    """Record what a task reports of a limit. Returns what other tasks reported, and when its
-    account last answered any task."""
+    """Record what a task reports of a limit, and return what else is known of its account."""
     limit = Limit.of(report.account)
     query = sa.select(R).where(R.c.account == report.account)
     others = sound(connection.execute(query), report_row)
@@ -171,7 +171,7 @@ def close_account(
     hold: HoldRow | None,
     refused: Callable[[HoldRow | None], HoldRow],
 ) -> HoldRow:
-    """Write what a refusal makes of a hold; those who wait for it wait until its new end."""
+    """Change a hold after a refusal. The tasks that wait for it wait until its new end."""
     after = refused(hold)
     insert = insert_for(connection, H).values(**vars(after))
     connection.execute(insert.on_conflict_do_update(index_elements=[H.c.account], set_=vars(after)))
@@ -181,9 +181,10 @@ def close_account(
 
 
 def _waiting_attempts(connection: sa.Connection, account: str) -> list[AttemptRow]:
-    """The attempts that wait for an account, the longest first, with their tasks locked."""
+    """The attempts that wait for an account, the longest wait first, with their tasks locked."""
     waiting = sa.select(A.c.task_id).where(A.c.state == AttemptState.HELD)
-    # Ordered by id, so that two transactions lock the tasks in one order.
+    # Two transactions that lock the same tasks in different orders end in a deadlock on PostgreSQL,
+    # hence the order by id. The joined query for the attempts comes after the lock.
     lock = sa.select(T.c.id).where(T.c.account == account, T.c.id.in_(waiting))
     ids = connection.execute(lock.order_by(T.c.id).with_for_update()).scalars().all()
     query = sa.select(A).where(A.c.state == AttemptState.HELD, A.c.task_id.in_(ids))
@@ -216,7 +217,7 @@ def _probe_is_out(connection: sa.Connection, hold: HoldRow) -> bool:
     try:
         probe = attempt_at(connection, hold.probe_task, hold.probe_attempt or 0)
     except DamagedRecord as damaged:
-        # Its end cannot be recorded, so no verdict will come from it: another takes its place.
+        # The end of this probe cannot be recorded, so it will give no verdict, and is replaced.
         tell_once(log, damaged.message)
         return False
     if probe is None or probe.state not in UNDER_WAY:

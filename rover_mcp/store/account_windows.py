@@ -1,4 +1,5 @@
-"""How full the windows of accounts are. One row for each window: nothing is kept of a request."""
+"""How full the windows of accounts are. There is one row for each window, and none for a
+request."""
 
 from __future__ import annotations
 
@@ -19,25 +20,26 @@ from rover_mcp.store.records import WindowRow
 W = store_tables.windows
 
 MOST: Final = 200
-"""Windows that are kept; of more, those that were told longest ago go."""
+"""Greatest number of windows that are kept; those that were reported longest ago are dropped."""
 ANOTHER: Final = 1800.0
-"""Seconds. A window that opens so much later than the one before is another one."""
+"""In seconds: a window that opens later than the known one by more than this is a new one."""
 SAME: Final = 120.0
-"""Seconds by which a time differs that is told as a length from now, at each answer anew."""
-UNTOLD: Final = 5 * 3600.0
-"""Seconds for which what was told of a window counts, where it was not told when it opens."""
+"""In seconds: two times that differ by less are the same. Providers name the seconds that are left,
+so each answer gives a slightly different time."""
+NO_END_SECONDS: Final = 5 * 3600.0
+"""How long a report of a window counts that does not say when the window opens."""
 
 
 class Windows:
-    """Safe to use from many threads."""
+    """Reads and writes the windows. Safe to use from many threads."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._reader = engine.execution_options(**{READ_ONLY: True})
 
     def record(self, account: str, windows: Sequence[Window], at: float) -> list[WindowRow]:
-        """Keep what an answer told of an account; those windows that are nearly used up now, each
-        once, until it opens."""
+        """Record the windows that an answer named at the time `at`. Return those that are nearly
+        used up now, each only once until it opens."""
         news: list[WindowRow] = []
         with self._engine.begin() as connection:
             query = sa.select(W).where(W.c.account == account).with_for_update()
@@ -56,18 +58,18 @@ class Windows:
         return news
 
     def of(self, account: str, now: float) -> list[WindowRow]:
-        """What counts of an account's windows now, those that are used up first."""
+        """The windows of an account that count now, used-up ones first."""
         query = sa.select(W).where(W.c.account == account)
         return self._counting(query, now)
 
     def all(self, now: float) -> list[WindowRow]:
-        """What counts of every account's windows now."""
+        """The windows of every account that count now."""
         return self._counting(sa.select(W), now)
 
     def _counting(self, query: sa.Select[Any], now: float) -> list[WindowRow]:
         with self._reader.connect() as connection:
             rows = sound(connection.execute(query), window_row)
-        current = [row for row in rows if now < (row.opens_at or row.at + UNTOLD)]
+        current = [row for row in rows if now < (row.opens_at or row.at + NO_END_SECONDS)]
         closed = str(WindowState.CLOSED)
         return sorted(current, key=lambda w: (w.account, w.state != closed, w.opens_at or 0))
 
@@ -78,12 +80,12 @@ def _row(account: str, window: Window, at: float, known: WindowRow | None) -> Wi
     if opens and before and abs(opens - before) <= SAME:
         opens = before
     if window.state is WindowState.NEARLY and _is_another(opens, at, warned):
-        warned = opens or at + UNTOLD
+        warned = opens or at + NO_END_SECONDS
     return WindowRow(account, window.name, str(window.state), window.used, opens, at, warned)
 
 
 def _is_another(opens: float | None, at: float, warned: float | None) -> bool:
-    """Whether a window is another one than that of which somebody was warned."""
+    """Whether a window is not the one of which the user was warned."""
     if warned is None:
         return True
     return at > warned if opens is None else opens > warned + ANOTHER

@@ -37,8 +37,8 @@ H = store_tables.holds
 
 
 class AttemptClaims:
-    """What the workflow of an attempt asks first. Of several workflows that claim one attempt, one
-    gets it."""
+    """Claims of attempts by their workflows. If several workflows claim one attempt, one gets
+    it."""
 
     def __init__(self, database: Database, windows: Windows) -> None:
         self._database = database
@@ -56,14 +56,14 @@ class AttemptClaims:
         agent_binary: str | None = None,
     ) -> TaskRow | HoldRow | None:
         """Claim an attempt whose turn has come, to run `agent` on `account`. `limits` are the keys
-        of the holds that concern it beside that of the account itself.
+        of the holds that concern it besides that of the account itself.
 
-        Returns None where something else has happened to the task meanwhile or another workflow
-        has the attempt; a hold where that is closed to this attempt, and then nothing was written.
-        Claiming again what was claimed returns the task again.
+        Return None if something else has happened to the task meanwhile or another workflow has
+        the attempt. Return a hold if that is closed to this attempt; then nothing was written.
+        Repeating a claim returns the task again.
 
-        A hold lets its probe through, and an attempt that a person asked for; when its time has
-        come and no probe is out, the first attempt that asks becomes the probe.
+        A hold lets its probe pass, and an attempt that a person asked for. When its time has come
+        and no probe is under way, the first attempt that asks becomes the probe.
         """
         with self._database.write() as connection:
             keys = sorted({*limits, account}) if account else []
@@ -73,6 +73,7 @@ class AttemptClaims:
             if row is None or row.workflow_id != workflow_id:
                 return None
             if row.state == AttemptState.STARTING:
+                # DBOS runs a step again that was in flight when the daemon died.
                 return task_row(task)
             if not self._may_start(connection, task, row):
                 return None
@@ -103,7 +104,7 @@ class AttemptClaims:
         return status is TaskStatus.NEW or (status in RUNNING and task.attempt == attempt.attempt)
 
     def _closed_by(self, holds: Sequence[HoldRow], attempt: sa.Row[Any]) -> HoldRow | None:
-        """The hold that does not let an attempt through, if there is one."""
+        """The hold that an attempt has to wait for, or None."""
         if attempt.state == AttemptState.QUEUED and attempt.before is not None:
             return None  # a person asked for it
         this = (attempt.task_id, attempt.attempt)
@@ -116,8 +117,8 @@ class AttemptClaims:
     def _become_probe(
         self, connection: sa.Connection, holds: Sequence[HoldRow], attempt: sa.Row[Any]
     ) -> None:
-        """Make the attempt the probe of every one of these holds that has none, and of no other: a
-        hold that it was chosen for waits for another probe if it asks another account."""
+        """Make the attempt the probe of each of these holds that has none, and of no other hold:
+        one that it was chosen for waits for another probe if the attempt asks another account."""
         probe = {
             "probe_task": attempt.task_id,
             "probe_attempt": attempt.attempt,
@@ -155,7 +156,7 @@ class AttemptClaims:
         agent: str | None,
         agent_binary: str | None,
     ) -> None:
-        """Record the account, and the agent where another one takes over."""
+        """Record the account, and the agent if another one takes over."""
         values: dict[str, Any] = {"account": account}
         if agent is not None and agent != task.agent:
             values |= {"agent": agent, "agent_binary": agent_binary}
@@ -193,7 +194,7 @@ class AttemptClaims:
     def _waiting_task(
         self, connection: sa.Connection, task_id: str, attempt: int, workflow_id: str
     ) -> sa.Row[Any] | None:
-        """The task, locked, if this workflow has the attempt and may start it."""
+        """The locked task, if this workflow has the attempt and may start it."""
         task = lock_existing_task(connection, task_id)
         row = attempt_at(connection, task_id, attempt)
         if row is None or row.workflow_id != workflow_id:
@@ -203,7 +204,7 @@ class AttemptClaims:
     def _pause_for_hold(
         self, connection: sa.Connection, task: sa.Row[Any], hold: HoldRow, *, by_itself: bool
     ) -> None:
-        """Let the task wait for the end of a limit, with a pause that says so."""
+        """Pause the task until a limit ends, with the limit as the reason."""
         limit = hold.limit
         model = f"{limit.model} on " if limit.model else ""
         until, now = datetime.fromtimestamp(hold.until, UTC), self._database.now()
@@ -232,10 +233,10 @@ class AttemptClaims:
     def await_credential(
         self, task_id: str, attempt: int, workflow_id: str, pause: Pause, *, by_itself: bool
     ) -> None:
-        """Let an attempt whose turn has come wait until its credential is there; the task is PAUSED
-        with that reason, and that uses up no retry. Nothing is written where something else has
-        happened to the task meanwhile. Without `by_itself`, or where automatic resumes are switched
-        off, the task waits for a person."""
+        """Let an attempt whose turn has come wait for its credential. The task is PAUSED with that
+        reason, which uses up no retry. Nothing is written if something else has happened to the
+        task meanwhile. Without `by_itself`, or if automatic resumes are switched off, the task
+        waits for a person."""
         with self._database.write() as connection:
             task = self._waiting_task(connection, task_id, attempt, workflow_id)
             if task is None:
@@ -260,7 +261,8 @@ def _pause_for_credential(
         new = pause.model_copy(update={"since": since})
     _pause_row(connection, now, task, {"pause": new, "retry_at": None})
     if before is not None and (before.reason, before.message) == (pause.reason, pause.message):
-        return  # the credential was there for a moment: the user knows of this pause already
+        # The credential existed for a moment. The user knows of this pause already.
+        return
     data = to_json(pause)
     insert_event(connection, now, task.id, Event.PAUSE, TaskStatus.PAUSED, data, notable=True)
 
@@ -268,7 +270,7 @@ def _pause_for_credential(
 def _pause_row(
     connection: sa.Connection, now: float, task: sa.Row[Any], columns: dict[str, Any]
 ) -> None:
-    """Set the columns of a pause. A task that was paused before keeps the time of that."""
+    """Set the columns of a pause. A task that is paused already keeps the time of that pause."""
     if TaskStatus(task.status) is TaskStatus.PAUSED:
         values = {k: to_json(v) for k, v in columns.items()} | {"updated_at": now}
     else:

@@ -1,4 +1,4 @@
-"""The records of attempts, and which of those that wait are to be enqueued."""
+"""The records of attempts, and which of the waiting ones are enqueued."""
 
 from __future__ import annotations
 
@@ -53,21 +53,21 @@ class AttemptStore:
         return attempt_row(row) if row is not None else None
 
     def in_states(self, states: Collection[str]) -> list[AttemptRow]:
-        """All attempts that are in one of these states, the oldest first."""
+        """All attempts in one of these states, the oldest first."""
         query = sa.select(A).where(A.c.state.in_(states)).order_by(A.c.created_at)
         with self._database.read() as connection:
             return sound(connection.execute(query), attempt_row)
 
-    def resuming_by_themselves(self, ids: Collection[str]) -> set[str]:
-        """Those of these paused tasks that resume automatically."""
+    def resuming_automatically(self, ids: Collection[str]) -> set[str]:
+        """The tasks among these that are paused and resume automatically."""
         query = sa.select(A.c.task_id).join(T, T.c.id == A.c.task_id)
         waits = query.where(A.c.state.in_(BY_ITSELF), T.c.status == str(TaskStatus.PAUSED))
         with self._database.read() as connection:
             return set(ids) & set(connection.execute(waits).scalars())
 
     def unattended(self) -> list[TaskRow]:
-        """Tasks that are paused because they lack a credential, or because something is in their
-        way, where no attempt waits for that."""
+        """Tasks that are paused for lack of a credential or because of an obstacle, and that have
+        no attempt which waits for it."""
         waiting = sa.select(A.c.task_id).where(A.c.state.in_(WAITING))
         query = sa.select(T).where(T.c.status == TaskStatus.PAUSED, T.c.id.not_in(waiting))
         with self._database.read() as connection:
@@ -77,7 +77,7 @@ class AttemptStore:
     # Writing
 
     def move(self, task_id: str, attempt: int, expected: Collection[str], **columns: Any) -> bool:
-        """Change an attempt that is in one of the `expected` states; False if it is not."""
+        """Change an attempt if it is in one of the `expected` states; whether it was."""
         with self._database.write() as connection:
             done = connection.execute(
                 A.update()
@@ -87,8 +87,8 @@ class AttemptStore:
         return done.rowcount == 1
 
     def release(self, task_id: str, attempt: int) -> AttemptRow | None:
-        """End an attempt's wait for its credential, or for what was in its task's way: it is to be
-        enqueued. None where it does not wait any more."""
+        """End an attempt's wait for its credential or for an obstacle. Return it, so that the
+        caller enqueues it; None if it does not wait any more."""
         here, now = this_attempt(task_id, attempt), self._database.now()
         with self._database.write() as connection:
             task = lock_task(connection, task_id)
@@ -106,8 +106,8 @@ class AttemptStore:
         return released
 
     def await_again(self, task_id: str) -> AttemptRow | None:
-        """Let a paused task wait again for a credential, or until what is in its way is gone. None
-        where it waits already, is paused for something else, or may not resume automatically."""
+        """Let a paused task wait again for its credential, or until its obstacle is gone. None if
+        it waits already, is paused for another reason, or may not resume automatically."""
         with self._database.write() as connection:
             task = _may_be_scheduled(connection, task_id)
             if task is None or not _lacks_something(task_row(task)):
@@ -116,9 +116,9 @@ class AttemptStore:
             return _read(connection, task_id, number)
 
     def schedule(self, task_id: str, retry_at: float) -> AttemptRow | None:
-        """Let a paused task resume automatically again: at `retry_at`, or when its account is open.
-        None where it does already, is not paused, or may not resume automatically."""
-        # Read before the transaction: its holds have to be locked before the task is.
+        """Let a paused task resume automatically again, at `retry_at` or when its account opens.
+        None if it does so already, is not paused, or may not resume automatically."""
+        # Every transaction locks holds before tasks, so the keys have to be known before it begins.
         limits, now = self._limits_of(task_id), self._database.now()
         with self._database.write() as connection:
             holds = (locked_hold(connection, limit) for limit in limits)
@@ -140,7 +140,7 @@ class AttemptStore:
         return _limits_of(task_row(row)) if row is not None else []
 
     def drop_schedule(self, task_id: str, **columns: Any) -> None:
-        """Let a paused task no longer resume automatically. `columns` are set with that."""
+        """Stop the automatic resume of a paused task, and set `columns` with it."""
         values, now = {k: to_json(v) for k, v in columns.items()}, self._database.now()
         with self._database.write() as connection:
             dropped = connection.execute(
@@ -153,7 +153,7 @@ class AttemptStore:
 
 
 def _may_be_scheduled(connection: sa.Connection, task_id: str) -> sa.Row[Any] | None:
-    """The task, locked, if it is paused, may resume automatically, and no attempt of it waits."""
+    """The locked task, if it is paused, may resume automatically, and has no attempt that waits."""
     task = lock_task(connection, task_id)
     if task is None or task.status != TaskStatus.PAUSED:
         return None

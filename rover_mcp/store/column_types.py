@@ -1,4 +1,4 @@
-"""What a stored column may hold. A row is checked against these whenever it is read."""
+"""The types of stored columns. Every row is checked against them when it is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST: Final = 2**62
 
 def _whole(text: str) -> str:
     if not text.isascii():
-        text.encode()  # a text that is not UTF-8 was read with stand-ins
+        text.encode()  # raises for a text that was not UTF-8, which is read with surrogates
     return text
 
 
@@ -30,11 +30,11 @@ Text = Annotated[str, Strict(), AfterValidator(_whole)]
 Name = Annotated[
     str, Strict(), StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=100)
 ]
-"""An identifier: a part of a path, whatever it says."""
+"""An identifier, which can be a part of a path."""
 Line = Annotated[str, Strict(), AfterValidator(_plain)]
-"""A path, a branch, an account: it is handed to the system as it is."""
+"""A path, a branch or an account. Programs receive it, so it holds no NUL."""
 Moment = Annotated[float, Strict(), Field(ge=0, le=LATEST, allow_inf_nan=False)]
-"""Seconds since the epoch."""
+"""Seconds since 1970."""
 Money = Annotated[float, Strict(), Field(ge=0, le=1e12, allow_inf_nan=False)]
 Share = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Strict(), Field(ge=0, le=MOST)]
@@ -43,7 +43,7 @@ Flag = Annotated[bool, Strict()]
 
 
 class Unreadable:
-    """Stands for a JSON column that holds no JSON. No check accepts it."""
+    """The value of a JSON column that does not hold JSON. No check accepts it."""
 
     def __repr__(self) -> str:
         return "text that is not JSON"
@@ -53,8 +53,8 @@ UNREADABLE: Final = Unreadable()
 
 
 def tolerant_json(text: Any) -> Any:
-    """What a JSON column says. One that cannot be read must not keep its neighbours from being
-    read, so it is UNREADABLE and raises nothing."""
+    """The value of a JSON column. If it cannot be read it is UNREADABLE: an error raised here, in
+    the driver, would prevent that the other rows of the query are read."""
     try:
         return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, TypeError, RecursionError):

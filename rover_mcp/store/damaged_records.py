@@ -1,5 +1,5 @@
-"""Stored records that hold something that this program does not know: whose they are, and what
-to do about them. One of them never hides or stops another."""
+"""Stored records that hold something that this program does not know: which task they belong to,
+and what to do about them. A damaged record never hides or stops another one."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ REPAIR: Final = (
     "task is touched"
 )
 SHOWN: Final = 60
-"""Characters of a value that are told."""
-UNTOLD: Final = frozenset({"gateway_token"})
-"""Columns whose value is not told."""
+"""Characters of a value that a message shows."""
+SECRET: Final = frozenset({"gateway_token"})
+"""Columns whose value no message shows."""
 
 NONSENSE: Final = (
     ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError,
 )  # fmt: skip
-"""What the use of a record raises whose columns are each valid and contradict each other."""
+"""Errors that a record can cause whose columns are valid one by one but contradict each other."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class DamagedTask:
-    """The task that a damaged record belongs to, as far as it can be read. `key` is its id as it
-    is stored, whatever that is; `id` is None where it is not an identifier."""
+    """The task that a damaged record belongs to, as far as it can be read. `key` is its id as it is
+    stored; `id` is None if that is not an identifier."""
 
     key: Any
     id: str | None
@@ -48,7 +48,7 @@ class DamagedTask:
 
     @property
     def named(self) -> Mapping[str, str] | None:
-        """The arguments that name it in a call; None: nothing does."""
+        """The arguments that name it in a tool call; None if nothing can."""
         if self.id is not None:
             return {"task": self.id}
         if self.number is None or self.project is None:
@@ -57,7 +57,7 @@ class DamagedTask:
 
 
 class DamagedRecord(RoverError):
-    """A stored record holds something that this program does not know (ACCEPTANCE A1)."""
+    """A stored record holds something that this program does not know. It is never guessed at."""
 
     code = "damaged_record"
 
@@ -72,16 +72,16 @@ class DamagedRecord(RoverError):
 
     @property
     def place(self) -> tuple[float, str]:
-        """created_at and id of its task, as far as they are known."""
+        """The created_at and id of its task, as far as they are known: its place in a list."""
         task = self.task
         return (task.created_at or 0.0, task.id or "") if task else (0.0, "")
 
 
 def checked(adapter: TypeAdapter[T], values: Mapping[str, Any]) -> T:
-    """The record that these values make.
+    """The record with these values.
 
     Raises:
-        Bad: some are not what their column may hold.
+        Bad: some values are not allowed in their column.
     """
     try:
         return adapter.validate_python(dict(values))
@@ -110,14 +110,14 @@ def _wrong(error: ValidationError | RecursionError, values: Mapping[str, Any]) -
 
 
 def _value(column: str, value: object) -> str:
-    if column in UNTOLD:
+    if column in SECRET:
         return "its value"
     shown = repr(value)
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
 
 
 def sound(rows: Iterable[sa.Row[Any]], read: Callable[[sa.Row[Any]], T]) -> list[T]:
-    """The records that can be read; one that is damaged is logged, once, and hides no other."""
+    """The records that can be read. A damaged one is logged once, and hides no other."""
     records: list[T] = []
     for row in rows:
         try:
@@ -134,7 +134,8 @@ def sound_one(row: sa.Row[Any] | None, read: Callable[[sa.Row[Any]], T]) -> T | 
 
 @dataclass
 class _Once:
-    """What has been logged. Of very many it is forgotten, and may be logged again."""
+    """The messages that have been logged. After very many they are forgotten, and may come
+    again."""
 
     most: int = 2000
     logged: set[str] = field(default_factory=set[str])
@@ -154,6 +155,6 @@ _once = _Once()
 
 
 def tell_once(logger: logging.Logger, message: str) -> None:
-    """Log a warning that would otherwise come with every look at the same damage."""
+    """Log a warning only once, although each query meets the same damage."""
     if _once.is_new(message):
         logger.warning("%s", message)

@@ -29,7 +29,7 @@ class Database:
         self.on_event = on_event
 
     def write(self) -> AbstractContextManager[sa.Connection]:
-        """A transaction that may write; it is committed where the block ends without an error."""
+        """A transaction that may write. It is committed if the block ends without an error."""
         return self.engine.begin()
 
     def read(self) -> AbstractContextManager[sa.Connection]:

@@ -1,7 +1,7 @@
-"""What the user's hooks have to be told: planned from the event log, kept until it is delivered.
+"""Deliveries to the user's hooks: planned from the event log, and kept until they are done.
 
-A delivery is made in the transaction that moves its hook's place in the log, so none is lost and
-none made twice, whenever the daemon is killed.
+A delivery is recorded in the transaction that advances its hook's place in the log, so none is lost
+and none recorded twice, whenever the daemon is killed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ E = store_tables.events
 
 PENDING, DELIVERED, DEAD = "pending", "delivered", "dead"
 MOST_PENDING: Final = 1000
-"""Of one hook. Beyond it the oldest are dead."""
+"""Greatest number of pending deliveries of one hook. The oldest ones beyond it are dead."""
 MOST_KEPT: Final = 500
-"""Delivered and dead ones of one hook, each."""
+"""Greatest number of delivered ones, and of dead ones, that are kept for each hook."""
 PAGE: Final = 500
-"""Events that one look at the log takes."""
+"""Greatest number of events that are read from the log at once."""
 
 Wanted = Callable[[EventRow], bool]
 
@@ -48,14 +48,14 @@ class Deliveries:
         self._now = now
 
     def configure(self, names: Sequence[str]) -> None:
-        """The hooks that there are. A new one begins at the end of the log. What one that is
-        gone had still to be told is dead."""
+        """Set the names of the configured hooks. A new hook begins at the end of the log. The
+        pending deliveries of a removed hook are dead."""
         gone = "no such hook is configured any more"
         with self._engine.begin() as connection:
             mine = H.c.executor == self._executor
             known = set(connection.execute(sa.select(H.c.name).where(mine)).scalars())
             last = connection.execute(sa.select(sa.func.max(E.c.seq)).where(NUMBERED)).scalar() or 0
-            # A place that is damaged is lost: such a hook begins again where a new one does.
+            # A hook whose place is damaged begins at the end of the log, like a new one.
             connection.execute(H.update().where(mine, ~_is_place(H.c.seq)).values(seq=last))
             for name in sorted(set(names) - known):
                 connection.execute(H.insert().values(executor=self._executor, name=name, seq=last))
@@ -64,17 +64,17 @@ class Deliveries:
             connection.execute(D.update().where(*left).values(self._ended(DEAD, gone)))
 
     def places(self) -> dict[str, int]:
-        """By hook: the number of the last event that was looked at for it."""
+        """The number of the last event that was examined for each hook."""
         query = sa.select(H.c.name, H.c.seq).where(H.c.executor == self._executor)
         query = query.where(_is_place(H.c.seq))
         with self._reader.connect() as connection:
             return {row.name: row.seq for row in connection.execute(query)}
 
     def plan(self, wanted: Mapping[str, Wanted], after: int) -> int:
-        """Look at the events after `after` for each hook, whose place is at or behind them. The
-        number of the last one that was looked at.
+        """Examine the events with numbers above `after` for each hook; the number of the last one.
 
-        Where nobody wants any, nothing is written, and a later look begins there again.
+        If no hook wants any of them, nothing is written, and a restarted daemon examines them
+        again: a write for every event would cost more.
         """
         query = sa.select(E).where(E.c.seq > after, NUMBERED).order_by(E.c.seq).limit(PAGE)
         with self._reader.connect() as connection:
@@ -116,7 +116,7 @@ class Deliveries:
         }
 
     def _limit(self, connection: sa.Connection, hook: str) -> None:
-        """Everything that grows has a cap (DESIGN 12.7)."""
+        """Drop the oldest deliveries beyond the limits, so that the table cannot fill the disk."""
         mine = (D.c.executor == self._executor) & (D.c.hook == hook)
 
         def beyond(state: str, most: int) -> sa.ColumnElement[bool]:
@@ -130,7 +130,7 @@ class Deliveries:
             connection.execute(D.delete().where(beyond(state, MOST_KEPT)))
 
     def due(self, hook: str, limit: int = 20) -> list[DeliveryRow]:
-        """Those of a hook whose time has come, oldest first."""
+        """The deliveries of a hook that are due, oldest first."""
         query = self._pending([hook]).where(D.c.next_at <= self._now()).order_by(D.c.seq)
         with self._reader.connect() as connection:
             rows = connection.execute(query.limit(limit)).all()
@@ -140,7 +140,7 @@ class Deliveries:
         return deliveries
 
     def _bury(self, rows: Sequence[sa.Row[Any]]) -> None:
-        """A delivery that cannot be read cannot be made, now or later: it is dead."""
+        """Mark deliveries as dead that cannot be read: they can never be done."""
         for row in rows:
             try:
                 delivery_row(row)
@@ -150,7 +150,7 @@ class Deliveries:
                     connection.execute(D.update().where(D.c.id == row.id).values(**dead))
 
     def next_at(self, hooks: Collection[str]) -> float | None:
-        """When the next one of these hooks is due; None: nothing waits."""
+        """When the next delivery of these hooks is due; None if none is pending."""
         query = self._pending(hooks).with_only_columns(sa.func.min(D.c.next_at))
         with self._reader.connect() as connection:
             earliest = connection.execute(query.where(D.c.next_at.between(0, LATEST))).scalar()
@@ -161,10 +161,11 @@ class Deliveries:
         return sa.select(D).where(*mine, D.c.hook.in_(hooks))
 
     def delivered(self, delivery: DeliveryRow) -> None:
+        """Record that a delivery succeeded."""
         self._write(delivery, attempts=delivery.attempts + 1, **self._ended(DELIVERED, None))
 
     def failed(self, delivery: DeliveryRow, error: str, next_at: float | None) -> None:
-        """A try failed. Without `next_at` it was the last, and the delivery is dead."""
+        """Record that a try failed. Without `next_at` it was the last one: the delivery is dead."""
         values: dict[str, Any] = {"attempts": delivery.attempts + 1, "error": error}
         if next_at is None:
             values |= self._ended(DEAD, error)
@@ -180,8 +181,8 @@ class Deliveries:
         return {"state": state, "error": error, "ended_at": self._now()}
 
     def retry(self, name: str, hooks: Collection[str]) -> bool:
-        """Try a dead one of these hooks again, now and as often as a new one. False: there is no
-        such one."""
+        """Try a dead delivery of these hooks again, at once and as often as a new one; whether
+        there is one of this name."""
         mine = (D.c.executor == self._executor, D.c.state == DEAD, D.c.id == name)
         again = {"state": PENDING, "attempts": 0, "next_at": self._now(), "ended_at": None}
         with self._engine.begin() as connection:
@@ -200,7 +201,7 @@ class Deliveries:
             return sound(connection.execute(query), delivery_row)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """By hook and state: how many there are."""
+        """The number of deliveries by hook and state."""
         query = (
             sa.select(D.c.hook, D.c.state, sa.func.count().label("many"))
             .where(D.c.executor == self._executor)
@@ -213,7 +214,7 @@ class Deliveries:
         return counts
 
     def event(self, seq: int) -> EventRow | None:
-        """The event of a delivery; None where it cannot be read."""
+        """The event of a delivery; None if it cannot be read."""
         with self._reader.connect() as connection:
             return next(
                 iter(readable(connection.execute(sa.select(E).where(E.c.seq == seq)))), None

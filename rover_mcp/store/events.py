@@ -1,4 +1,4 @@
-"""The outbox: what happened, and what a session has been told of it."""
+"""The event log: what happened to tasks, and what has been reported of it to whom."""
 
 from __future__ import annotations
 
@@ -21,26 +21,28 @@ E = store_tables.events
 
 
 def insert_for(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """An insert that can say what happens on a conflict, in the database's own dialect."""
+    """An insert with `on_conflict_do_...`, in the database's own dialect: SQLAlchemy has no common
+    one."""
     is_sqlite = connection.dialect.name == "sqlite"
     return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
 
 
 EVENTS_LOCK = 0x726F766572
-"""PostgreSQL's advisory lock under which event numbers are drawn: "rover" in ASCII."""
+"""The number of PostgreSQL's advisory lock under which events get their numbers: "rover" in
+ASCII."""
 
 
 LAST_NUMBER: Final = 2**31 - 2
-"""No event has a higher number: one that says so is damaged, and nothing comes after it."""
+"""The highest number of an event. A record with a higher one is damaged, and does not count."""
 NUMBERED = E.c.seq <= LAST_NUMBER
 
 
 MOST_NOTICES = 5000
-"""What is remembered of who was told what: of so many the oldest are forgotten."""
+"""Greatest number of notices that are kept. The oldest are dropped."""
 
 
 def has_event(connection: sa.Connection, task_id: str, kind: str) -> bool:
-    """Whether something of this kind was ever recorded of a task."""
+    """Whether an event of this kind was ever recorded of a task."""
     query = sa.select(E.c.seq).where(E.c.task_id == task_id, E.c.kind == kind).limit(1)
     return connection.execute(query).first() is not None
 
@@ -55,10 +57,10 @@ def insert_event(
     *,
     notable: bool,
 ) -> None:
-    """Append to the sequence, in the transaction of the change that it tells of."""
+    """Append an event to the log, in the transaction of the change that it describes."""
     if connection.dialect.name == "postgresql":
-        # Numbers are drawn before the commit: without the lock a later one could be seen
-        # first, and who follows the sequence would miss the earlier one.
+        # A number is drawn before its transaction commits. Without the lock a later number could be
+        # visible first, and a reader that follows the log would miss the earlier one.
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(EVENTS_LOCK)))
     values: dict[str, Any] = {"at": at, "task_id": task_id, "kind": str(kind)}
     values |= {"status": str(status), "notable": notable, "data": data}
@@ -68,8 +70,8 @@ def insert_event(
 
 
 def _number(connection: sa.Connection) -> dict[str, int]:
-    """SQLite's own numbers go on behind the highest there was, which a damaged record may have
-    made the last that there can be: then the number is given here."""
+    """The number for a new event if a damaged record has a number that is too high; else empty.
+    SQLite counts on from the highest number there ever was, and would fail at the last one."""
     used = sa.column("seq", sa.Integer)
     drawn = sa.select(used).select_from(sa.table("sqlite_sequence"))
     before: int = connection.execute(drawn.where(sa.column("name") == E.name)).scalar() or 0
@@ -81,12 +83,12 @@ def _number(connection: sa.Connection) -> dict[str, int]:
 
 
 def readable(rows: Iterable[sa.Row[Any]]) -> list[EventRow]:
-    """The events that can be read: one that is damaged is logged, and hides no other."""
+    """The events that can be read. A damaged one is logged, and hides no other."""
     return sound(rows, event_row)
 
 
 class EventLog:
-    """The growing sequence of events, and how far each task's news has been told."""
+    """Reads and writes the log of events, and how far each task's events have been reported."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -154,8 +156,8 @@ class EventLog:
         project: str | None = None,
         besides: Collection[str] = (),
     ) -> list[EventRow]:
-        """The last notable event of each paused or ended task that no session has been told: the
-        owner's, of one project or of all, and of the tasks `besides`."""
+        """The last notable event of each paused or ended task of which no session knows: of the
+        owner's tasks, in one project or in all, and of the tasks `besides`."""
         ack = store_tables.acknowledgements
         inner = E.alias()
         waiting = [s for s in TaskStatus if s in (TaskStatus.PAUSED, *ENDED)]
@@ -182,7 +184,7 @@ class EventLog:
             return readable(connection.execute(query))[::-1]
 
     def forget(self, task_id: str) -> None:
-        """Remove a task's events, and who was told of them."""
+        """Remove a task's events, with the notices and deliveries of them."""
         own = sa.select(E.c.seq).where(E.c.task_id == task_id)
         notices, deliveries = store_tables.notices, store_tables.deliveries
         with self._database.write() as connection:
@@ -191,13 +193,13 @@ class EventLog:
             connection.execute(E.delete().where(E.c.task_id == task_id))
 
     def acknowledge(self, seen: Sequence[EventRow]) -> None:
-        """Remember that a session was told of these events."""
+        """Record that a session has received these events."""
         if not seen:
             return
         ack = store_tables.acknowledgements
         newest = {event.task_id: event.seq for event in sorted(seen, key=lambda e: e.seq)}
         with self._database.write() as connection:
-            # In one order, so that two sessions never wait for each other.
+            # Sorted, so that two sessions do not lock the same rows in different orders.
             for task_id, seq in sorted(newest.items()):
                 insert = insert_for(connection, ack).values(task_id=task_id, seq=seq)
                 connection.execute(
@@ -211,7 +213,7 @@ class EventLog:
     # Over which channel
 
     def record_reported(self, events: Sequence[tuple[int, str]], at: float) -> None:
-        """Remember that these events (their numbers) were told over these channels."""
+        """Record that events, by their numbers, were reported over channels at the time `at`."""
         if not events:
             return
         t = store_tables.notices
@@ -223,15 +225,15 @@ class EventLog:
                         index_elements=[t.c.seq, t.c.channel], set_={"times": t.c.times + 1}
                     )
                 )
-            # Everything that grows has a cap (DESIGN 12.7): the newest are kept.
+            # The table must not fill the disk, so only the newest rows are kept.
             newest = sa.select(t.c.seq).order_by(t.c.seq.desc()).offset(MOST_NOTICES).limit(1)
             last = connection.execute(newest).scalar()
             if last is not None:
                 connection.execute(t.delete().where(t.c.seq <= last))
 
     def reported(self, seqs: Collection[int]) -> dict[int, dict[str, float]]:
-        """By event: the channels over which it was told, a hook's as `hook NAME`, and when
-        first."""
+        """For each event, the channels over which it was reported, and when first. A hook's channel
+        is `hook NAME`."""
         t, d = store_tables.notices, store_tables.deliveries
         over = sa.select(t.c.seq, t.c.channel, t.c.at).where(t.c.seq.in_(seqs))
         hooks = sa.select(d.c.seq, d.c.hook, d.c.ended_at).where(

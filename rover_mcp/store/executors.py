@@ -1,4 +1,4 @@
-"""Daemons that share a database: who lives, by leases, and who has which attempt (J2, J3)."""
+"""Daemons that share a database: which are alive, by their leases, and which has which attempt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ X = store_tables.executors
 
 
 class Executors:
-    """The leases and the claims of one database. Times are seconds since the epoch, by clocks
+    """The leases and claims in one database. Times are seconds since 1970, by the clocks of hosts
     that have to agree to within a fraction of a lease."""
 
     def __init__(self, engine: sa.Engine, now: Callable[[], float]) -> None:
@@ -27,7 +27,7 @@ class Executors:
         self._now = now
 
     def renew(self, executor: str, host: str, lease: float) -> None:
-        """Hold on to what the executor has for `lease` seconds more."""
+        """Renew an executor's lease for `lease` seconds from now."""
         values = {"host": host, "lease_until": self._now() + lease}
         with self._engine.begin() as connection:
             insert = insert_for(connection, X).values(id=executor, **values)
@@ -39,7 +39,7 @@ class Executors:
         return sound_one(row, executor_row)
 
     def mark(self, task_id: str, attempt: int, workflow_id: str, executor: str) -> None:
-        """The executor's workflow is about to claim the attempt."""
+        """Record that the executor's workflow is about to claim the attempt."""
         here = (A.c.task_id == task_id) & (A.c.attempt == attempt)
         with self._engine.begin() as connection:
             connection.execute(
@@ -49,8 +49,10 @@ class Executors:
     def take(
         self, attempt: AttemptRow, state: str, workflow_id: str, executor: str | None
     ) -> AttemptRow | None:
-        """Give an attempt that nobody follows to another workflow. Of several that try, one has
-        it; None for the others, and where it is not any more what `attempt` says."""
+        """Give an attempt that no workflow follows to another workflow. Of several callers one gets
+        it; None for the others, and if the record has changed since `attempt` was read."""
+        # The condition on the former holder is the fence: a daemon that was thought dead and comes
+        # back finds the attempt under another workflow.
         here = (A.c.task_id == attempt.task_id) & (A.c.attempt == attempt.attempt)
         unchanged = (A.c.workflow_id == attempt.workflow_id) & (A.c.state == attempt.state)
         same_holder = A.c.executor.is_not_distinct_from(attempt.executor)

@@ -10,7 +10,7 @@ from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import store_tables
 
 MOST: Final = 200
-"""Tasks; the newest."""
+"""Greatest number of tasks; the newest are shown."""
 T, P, E, ACK = (
     store_tables.tasks,
     store_tables.projects,
@@ -21,8 +21,8 @@ _RUNNING = [str(s) for s in (TaskStatus.NEW, TaskStatus.IN_PROGRESS, TaskStatus.
 
 
 def glanced(reader: sa.Engine) -> dict[str, Any]:
-    """The counts of tasks by status, the projects, and the tasks that run, stand still or have
-    news, as glance.py has them from the database of a data folder."""
+    """The counts of tasks by status, the projects, and the tasks that run, are paused or have new
+    events, in the form in which launcher/glance.py reads them from the file of a data folder."""
     newest = (
         sa.select(sa.func.max(E.c.seq))
         .where(E.c.task_id == T.c.id, E.c.notable)

@@ -18,7 +18,7 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.column_types import tolerant_json
 
 READ_ONLY: Final = "rover_read_only"
-"""Execution option of connections that only read: they do not queue for the write lock."""
+"""Execution option of connections that only read, and so do not wait for the write lock."""
 
 _TROUBLE: Final = frozenset(
     {
@@ -28,7 +28,7 @@ _TROUBLE: Final = frozenset(
         sqlite3.SQLITE_CANTOPEN,
     }
 )
-"""Result codes that tell of the disk, not of us."""
+"""SQLite's result codes for faults of the disk."""
 
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -47,7 +47,7 @@ def database_url(home: Path, shared: str | None = None) -> str:
 
 
 def open_database(url: str) -> sa.Engine:
-    """An engine on the migrated database at `url`.
+    """An engine for the database at `url`, which is created or migrated.
 
     SQLite runs in WAL mode with full synchronisation: readers never wait for the writer, and
     a committed transaction survives a power cut.
@@ -82,8 +82,8 @@ def open_database(url: str) -> sa.Engine:
 
 
 def read_only(url: str) -> sa.Engine:
-    """An engine that changes nothing, and makes nothing: for a look at a database that a daemon
-    may be using, or that has no tables."""
+    """An engine that only reads and creates nothing, for a database that a daemon may be using or
+    that has no tables."""
     parsed = sa.make_url(url)
     if not url.startswith("sqlite"):
         return sa.create_engine(parsed, json_deserializer=tolerant_json)
@@ -105,9 +105,10 @@ def _configure_sqlite(engine: sa.Engine) -> None:
     file = Path(engine.url.database or "")
 
     def on_connect(connection: Any, _record: Any) -> None:
-        # The driver's own transaction handling would begin too late for a read-then-write.
+        # The driver would begin a transaction at the first write. One that has read before that
+        # fails if another has written meanwhile, and busy_timeout does not help it.
         connection.isolation_level = None
-        # One text that is not UTF-8 must not keep its neighbours from being read.
+        # With the default, one text that is not UTF-8 makes the whole query fail.
         connection.text_factory = _tolerant_text
         cursor = connection.cursor()
         cursor.execute("PRAGMA busy_timeout=30000")
@@ -121,7 +122,7 @@ def _configure_sqlite(engine: sa.Engine) -> None:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     def on_error(context: sa.engine.ExceptionContext) -> None:
-        # The low byte is the primary result code (sqlite.org/rescode.html).
+        # The low byte of an extended result code is the primary one (sqlite.org/rescode.html).
         code = getattr(context.original_exception, "sqlite_errorcode", 0) & 0xFF
         if code in _TROUBLE:
             what = "the data folder's database cannot be written"
@@ -188,8 +189,9 @@ def _refuse_unknown(version: int) -> None:
 
 
 def checkpoint(url: str) -> None:
-    """Bring what was written into the database's one file, so that a copy of that is a backup.
-    Nothing where it is whole, where somebody else is at it just now, or where it is no file."""
+    """Move what SQLite's log holds into the database file, so that a copy of the file is a backup.
+    Does nothing if the log is empty, if another process uses the database just now, or for
+    PostgreSQL."""
     database = sa.make_url(url).database
     if not url.startswith("sqlite") or database is None:
         return
@@ -201,8 +203,8 @@ def checkpoint(url: str) -> None:
 
 
 def _complete(connection: sa.Connection) -> None:
-    """Make what is missing of the tables and of their columns: all of it in a new database; in one
-    whose version is lost, what later versions added."""
+    """Create the missing tables and columns: all of them in a new database, and in one whose
+    version is lost those that later versions added."""
     store_tables.metadata.create_all(connection)
     known = sa.inspect(connection)
     for table in store_tables.metadata.sorted_tables:
@@ -216,7 +218,7 @@ def _complete(connection: sa.Connection) -> None:
 
 
 def forget_version(connection: sa.Connection) -> None:
-    """Let the next opening find the version by what is there."""
+    """Remove the version, so that the next opening completes the tables."""
     connection.execute(
         store_tables.meta.delete().where(store_tables.meta.c.key == "schema_version")
     )

@@ -25,12 +25,12 @@ from rover_mcp.store.record_reading import columns_of
 O = store_tables.operations  # noqa: E741
 
 MOST_KEPT: Final = 1000
-"""Operations that have ended and are kept for their history."""
+"""Greatest number of ended operations that are kept as history."""
 
 
 @dataclass(frozen=True)
 class OperationRow:
-    """One operation. `plan` is what its kind needs in order to finish or to undo it."""
+    """One operation. `plan` holds what is needed to finish or to undo it."""
 
     id: Name
     executor: Line
@@ -104,7 +104,7 @@ def operation_row(row: sa.Row[Any]) -> OperationRow:
     """An operation from its stored row.
 
     Raises:
-        DamagedRecord: some column holds what it may not.
+        DamagedRecord: some column holds an invalid value.
     """
     values = columns_of(row)
     try:

@@ -1,4 +1,4 @@
-"""The records of projects, and what tasks say of theirs."""
+"""The records of projects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ProjectStore:
             return sound_one(connection.execute(query).one_or_none(), project_row)
 
     def around(self, folder: Path) -> ProjectRow | None:
-        """The project whose repository holds `folder`; the innermost of several."""
+        """The project whose repository contains `folder`; the innermost if there are several."""
         paths = [str(p) for p in (folder, *folder.parents)]
         with self._database.read() as connection:
             rows = connection.execute(sa.select(P).where(P.c.path.in_(paths)))
@@ -59,13 +59,14 @@ class ProjectStore:
             return [project.path for project in sound(connection.execute(query), project_row)]
 
     def has_tasks(self, project_id: str) -> bool:
-        """Whether any task says that it belongs to this project."""
+        """Whether the record of any task names this project."""
         query = sa.select(T.c.id).where(T.c.project_id == project_id).limit(1)
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
 
     def base_commits(self, project_id: str, without: str = "") -> frozenset[str] | None:
-        """The base commits of a project's tasks but one; None where a record cannot be read."""
+        """The base commits of a project's tasks, except the task `without`; None if one of them
+        cannot be read."""
         query = sa.select(T.c.base_commit).where(T.c.project_id == project_id, T.c.id != without)
         with self._database.read() as connection:
             values = connection.execute(query).scalars().all()
@@ -75,8 +76,8 @@ class ProjectStore:
     # Writing
 
     def register(self, project_id: str, path: str) -> ProjectRow:
-        """The project of the repository at `path`, which is recorded if it is new. A damaged
-        record of it is corrected: everything in it follows from the id and the path."""
+        """The project of the repository at `path`, which is recorded if it is new. A damaged record
+        is corrected, because everything in it follows from the id and the path."""
         with self._database.write() as connection:
             connection.execute(
                 insert_for(connection, P)
@@ -99,12 +100,12 @@ class ProjectStore:
             connection.execute(tasks.values(project_path=path))
 
     def forget(self, project_id: str, path: str) -> bool:
-        """Remove a project's record and its switch. False, and nothing is removed, where a task of
-        it has been created meanwhile."""
+        """Remove a project's record and its switch. False, and nothing is removed, if a task of it
+        has been created meanwhile."""
         switches = store_tables.switches
         here = (P.c.id == project_id) | (P.c.path == path)
         with self._database.write() as connection:
-            # `next_number` locks the same row, so no task is created until this has ended.
+            # `next_number` locks the same row, so no task is created until this transaction ends.
             connection.execute(sa.select(P.c.id).where(here).with_for_update())
             own = (T.c.project_id == project_id) | (T.c.project_path == path)
             if connection.execute(sa.select(T.c.id).where(own).limit(1)).first() is not None:
@@ -114,7 +115,7 @@ class ProjectStore:
         return True
 
     def next_number(self, connection: sa.Connection, project_id: str) -> int:
-        """Draw a number that no task of the project has, whatever the project's record says.
+        """Draw a number that no task of the project has, even if the project's record is damaged.
 
         Raises:
             Conflict: the project has just been forgotten.
@@ -124,7 +125,7 @@ class ProjectStore:
         row = connection.execute(query).one_or_none()
         if row is None:
             raise Conflict(
-                "the project has just been forgotten, and nothing is made of this call",
+                "the project has just been forgotten, so no task was created",
                 hint="call again",
                 code="project_forgotten",
             )

@@ -1,4 +1,4 @@
-"""Putting records back that were lost or damaged. Only while no daemon runs."""
+"""Rebuilding records that were lost or damaged. No daemon may run meanwhile."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ RAN = (
     "status", "iteration", "attempt", "pause", "error", "run_state", "started_at", "ended_at",
     "updated_at", "paused_at", "retry_at", "iteration_input",
 )  # fmt: skip
-"""Columns that tell how far a task came: they are of one time, or say nothing together."""
+"""Columns that say how far a task came. They only make sense together, from one time."""
 
 
 class Rebuilds:
-    """Writes of a store that take a task's columns as they are given."""
+    """Writes of a task's columns without the checks of a transition."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -42,20 +42,20 @@ class Rebuilds:
         return row is not None and row.attempt >= attempt
 
     def readable(self) -> list[TaskRow]:
-        """Every task but those whose record is damaged."""
+        """Every task whose record can be read."""
         with self._database.read() as connection:
             return list(sound(connection.execute(sa.select(T)), task_row))
 
     def path_of(self, project_id: str) -> str | None:
-        """The repository of a project, if its record is there."""
+        """The repository of a project, if there is a record of it."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(P).where(P.c.id == project_id)).one_or_none()
         project = sound_one(row, project_row)
         return project.path if project else None
 
     def put(self, values: Mapping[str, Any], *, lives: bool) -> str:
-        """Write a task's record with its last attempt. What can be read of the one that was
-        damaged stays; of one that is older than the files, what the files do not tell."""
+        """Write a task's record with its last attempt; a line that says so. Of a damaged record the
+        readable columns stay; of one that is older than the files, those that the files lack."""
         project = self._store.projects.register(values["project_id"], values["project_path"])
         values = {**values, "project_id": project.id, "project_path": project.path}
         with self._database.write() as connection:
@@ -94,7 +94,7 @@ class Rebuilds:
             kept = {k: v for k, v in old.items() if k not in lost}
             mixed = {c.name: values.get(c.name) for c in T.columns} | kept
             return mixed | {"warnings": values["warnings"]}
-        # It is older than the files: what these tell of the run counts.
+        # The record is older than the files, so the files count for the columns of the run.
         return old | {name: values[name] for name in RAN}
 
     def _free(self, connection: sa.Connection, project_id: str, number: int) -> int:
@@ -104,8 +104,8 @@ class Rebuilds:
         return self._store.projects.next_number(connection, project_id)
 
     def remove_lost(self) -> list[str]:
-        """Take out tasks' records whose id is lost: what has files was built anew under its own.
-        Others that can still not be read are told."""
+        """Remove records of tasks whose id is lost; tasks with files were rebuilt under their ids.
+        Return a line for each of these, and for each record that still cannot be read."""
         lines: list[str] = []
         with self._database.read() as connection:
             rows = connection.execute(sa.select(T)).all()

@@ -1,6 +1,7 @@
 """Reads stored rows as records; a row that holds something unknown is a DamagedRecord.
 
-Every check is on reading: what wrote a row may have been another version, or a disk that failed.
+Rows are checked when they are read, and not when they are written: another version may have written
+them, or a disk may have changed them.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def task_row(row: sa.Row[Any]) -> TaskRow:
     """A task from its stored row.
 
     Raises:
-        DamagedRecord: some column holds what it may not; it names the task and the columns.
+        DamagedRecord: some column holds an invalid value; it names the task and the columns.
     """
     values = columns_of(row)
     try:
@@ -57,16 +58,16 @@ def task_row(row: sa.Row[Any]) -> TaskRow:
 
 
 def task_of(values: Mapping[str, Any]) -> TaskRow:
-    """A task of these columns.
+    """A task with these columns.
 
     Raises:
-        Bad: some hold what they may not.
+        Bad: some hold an invalid value.
     """
     return checked(_adapter(TaskRow), values)
 
 
 def damaged_task(values: Mapping[str, Any]) -> DamagedTask:
-    """What can be read of a damaged task's record."""
+    """The readable part of a damaged task's record."""
     key = values["id"]
     return DamagedTask(
         key,
@@ -80,7 +81,7 @@ def damaged_task(values: Mapping[str, Any]) -> DamagedTask:
 
 
 def not_shown(task: TaskRow, error: Exception) -> DamagedRecord:
-    """A task whose columns are what they may be, and which still makes no sense."""
+    """The error for a task whose columns are valid one by one but contradict each other."""
     known = DamagedTask(
         task.id, task.id, task.number, task.title, task.project_path, task.owner, task.created_at
     )
@@ -96,7 +97,7 @@ def _read(kind: Any, value: object) -> Any:
 
 
 def task_name(task: DamagedTask) -> str:
-    """A damaged task, for people."""
+    """The name of a damaged task in messages."""
     number = f"task {task.number}" if task.number is not None else "a task without a number"
     title = f" {task.title[:80]!r}" if task.title else ""
     return f"{number}{title} ({task.id or 'its id is damaged'})"
@@ -106,7 +107,7 @@ def attempt_row(row: sa.Row[Any]) -> AttemptRow:
     """An attempt from its stored row.
 
     Raises:
-        DamagedRecord: some column holds what it may not.
+        DamagedRecord: some column holds an invalid value.
     """
     values = columns_of(row)
     task = DamagedTask(values["task_id"], _read(Name, values["task_id"]))
@@ -139,9 +140,9 @@ def event_row(row: sa.Row[Any]) -> EventRow:
 
 
 def call_row(row: sa.Row[Any]) -> CallRow:
-    """An entry of the books from its stored row. Raises DamagedRecord."""
+    """A call's usage from its stored row. Raises DamagedRecord."""
     values = columns_of(row)
-    return _of(CallRow, values, f"an entry in the books of task {values['task_id']}")
+    return _of(CallRow, values, f"a usage record of task {values['task_id']}")
 
 
 def executor_row(row: sa.Row[Any]) -> ExecutorRow:

@@ -29,6 +29,8 @@ EVERYWHERE = ""
 
 @dataclass(frozen=True)
 class ProjectRow:
+    """A repository that tasks are made for."""
+
     id: Name
     path: Line
 
@@ -56,18 +58,20 @@ class NewTask:
     gateway_token: Line
     warnings: Lines
     agents: Lines | None = None
-    """agents in the order in which they may take over; None: only `agent`"""
+    """the agents in the order in which they may take over; None: only `agent`"""
     budget: Budget | None = None
     network: StoredPolicy | None = None
     """a NetworkPolicy; None: the default"""
     config: TaskConfig | None = None
-    """what the project's configuration adds; None: a task of before there was one"""
+    """what the project's configuration adds; None: nothing"""
     owner: Text | None = None
     """the user over HTTP who made it; None: the user of this machine"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRow(NewTask):
+    """A task as it is recorded."""
+
     number: Number
     branch: Line
     status: TaskStatus
@@ -101,7 +105,8 @@ RESTART = "restart"
 
 @dataclass(frozen=True)
 class AttemptRow:
-    """One sandbox for one iteration. `before` is what the task was, for a start that fails."""
+    """One sandbox for one iteration. `before` holds the task's columns from before the attempt,
+    which a start that fails restores."""
 
     task_id: Name
     attempt: Number
@@ -121,8 +126,8 @@ class AttemptRow:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a hold closes: an account, or one model of it. Its text is the key of the hold, and
-    stands in a task's `account` while the task waits for it."""
+    """What a hold closes: an account, or one model of it. Its text is the key of the hold, and is
+    in the `account` of a task that waits for it."""
 
     account: str
     model: str | None = None
@@ -139,11 +144,11 @@ class Limit:
 
 @dataclass(frozen=True)
 class HoldRow:
-    """An account that refuses, or one model of it: `account` is the key of a Limit. Tasks that
-    need it wait; when `until` has come one of them, the probe, goes first. `refusals` counts its
-    probes' refusals and the first one. `default_of`: the agent that was refused the model without
-    a task that named it. `probed_at`: when its last probe was let go or began, which may have
-    moved on to another account since."""
+    """An account that refuses, or one model of it: `account` is the key of a Limit. Tasks that need
+    it wait; at the time `until` one of them, the probe, goes first. `refusals` counts the refusals
+    of probes and the first one. `default_of` is the agent that chose the refused model, if the task
+    did not. `probed_at` is when the last probe was released or began; it may have changed to
+    another account since."""
 
     account: Line
     provider: Text | None
@@ -165,9 +170,9 @@ class HoldRow:
 
 @dataclass(frozen=True)
 class ReportRow:
-    """What a task last reported of an account, or of one model of it (the key of a Limit), that is
-    not closed for others on its word: closed to this task until `until`. `seen`: the gateway saw
-    the answer that says so."""
+    """What a task last reported of an account, or of one model of it (the key of a Limit). On its
+    word alone the account is closed to this task until `until`, and to no other. `seen`: the
+    gateway saw the provider's answer."""
 
     account: Line
     task_id: Text
@@ -179,8 +184,8 @@ class ReportRow:
 
 @dataclass(frozen=True)
 class WindowRow:
-    """One window of an account as its provider told it last: the share that is used, and when it
-    opens anew. `warned`: when the window opens that somebody was warned of."""
+    """One window of an account by its provider's last report: the share that is used, and when it
+    opens. `warned` is the opening time of the window of which the user was warned."""
 
     account: Line
     name: Line
@@ -193,10 +198,10 @@ class WindowRow:
 
 @dataclass(frozen=True)
 class CallRow:
-    """An answer of a provider in the gateway's books, as far as it was told. `id` is unique in
-    its task. `model` is "" where none was named; `cost_usd` is None where it has no price.
-    `reserved` says what it can come to while it is on its way; `estimated` of these calls did not
-    tell what they came to. `calls` is 0 where one came to nothing."""
+    """The usage of a call to a provider, as far as it is known. `id` is unique in its task. `model`
+    is "" if none was named; `cost_usd` is None if the model has no price. `reserved` is the most
+    that the call can use while it is under way. `estimated` is the number of calls whose usage was
+    not reported. `calls` is 0 for one that used nothing."""
 
     task_id: Text
     id: Text
@@ -214,7 +219,7 @@ class CallRow:
     estimated: Count = 0
 
     def added_to(self, other: CallRow | None, name: str) -> CallRow:
-        """Both as one, under this name."""
+        """The sum of both, under this name."""
         if other is None:
             return replace(self, id=name)
         return replace(
@@ -231,7 +236,7 @@ class CallRow:
 
 @dataclass(frozen=True)
 class ExecutorRow:
-    """One daemon. `host` tells where its kernel lock is: see control/leases.py."""
+    """One daemon. `host` is where its kernel lock is: see control/daemon_lease.py."""
 
     id: Text
     host: Line
@@ -240,8 +245,8 @@ class ExecutorRow:
 
 @dataclass(frozen=True)
 class ModelUse:
-    """What a task used of one model. A cost of None: it has no price. `estimated` of the calls did
-    not tell it."""
+    """What a task used of one model. A cost of None means that it has no price. `estimated` is the
+    number of calls whose usage was not reported."""
 
     provider: str
     model: str
@@ -252,7 +257,7 @@ class ModelUse:
 
 @dataclass(frozen=True)
 class EventRow:
-    """One line of the outbox. `notable` events are what `attention` shows."""
+    """One event of the log. `attention` shows the `notable` ones."""
 
     seq: Count
     at: Moment
@@ -265,7 +270,7 @@ class EventRow:
 
 @dataclass(frozen=True)
 class DeliveryRow:
-    """What one hook has to be told of one event, or was. `state`: pending, delivered, dead."""
+    """One event for one hook. `state`: pending, delivered, dead."""
 
     id: Text
     executor: Text

@@ -18,17 +18,18 @@ A = store_tables.attempts
 S = store_tables.switches
 
 Off = Literal["task", "project", "all"]
-"""Where automatic resumes are switched off; the widest of several."""
+"""Where automatic resumes are switched off; the widest scope if there are several."""
 
 
 class ResumeSwitches:
-    """Reads and sets the switches. Off anywhere is off."""
+    """Reads and sets the switches. A task is off if any of its three switches is."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def scopes_off(self) -> frozenset[str]:
-        """Where automatic resumes are switched off: ids of projects, and EVERYWHERE."""
+        """The scopes in which automatic resumes are switched off: ids of projects, and
+        EVERYWHERE."""
         query = sa.select(S.c.scope).where(~S.c.auto_resume)
         with self._database.read() as connection:
             scopes = connection.execute(query).scalars()
@@ -40,7 +41,7 @@ class ResumeSwitches:
             return switched_off(connection, task.auto_resume, task.project_id)
 
     def set_for_task(self, task_id: str, *, enabled: bool) -> int:
-        """Switch one task's automatic resumes; how many schedules that dropped."""
+        """Switch one task's automatic resumes; the number of schedules that this dropped."""
         now = self._database.now()
         with self._database.write() as connection:
             values = {"auto_resume": enabled, "updated_at": now}
@@ -48,8 +49,8 @@ class ResumeSwitches:
             return 0 if enabled else _drop_schedules(connection, now, T.c.id == task_id)
 
     def set_for_project(self, project_id: str | None, *, enabled: bool) -> int:
-        """Switch the automatic resumes of a project, or of all tasks (None); how many schedules
-        that dropped."""
+        """Switch the automatic resumes of a project, or of all tasks (None); the number of
+        schedules that this dropped."""
         now = self._database.now()
         values = {
             "scope": EVERYWHERE if project_id is None else project_id,

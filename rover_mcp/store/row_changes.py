@@ -23,7 +23,7 @@ A = store_tables.attempts
 H = store_tables.holds
 
 WHO: Final = ("agent", "agent_binary", "agents", "model", "account")
-"""Columns that say who does the work."""
+"""Columns that say which agent does the work, and on which account."""
 
 MAX_ATTEMPTS: Final = 999_999_998
 
@@ -37,7 +37,7 @@ def lock_task(connection: sa.Connection, task_id: str) -> sa.Row[Any] | None:
     """The task's row, if there is one, locked until the transaction ends.
 
     Raises:
-        DamagedRecord: it cannot be read, so nothing follows from it.
+        DamagedRecord: it cannot be read, so nothing may be decided by it.
     """
     row = connection.execute(locked_task(task_id)).one_or_none()
     if row is not None:
@@ -46,11 +46,11 @@ def lock_task(connection: sa.Connection, task_id: str) -> sa.Row[Any] | None:
 
 
 def lock_existing_task(connection: sa.Connection, task_id: str) -> sa.Row[Any]:
-    """The row of a task that has to be there, locked until the transaction ends.
+    """The row of a task that has to exist, locked until the transaction ends.
 
     Raises:
         DamagedRecord: it cannot be read.
-        EnvironmentFault: it is gone.
+        EnvironmentFault: the task is gone.
     """
     row = lock_task(connection, task_id)
     if row is None:
@@ -59,7 +59,7 @@ def lock_existing_task(connection: sa.Connection, task_id: str) -> sa.Row[Any]:
 
 
 def this_attempt(task_id: str, attempt: int) -> sa.ColumnElement[bool]:
-    """The condition that a row is that of this attempt."""
+    """The condition that selects the row of this attempt."""
     return (A.c.task_id == task_id) & (A.c.attempt == attempt)
 
 
@@ -77,8 +77,8 @@ def attempt_at(connection: sa.Connection, task_id: str, attempt: int) -> sa.Row[
 
 
 def locked_hold(connection: sa.Connection, account: str | None) -> HoldRow | None:
-    """The account's hold, if there is one, locked until the transaction ends. A damaged one holds
-    nobody: the account is asked again, and a refusal replaces the record."""
+    """The account's hold, if there is one, locked until the transaction ends. A damaged hold does
+    not count: the account is asked again, and a refusal replaces the record."""
     if account is None:
         return None
     query = sa.select(H).where(H.c.account == account).with_for_update()
@@ -101,7 +101,8 @@ def columns_after(now: float, target: TaskStatus, columns: dict[str, Any]) -> di
 
 
 def end_waiting_attempts(connection: sa.Connection, now: float, task_id: str) -> None:
-    """Supersede the attempts that have not begun: their workflows find that when they fire."""
+    """Supersede the attempts that have not begun. Their workflows find that when their time
+    comes."""
     connection.execute(
         A.update()
         .where(A.c.task_id == task_id, A.c.state.in_(WAITING))
@@ -149,10 +150,10 @@ def add_attempt(
     iteration: int | None = None,
     **values: Any,
 ) -> int:
-    """Record a further attempt of the task's iteration, or of another one; its number."""
+    """Record a further attempt of the task's iteration, or of the one given; its number."""
     last = sa.select(sa.func.max(A.c.attempt)).where(A.c.task_id == task.id)
     highest = connection.execute(last.where(A.c.attempt.between(1, MAX_ATTEMPTS))).scalar()
-    # The task's own number counts where the rows of its attempts are lost.
+    # Rows of attempts can get lost, and a number that was used before would find old sandboxes.
     number = max(highest or 0, task.attempt) + 1
     insert_attempt(connection, now, task.id, iteration or task.iteration, number, state, **values)
     return number
@@ -167,14 +168,14 @@ def resume_task_row(
     automatic: bool,
     restart: bool = False,
 ) -> None:
-    """Let the task run in `attempt`, and record the event. Counts an automatic retry."""
+    """Set the task running in `attempt`, and record the event. Counts an automatic retry."""
     event = Event.RESUME if task.iteration == 1 else Event.RESUME_ITERATION
     event = Event.RESTART if restart else event
     target = advance(TaskStatus(task.status), event)
     retries = 0
     if automatic:
-        # A task that only waited for its account and never ran tries for the first time. A resume
-        # at the time that the provider named uses up no retry either.
+        # A task that has only waited for its account tries for the first time, which uses up no
+        # retry. Neither does a resume at a time that the provider named.
         pause: dict[str, Any] = task.pause or {}
         is_a_try = task.started_at is not None and pause.get("uses_try") is not False
         retries = task.auto_retries + is_a_try
@@ -187,26 +188,26 @@ def resume_task_row(
 
 
 def before_resume(task: sa.Row[Any]) -> dict[str, Any]:
-    """The columns of a task that a resume changes: a start that fails restores them."""
+    """The columns of a task that a resume changes. A start that fails restores them."""
     names = ("status", "pause", "paused_at", "ended_at", "error", "retry_at")
     return {name: getattr(task, name) for name in (*names, *WHO, "auto_retries")}
 
 
 def before_iteration(task: sa.Row[Any]) -> dict[str, Any]:
-    """The columns of a task that a further iteration changes: a start that fails restores them."""
+    """The columns of a task that a further iteration changes. A start that fails restores them."""
     names = ("iteration", "iteration_input", "run_state")
     return before_resume(task) | {name: getattr(task, name) for name in names}
 
 
 def next_workflow(workflow_id: str) -> str:
-    """Another id for an attempt that waited, so that the workflow that had it cannot take it too:
-    the queue runs a workflow of one id at most once."""
+    """Another workflow id for an attempt that waited. The workflow that had the attempt can then
+    not take it, too, and DBOS runs the new one: it never runs a workflow of one id twice."""
     match = re.fullmatch(r"(.*)-now(\d*)", workflow_id)
     return f"{match[1]}-now{int(match[2] or 1) + 1}" if match else f"{workflow_id}-now"
 
 
 def to_json(value: Any) -> Any:
-    """A value as a JSON column keeps it: models become plain data."""
+    """A value in the form for a JSON column: models become plain data."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     return value

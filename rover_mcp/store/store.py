@@ -30,7 +30,8 @@ class Store:
     """The parts of the store over one database. Safe to use from many threads.
 
     Every part takes its locks in one order, so that no two transactions wait for each other: the
-    account's hold, the task, its attempts. PostgreSQL needs that; SQLite has one writer at a time.
+    account's hold, the task, its attempts. PostgreSQL would end one of the two with an error;
+    SQLite has one writer at a time.
     """
 
     def __init__(
@@ -53,17 +54,18 @@ class Store:
         self.usage = UsageStore(engine)
 
     def deliveries(self, executor: str) -> Deliveries:
-        """What the hooks of one daemon have to be told."""
+        """The deliveries to the hooks of one daemon."""
         return Deliveries(self.database.engine, executor, self.database.now)
 
     def operations(self, executor: str) -> Operations:
-        """What one daemon does in users' repositories."""
+        """The operations of one daemon in users' repositories."""
         return Operations(self.database.engine, executor, self.database.now)
 
     def checkpoint(self) -> None:
-        """Write what the log holds into the database file: a copy of the file is complete then."""
+        """Write what SQLite's log holds into the database file, so that a copy of the file is
+        complete."""
         checkpoint(str(self.database.engine.url))
 
     def glanced(self) -> dict[str, Any]:
-        """See glance_rows.py."""
+        """What `rover status-line` shows, see glance_rows.py."""
         return glanced(self.database.reader)

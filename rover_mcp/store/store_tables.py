@@ -1,4 +1,5 @@
-"""The tables of ours. They live in the control plane's database, under names of their own."""
+"""The tables of the store. They are in the same database as those of DBOS, and begin with
+rover_."""
 
 from __future__ import annotations
 
@@ -8,14 +9,14 @@ import sqlalchemy as sa
 
 
 class StrictBoolean(sa.types.TypeDecorator[bool]):
-    """A boolean that SQLite keeps as a number. Another number or a text is given as it is: who
-    reads the row finds the damage, where the library would take it for true."""
+    """A boolean, which SQLite keeps as a number. Any other number or a text is returned as it is,
+    so that the check of the row finds the damage; SQLAlchemy would return True for it."""
 
     impl = sa.Boolean
     cache_ok = True
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
-        """What is done to each value that is read."""
+        """The function that converts each value that is read."""
         if dialect.supports_native_boolean:
             return None
 
@@ -151,7 +152,7 @@ acknowledgements = sa.Table(
 )
 
 # An account that refuses, or one model of it: tasks that need it wait, and one probe goes first.
-# `account` is the key of what is closed, see Limit.
+# `account` is the key of a Limit (records.py), so it can name one model.
 holds = sa.Table(
     "rover_holds",
     metadata,
@@ -166,11 +167,11 @@ holds = sa.Table(
     sa.Column("probe_attempt", sa.Integer),
     # The agent whose own choice the closed model was.
     sa.Column("default_of", sa.String),
-    # When its last probe was let go, or began.
+    # When its last probe was released, or began.
     sa.Column("probed_at", sa.Float),
 )
 
-# What single tasks reported of an account, which does not close it for others.
+# What single tasks reported of an account. One report alone does not close it for other tasks.
 reports = sa.Table(
     "rover_reports",
     metadata,
@@ -182,8 +183,8 @@ reports = sa.Table(
     sa.Column("until", sa.Float, nullable=False),
 )
 
-# How full the windows of accounts are, as their providers told it last. `warned` is when the window
-# opens that somebody was warned of.
+# How full the windows of accounts are by their providers' last reports. `warned` is the opening
+# time of the window of which the user was warned.
 windows = sa.Table(
     "rover_windows",
     metadata,
@@ -196,7 +197,7 @@ windows = sa.Table(
     sa.Column("warned", sa.Float),
 )
 
-# Where automatic resumes are switched off: a project's id, or "" for all.
+# Where automatic resumes are switched on or off: a project's id, or "" for all.
 switches = sa.Table(
     "rover_switches",
     metadata,
@@ -214,8 +215,9 @@ executors = sa.Table(
     sa.Column("lease_until", sa.Float, nullable=False),
 )
 
-# The gateway's books: what each answer of a provider told, by an id of the gateway's; written again
-# while more is told. When an attempt has ended its calls become one row per model.
+# The usage that the gateway saw in each answer of a provider, under an id that the gateway gives. A
+# row is written again while the answer comes in. When an attempt has ended, its rows are folded
+# into one per model.
 calls = sa.Table(
     "rover_calls",
     metadata,
@@ -231,13 +233,13 @@ calls = sa.Table(
     sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
     sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
     sa.Column("cost_usd", sa.Float),
-    # What a call can come to that is on its way (NULL: it has ended), and how many
-    # of these calls were estimated.
+    # The most that a call can use which is under way (NULL: it has ended), and how many of these
+    # calls were estimated.
     sa.Column("reserved", sa.JSON(none_as_null=True)),
     sa.Column("estimated", sa.Integer, nullable=False, server_default="0"),
 )
 
-# The user's hooks: how far in the events each has come. A hook that is new begins at the end.
+# The user's hooks, and up to which event each has been served. A new hook begins at the end.
 # `executor` is the daemon whose configuration names it.
 hooks = sa.Table(
     "rover_hooks",
@@ -247,7 +249,7 @@ hooks = sa.Table(
     sa.Column("seq", sa.Integer, nullable=False),
 )
 
-# What each hook has to be told, or was.
+# One row for each event and hook: pending, delivered or dead.
 deliveries = sa.Table(
     "rover_deliveries",
     metadata,
@@ -266,7 +268,7 @@ deliveries = sa.Table(
 )
 sa.Index("rover_deliveries_due", deliveries.c.executor, deliveries.c.state, deliveries.c.next_at)
 
-# Which notable event was told over which channel, first when and how often.
+# Over which channels a notable event was reported, when first, and how often.
 notices = sa.Table(
     "rover_notices",
     metadata,
@@ -276,8 +278,9 @@ notices = sa.Table(
     sa.Column("times", sa.Integer, nullable=False),
 )
 
-# What is done in users' repositories: recorded before it is begun, and closed afterwards. `plan`
-# holds the expected old and the planned new values.
+# Operations in users' repositories: a row is written before one begins, and closed afterwards, so
+# that a daemon that died in between can finish or undo it. `plan` holds the expected old and the
+# planned new values.
 operations = sa.Table(
     "rover_operations",
     metadata,

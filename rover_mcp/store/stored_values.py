@@ -1,4 +1,4 @@
-"""What the JSON columns and the closed sets of a stored record may hold."""
+"""The types of JSON columns and of columns with a closed set of values."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class _Before(BaseModel):
     ended_at: Moment | None
     error: Text | None
     retry_at: Moment | None
-    # Who did the work; not in records of before these were kept.
+    # The columns of row_changes.WHO: which agent did the work.
     agent: Line | None = None
     agent_binary: Line | None = None
     agents: list[Text] | None = None
     model: Line | None = None
     account: Line | None = None
     auto_retries: Count | None = None
-    # Only of the first attempt of a further iteration.
+    # These are only recorded for the first attempt of a further iteration.
     iteration: Number | None = None
     iteration_input: IterationInput | None = None
     run_state: RunState | None = None

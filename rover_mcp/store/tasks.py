@@ -65,8 +65,8 @@ class TaskStore:
         project_id: str | None = None,
         owner: str | None = None,
     ) -> list[TaskRow | DamagedRecord]:
-        """The tasks with this id, beginning of an id, number or branch; at most ten, newest first.
-        With `project_id` or `owner` only those."""
+        """The tasks with this id, beginning of an id, number or branch, at most ten, newest first.
+        With `project_id` or `owner` only that project's or user's."""
         wanted = {
             "id": lambda: T.c.id == name,
             "prefix": lambda: T.c.id.startswith(name, autoescape=True),
@@ -90,9 +90,9 @@ class TaskStore:
         limit: int = 20,
         owner: str | None = None,
     ) -> list[TaskRow | DamagedRecord]:
-        """Tasks, newest first; `before` is the (created_at, id) of the last one already seen. A
-        record that cannot be read hides no other. With `owner` only that user's tasks. Those
-        whose place among the others is unknown are in `unplaced`."""
+        """Tasks, newest first; `before` is the (created_at, id) of the last one already shown. A
+        record that cannot be read hides no other. With `owner` only that user's tasks. Records
+        without a readable time of creation are in `unplaced`."""
         query = sa.select(T).order_by(T.c.created_at.desc(), T.c.id.desc()).limit(limit)
         query = query.where(T.c.created_at.between(0, LATEST))
         if statuses:
@@ -104,8 +104,8 @@ class TaskStore:
     def unplaced(
         self, *, owner: str | None = None, everywhere: bool = True, limit: int = 20
     ) -> list[DamagedRecord]:
-        """Damaged records that no page shows, because it is unknown when their tasks were created;
-        and, where a page is not of `everywhere`, in which project."""
+        """Damaged records that no page shows, because their time of creation is unknown. Unless the
+        pages show `everywhere`, also those whose project is unknown."""
         when = T.c.created_at
         lost = when.is_(None) | (when < 0) | (when > LATEST)
         if not everywhere:
@@ -118,21 +118,21 @@ class TaskStore:
             return [_task_or_damage(row) for row in connection.execute(query)]
 
     def count(self, statuses: Collection[TaskStatus]) -> int:
-        """How many tasks have one of these statuses."""
+        """The number of tasks with one of these statuses."""
         query = sa.select(sa.func.count()).select_from(T)
         query = query.where(T.c.status.in_([str(s) for s in statuses]))
         with self._database.read() as connection:
             return connection.execute(query).scalar_one()
 
     def finished_before(self, when: float) -> list[str]:
-        """The ids of the tasks that were done at that time and have not been continued."""
+        """The ids of the tasks that ended successfully by that time and were not continued."""
         done = (TaskStatus.COMPLETED, TaskStatus.MERGED, TaskStatus.PUSHED)
         query = sa.select(T.c.id).where(T.c.status.in_(done), T.c.ended_at <= when)
         with self._database.read() as connection:
             return list(connection.execute(query.order_by(T.c.ended_at)).scalars())
 
     def without_record(self, ids: Collection[str]) -> set[str]:
-        """Those of these ids that no task has."""
+        """The ids among these that no task has."""
         if not ids:
             return set()
         with self._database.read() as connection:
@@ -145,8 +145,8 @@ class TaskStore:
             return {row.id: row.project_id for row in rows}
 
     def stranded(self) -> list[tuple[str, int]]:
-        """Ids of tasks that wait for their present attempt, with its number, where that attempt is
-        missing, is over, or is in an unknown state: no workflow will ever see it through."""
+        """The ids of tasks that wait for their present attempt, with its number, although the
+        attempt is missing, is over, or is in an unknown state: no workflow will ever finish it."""
         here = (A.c.task_id == T.c.id) & (A.c.attempt == T.c.attempt)
         waits = T.c.status.in_([str(s) for s in (TaskStatus.NEW, *RUNNING)])
         over = A.c.state.is_(None) | A.c.state.in_(OVER) | A.c.state.not_in(tuple(AttemptState))
@@ -169,6 +169,8 @@ class TaskStore:
             with self._database.write() as connection:
                 row = self._insert(connection, new, taken, prefix)
         except IntegrityError:
+            # Two calls with the same key can both find no task before they write. The unique
+            # constraint lets one of them through.
             existing = self.by_request(new.project_id, new.request_key or "")
             if existing is None:
                 raise
@@ -218,8 +220,8 @@ class TaskStore:
         self._database.on_event()
 
     def delete_damaged(self, task: DamagedTask) -> None:
-        """Delete a task whose record, or that of an attempt of it, cannot be read: whatever its
-        status is. Its events and its usage stay."""
+        """Delete a task whose record, or that of one of its attempts, cannot be read, in any
+        status. Its events and its usage stay."""
         with self._database.write() as connection:
             for column in (A.c.task_id, store_tables.acknowledgements.c.task_id, T.c.id):
                 connection.execute(column.table.delete().where(stored_as(column, task.key)))
@@ -243,12 +245,13 @@ def _task_or_damage(row: sa.Row[Any]) -> TaskRow | DamagedRecord:
 
 
 def stored_as(column: sa.ColumnElement[Any], value: Any) -> sa.ColumnElement[bool]:
-    """That a column holds exactly this value, also where it is a text that is not UTF-8."""
+    """The condition that a column holds exactly this value, also if it is a text that is not
+    UTF-8."""
     try:
         if isinstance(value, str):
             value.encode()
     except UnicodeEncodeError:
-        # The driver decoded the text with stand-ins for the bytes that are not UTF-8.
+        # The driver decoded bytes that are not UTF-8 to surrogates, which it does not encode again.
         raw = str(value).encode("utf-8", "surrogateescape")
         return sa.cast(column, sa.LargeBinary) == raw
     return column == sa.literal(value)

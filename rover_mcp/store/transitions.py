@@ -49,16 +49,16 @@ A = store_tables.attempts
 NOTABLE: Final = frozenset({Event.PAUSE, Event.RESUME, Event.COMPLETE, Event.FAIL, Event.CANCEL})
 
 _OF_OTHERS: Final = frozenset({*WHO, "auto_retries"})
-"""Columns that a failed start restores only where another agent or account was to take over."""
+"""Columns that a failed start restores only if another agent or account was to take over."""
 
 
 @dataclass(frozen=True)
 class Closing:
-    """A refusal by an account: what it makes of the hold with the key `limit`.
+    """A refusal by an account, and how it changes the hold with the key `limit`.
 
     With `waits` the task's next attempt waits for the end of `waits_for`, by default the same hold,
-    and has no time of its own. With a `report` the hold is only placed where `confirmed` says so of
-    what else is known; otherwise the account is closed to this task alone.
+    and has no time of its own. With a `report` the hold is only placed if `confirmed` returns True
+    for what else is known; otherwise the account is closed to this task alone.
     """
 
     limit: str
@@ -96,11 +96,11 @@ class TaskTransitions:
     ) -> TaskRow | None:
         """Apply `event` if the task is in one of `expected` (default: wherever the table allows
         it), still at `attempt` if that is given, and with `unstarted` only while that attempt is
-        queued. Returns None where it is not: something else has happened to the task meanwhile.
+        queued. Return None otherwise: something else has happened to the task meanwhile.
 
-        The event is recorded in the same transaction, and so is, with `schedule`, the attempt that
-        is to resume the task by itself, unless that is switched off; with `awaits` it waits for a
-        credential. `closes` places a hold on an account.
+        The event is recorded in the same transaction. With `schedule`, so is the attempt that
+        resumes the task automatically, and with `awaits` one that waits for a credential, unless
+        automatic resumes are switched off. `closes` places a hold on an account.
         """
         details = dict(data or {})
         with self._database.write() as connection:
@@ -108,24 +108,18 @@ class TaskTransitions:
             task = connection.execute(locked_task(task_id)).one_or_none()
             if task is None or task.status not in _allowed(event, expected):
                 return None
-            task_row(task)
             if not _is_at(connection, task, attempt, unstarted=unstarted):
                 return None
-            if (schedule or awaits) and (
-                switched_off(connection, task.auto_resume, task.project_id) is not None
-            ):
+            if (schedule or awaits) and _may_not_resume(connection, task):
                 schedule, awaits, columns["retry_at"] = False, False, None
             until = self._close(connection, holds, closes) if closes else None
             if schedule and until is not None and closes is not None:
                 columns |= {"retry_at": until, "account": closes.awaited}
                 details["retry_at"] = datetime.fromtimestamp(until, UTC).isoformat()
             self._apply(connection, task, event, columns, details)
-            now = self._database.now()
-            if schedule:
-                state = AttemptState.SCHEDULED if until is None else AttemptState.HELD
-                add_attempt(connection, now, task, state)
-            elif awaits:
-                add_attempt(connection, now, task, AttemptState.AWAITING)
+            if schedule or awaits:
+                state = _waiting_state(schedule=schedule, held=until is not None)
+                add_attempt(connection, self._database.now(), task, state)
             after = task_row(connection.execute(locked_task(task_id)).one())
         self._database.on_event()
         return after
@@ -150,7 +144,8 @@ class TaskTransitions:
     def _close(
         self, connection: sa.Connection, holds: Mapping[str, HoldRow | None], closes: Closing
     ) -> float | None:
-        """Place the hold, if it is confirmed; until when the next attempt waits, if it does."""
+        """Place the hold, if it is confirmed. The time until which the next attempt waits, or
+        None."""
         if closes.report and not closes.confirmed(record_report(connection, closes.report)):
             return None
         until = close_account(connection, holds[closes.limit], closes.refused).until
@@ -158,17 +153,17 @@ class TaskTransitions:
             return None
         if closes.awaited == closes.limit:
             return until
-        # One that has ended meanwhile lets the attempt go at once.
+        # If the other hold has ended meanwhile, the attempt may start at once.
         other = holds[closes.awaited]
         return other.until if other is not None else self._database.now()
 
     def resume(
         self, task_id: str, client_id: str | None, *, restart: bool = False, **columns: Any
     ) -> tuple[TaskRow, AttemptRow] | None:
-        """Let a PAUSED, FAILED or CANCELLED task run, with a new attempt that is queued; with
+        """Set a PAUSED, FAILED or CANCELLED task running, with a new attempt that is queued; with
         `restart` only a FAILED one, and the attempt runs its iteration from the start. Of several
-        callers one gets the task and its `columns` are set. None for the others, and where the
-        task's deletion has begun."""
+        callers one gets the task, and its `columns` are set. None for the others, and if the task's
+        deletion has begun."""
         values = {k: to_json(v) for k, v in columns.items()}
         with self._database.write() as connection:
             task = connection.execute(locked_task(task_id)).one_or_none()
@@ -180,7 +175,8 @@ class TaskTransitions:
             now = self._database.now()
             attempt = _queue_now(connection, now, task, client_id)
             resume_task_row(connection, now, task, attempt, automatic=False, restart=restart)
-            # A person may have replaced a refused credential where Rover cannot see it.
+            # A person who resumes may have replaced a refused credential in a place that Rover does
+            # not read.
             values["refused_keys"] = None
             connection.execute(T.update().where(T.c.id == task_id).values(**values))
             here = this_attempt(task_id, attempt)
@@ -199,9 +195,9 @@ class TaskTransitions:
         given: IterationInput,
         **columns: Any,
     ) -> tuple[TaskRow, AttemptRow] | None:
-        """Let a task that ended at `attempt` run in a further iteration, with an attempt that is
-        queued. Of several callers one gets the task and its `columns` are set. None for the others,
-        and where the task's deletion has begun."""
+        """Set a task that ended at `attempt` running in a further iteration, with an attempt that
+        is queued. Of several callers one gets the task, and its `columns` are set. None for the
+        others, and if the task's deletion has begun."""
         with self._database.write() as connection:
             task = connection.execute(locked_task(task_id)).one_or_none()
             if task is None or task.status not in sources(Event.ITERATE):
@@ -214,14 +210,7 @@ class TaskTransitions:
                 connection, now, task, AttemptState.QUEUED,
                 iteration=iteration, client_id=client_id, before=before,
             )  # fmt: skip
-            columns |= {
-                "iteration": iteration,
-                "attempt": number,
-                "auto_retries": 0,
-                "iteration_input": given,
-                "run_state": given.start(),
-                "refused_keys": None,
-            }
+            columns |= _iteration_columns(iteration, number, given)
             text = given.instructions.text[:500]
             data: dict[str, Any] = {"iteration": iteration, "attempt": number, "instructions": text}
             if given.begin is not None:
@@ -242,8 +231,8 @@ class TaskTransitions:
         retry_at: float | None = None,
     ) -> bool:
         """Restore a task to what it was before a resume whose start failed. With `retry_at` another
-        attempt is scheduled. Where another agent or account was to take over, the task waits for
-        its own account as it did, and no retry was used up."""
+        attempt is scheduled. If another agent or account was to take over, the task waits for its
+        own account again, and no retry is used up."""
         limit = self._limit_before(task_id, attempt)
         with self._database.write() as connection:
             hold = locked_hold(connection, limit)
@@ -255,7 +244,8 @@ class TaskTransitions:
                 return False
             took_over = _took_over(task, row.before)
             held = hold is not None and took_over and retry_at is not None
-            # A time at which no attempt is scheduled is not promised.
+            # `retry_at` is only set together with an attempt: the task's view shows it as a
+            # promise.
             retry_at = hold.until if hold is not None and held else retry_at
             now = self._database.now()
             values = _restored(row.before, took_over=took_over)
@@ -272,7 +262,7 @@ class TaskTransitions:
 
     def _limit_before(self, task_id: str, attempt: int) -> str | None:
         """The key of what a task used or waited for before an attempt."""
-        # Read before the transaction: its hold has to be locked before the task is.
+        # Every transaction locks holds before tasks, so the key has to be known before it begins.
         with self._database.read() as connection:
             row = attempt_at(connection, task_id, attempt)
         before: dict[str, Any] = (row.before if row else None) or {}
@@ -281,6 +271,30 @@ class TaskTransitions:
         if account is not None and pause.get("account") == account:
             return str(Limit(account, pause.get("model")))
         return account
+
+
+def _iteration_columns(iteration: int, attempt: int, given: IterationInput) -> dict[str, Any]:
+    """The columns of a task that begins a further iteration."""
+    return {
+        "iteration": iteration,
+        "attempt": attempt,
+        "auto_retries": 0,
+        "iteration_input": given,
+        "run_state": given.start(),
+        "refused_keys": None,
+    }
+
+
+def _may_not_resume(connection: sa.Connection, task: sa.Row[Any]) -> bool:
+    """Whether the task's automatic resumes are switched off, in this transaction."""
+    return switched_off(connection, task.auto_resume, task.project_id) is not None
+
+
+def _waiting_state(*, schedule: bool, held: bool) -> AttemptState:
+    """The state of an attempt that waits for its time, an account's hold, or a credential."""
+    if not schedule:
+        return AttemptState.AWAITING
+    return AttemptState.HELD if held else AttemptState.SCHEDULED
 
 
 def _lock_holds(connection: sa.Connection, closes: Closing | None) -> Mapping[str, HoldRow | None]:
@@ -292,7 +306,9 @@ def _lock_holds(connection: sa.Connection, closes: Closing | None) -> Mapping[st
 def _is_at(
     connection: sa.Connection, task: sa.Row[Any], attempt: int | None, *, unstarted: bool
 ) -> bool:
-    """Whether the task is at `attempt`, if one is given, and with `unstarted` it is queued."""
+    """Whether the task is at `attempt`, if one is given, and with `unstarted` whether that is
+    queued."""
+    task_row(task)  # raises for a damaged record, whose number of an attempt means nothing
     if attempt is not None and task.attempt != attempt:
         return False
     if not unstarted:
@@ -304,8 +320,8 @@ def _is_at(
 def _queue_now(
     connection: sa.Connection, now: float, task: sa.Row[Any], client_id: str | None
 ) -> int:
-    """Queue the attempt that waits for its time, if there is one, else a new one; its number. A
-    workflow id of its own keeps the workflow that waits from taking it too."""
+    """Queue the attempt that waits for its time, or else a new one; its number. It gets a new
+    workflow id, so that the workflow that waits does not take it, too."""
     waiting = (A.c.task_id == task.id) & A.c.state.in_(BY_ITSELF)
     row = connection.execute(sa.select(A).where(waiting)).first()
     values: dict[str, Any] = {"client_id": client_id, "before": before_resume(task)}
@@ -321,7 +337,8 @@ def _restored(before: Mapping[str, Any], *, took_over: bool) -> dict[str, Any]:
     values = {n: v for n, v in before.items() if took_over or n not in _OF_OTHERS}
     pause: dict[str, Any] | None = before.get("pause")
     if pause is not None and not took_over:
-        # What prevented the start does not end when the provider said: the next try counts.
+        # The time that the provider named does not end what prevented the start, so the next try
+        # uses up a retry.
         values["pause"] = {**pause, "uses_try": True}
     return values
 

@@ -1,4 +1,4 @@
-"""The gateway's books: what providers' answers told, by task. Written again as more is told."""
+"""Tokens and money that tasks used, as the gateway saw it in the answers of providers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ _COUNTS = (
     "estimated",
 )
 FEW = 100
+"""The number of a task's records from which they are folded."""
 MOST = 10**12
-"""Of anything that one entry counts; more is damage, and is left out of every sum."""
+"""The greatest sound value of a column. A record with more is damaged, and left out of every
+sum."""
 _SOUND = sa.and_(
     *(
         C.c[name].between(0, 2**31 - 1 if name in ("calls", "estimated") else MOST)
@@ -35,15 +37,15 @@ _SOUND = sa.and_(
 
 
 class UsageStore:
-    """Safe to use from many threads."""
+    """Reads and writes the usage of tasks. Safe to use from many threads."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._reader = engine.execution_options(**{READ_ONLY: True})
 
     def write(self, calls: Sequence[CallRow]) -> None:
-        """Record calls, each in place of what its id said before: writing one again adds
-        nothing. All of them or none."""
+        """Record calls, all of them or none. A call replaces the record with its id, so that an
+        answer that is still coming in can be written again and again."""
         if not calls:
             return
         with self._engine.begin() as connection:
@@ -53,7 +55,7 @@ class UsageStore:
             connection.execute(statement, [_values(call) for call in calls])
 
     def by_model(self, task_id: str) -> list[ModelUse]:
-        """What a task used, of each model, with and without a price."""
+        """What a task used of each model, with and without a price."""
         priced = C.c.cost_usd.is_not(None)
         sums = [sa.func.sum(C.c[name]).label(name) for name in _COUNTS]
         query = (
@@ -67,15 +69,15 @@ class UsageStore:
         return [_use(row) for row in rows if _named(row)]
 
     def damaged(self, task_id: str) -> int:
-        """How many entries of a task say something that cannot be, and count for nothing."""
+        """The number of a task's records with impossible values, which do not count."""
         unsound = sa.case((_SOUND, 0), else_=1)
         query = sa.select(sa.func.sum(unsound)).where(C.c.task_id == task_id)
         with self._reader.connect() as connection:
             return int(connection.execute(query).scalar() or 0)
 
     def unpriced(self, statuses: Collection[str]) -> list[str]:
-        """Models without a price that tasks of these statuses used against a budget in USD, each
-        as `provider/model`."""
+        """The models without a price that tasks of these statuses with a budget in USD have used,
+        each as `provider/model`."""
         query = (
             sa.select(C.c.provider, C.c.model, C.c.task_id)
             .join(T, T.c.id == C.c.task_id)
@@ -84,7 +86,8 @@ class UsageStore:
             .distinct()
             .order_by(C.c.provider, C.c.model)
         )
-        # Not by the database: a budget that is no JSON would end its query for all.
+        # Not by a condition in the query: on PostgreSQL one budget that is not JSON would end it
+        # with an error for all tasks.
         with self._reader.connect() as connection:
             rows = connection.execute(query).all()
             ids = {row.task_id for row in rows}
@@ -96,21 +99,22 @@ class UsageStore:
         return list(dict.fromkeys(named))
 
     def spent(self, task_id: str) -> Usage:
-        """All that a task used. The cost is of what has a price, None where nothing has."""
+        """The total that a task used. The cost is that of models with a price, None if none has
+        one."""
         total = Usage()
         for use in self.by_model(task_id):
             total = total.plus(use.usage)
         return total
 
     def on_their_way(self, task_id: str) -> list[CallRow]:
-        """The calls of a task that have not ended, as far as is known here."""
+        """The calls of a task that have not ended."""
         query = sa.select(C).where(C.c.task_id == task_id, C.c.reserved.is_not(None))
         with self._reader.connect() as connection:
             return sound(connection.execute(query), call_row)
 
     def fold(self, task_id: str) -> None:
-        """Make one row per attempt, model and price or none of a task whose attempt has ended:
-        no call of it is written again. Does nothing while there are few."""
+        """Fold the records of a task into one per attempt and model, with and without a price. Its
+        attempt has ended, so no call of it is written again. Few records are left as they are."""
         count = sa.select(sa.func.count()).where(C.c.task_id == task_id)
         with self._reader.connect() as connection:
             if connection.execute(count).scalar_one() <= FEW:

@@ -165,7 +165,7 @@ class ForgetProject:
     def _ready(self, folder: Path) -> _Project:
         project = self._find(folder)
         rows = [task for task in project.tasks if isinstance(task, TaskRow)]
-        waiting = self.store.attempts.resuming_by_themselves([row.id for row in rows])
+        waiting = self.store.attempts.resuming_automatically([row.id for row in rows])
         busy = [row for row in rows if row.status in _WORKS or row.id in waiting]
         if busy:
             raise _busy(project.path, busy)

@@ -47,7 +47,6 @@ MOST = {
     "rover_mcp/domain": 9,
     "rover_mcp/packages": 5,
     "rover_mcp/server": 1,
-    "rover_mcp/store": 35,
     "rover_mcp/tasks": 40,
 }
 """How many of them the strings and docstrings of a package have, and the documents; 0 where a place
