@@ -10,7 +10,8 @@ import logging
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -71,14 +72,21 @@ def _files(environ: Mapping[str, str]) -> list[Path]:
     return [path for path in dict.fromkeys(named) if path.is_file()]
 
 
-def _certificates(path: Path) -> Iterator[str]:
+def _certificates(path: Path) -> Sequence[str]:
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_FILE_BYTES).decode("ascii", "replace")
+        facts = path.stat()
+        return _read(path, (facts.st_ino, facts.st_size, facts.st_mtime_ns))
     except OSError as error:
         log.warning("the certificates in %s cannot be read: %s", path, error.strerror)
-        return
-    yield from _CERTIFICATE.findall(text)
+        return ()
+
+
+# Every attempt needs them, and a machine's 150 took a tenth of what its start costs the daemon.
+@lru_cache(maxsize=8)
+def _read(path: Path, _version: tuple[int, ...]) -> Sequence[str]:
+    with path.open("rb") as file:
+        text = file.read(MAX_FILE_BYTES).decode("ascii", "replace")
+    return tuple(_CERTIFICATE.findall(text))
 
 
 def _everybodys() -> str:
