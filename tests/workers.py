@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -18,23 +19,30 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from types import FrameType
 
+from tests.support.forked_workers import BEGAN, read_report
 from tests.support.shared_queue import Group, write_queue
 
 ROOT = Path(__file__).parents[1]
 DURATIONS = Path(__file__).with_name("durations.json")
-COUNT = (os.cpu_count() or 1) + 1
-"""Workers. A good part of what a test does is wait for processes and sandboxes."""
+COUNT = 2 * (os.cpu_count() or 1) + 1
+"""Workers. More than half of a test's time is waiting: for processes, sandboxes and windows to open."""
 _PYTEST = (
     sys.executable, "-m", "pytest", "-q", "-o", "console_output_style=classic",
-    "-p", "tests.support.shared_queue", "-p", "tests.support.progress",
+    "-p", "tests.support.forked_workers", "-p", "tests.support.shared_queue",
+    "-p", "tests.support.progress",
     "--continue-on-collection-errors",
 )  # fmt: skip
 _SHARES_THE_STAGE = re.compile(r"\b(stage: Stage|assault: Assault|open_setting:)")
 """In a file of tests/attacks: it uses the attacked host, of which one is set up per process."""
+_LONGEST_GROUP = 150.0
+"""Seconds: what takes longer is set up again in other workers, for one must not be the last by far."""
+_LOOK_EVERY = 1.0
 _LONG = 60.0
 """Seconds after which a test that still runs is named, and again after each further time."""
 _LAST_LINES = 10.0
@@ -43,45 +51,34 @@ _FILE_ENDED = re.compile(r"\[ *\d+%\] (?P<file>\S+\.py): \d.* (?P<seconds>[\d.]+
 
 
 class Worker:
-    """One pytest, in a session of its own so that Ctrl-C reaches it once, through us."""
+    """One pytest, in a session of its own so that Ctrl-C reaches it once, through us. `output` is for
+    what it prints; close it once the process has it."""
 
-    def __init__(self, name: str, queue: Path, folder: Path) -> None:
+    def __init__(self, name: str, running: Path) -> None:
         self.name = name
         self.last = "ended without a word"
         self.failures: list[str] = []
         self.durations: dict[str, float] = {}
-        self._running = queue.with_name(f"running-{name}")
+        self.pid = 0
+        """0 before it begins, and after it has ended."""
+        self._running = running
         self._running.touch()
-        self._process = subprocess.Popen(
-            # In this form pytest takes neither path for one of a test, whose project it looks for.
-            [*_PYTEST, f"--running={self._running}", f"--queue={queue}"],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            encoding="utf-8",
-            errors="replace",
-        )
+        self._read_end, self.output = os.pipe()
         self._relay = threading.Thread(target=self._pass_on, daemon=True)
         self._relay.start()
 
-    def wait(self, seconds: float) -> int | None:
-        """Its exit status, as a shell says it; None if it still runs after that time."""
-        try:
-            status = self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
+    def signal(self, number: int) -> None:
+        """Interrupt it, or kill it with its whole session."""
+        with suppress(ProcessLookupError):
+            if self.pid and number == signal.SIGKILL:
+                os.killpg(self.pid, number)
+            elif self.pid:
+                os.kill(self.pid, number)
+
+    def ended(self) -> None:
+        """Print what is left to print."""
+        self.pid = 0
         self._relay.join(_LAST_LINES)
-        return status if status >= 0 else 128 - status
-
-    def interrupt(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-
-    def kill(self) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
 
     def running(self) -> tuple[str, float]:
         """The test that runs and since when; an empty id between two tests."""
@@ -93,18 +90,85 @@ class Worker:
         sys.stdout.flush()
 
     def _pass_on(self) -> None:
-        assert self._process.stdout is not None
         in_summary = False
-        for line in self._process.stdout:
-            text = line.rstrip()
-            self.say(text)
-            if text:
-                self.last = text
-            if ended := _FILE_ENDED.fullmatch(text):
-                self.durations[ended["file"]] = float(ended["seconds"])
-            in_summary = in_summary or "short test summary info" in text
-            if in_summary and text.startswith(("FAILED ", "ERROR ")):
-                self.failures.append(text)
+        with open(self._read_end, encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
+            for line in lines:
+                text = line.rstrip()
+                self.say(text)
+                if text:
+                    self.last = text
+                if ended := _FILE_ENDED.fullmatch(text):
+                    self.durations[ended["file"]] = float(ended["seconds"])
+                in_summary = in_summary or "short test summary info" in text
+                if in_summary and text.startswith(("FAILED ", "ERROR ")):
+                    self.failures.append(text)
+
+
+class Team:
+    """The workers, and the pytest that collects all tests once and that they are forked from."""
+
+    def __init__(self, count: int, queue: Path, folder: Path) -> None:
+        running = queue.with_name("running")
+        names = ["collect", *map(str, range(1, count + 1))]
+        self.collector, *self.workers = (
+            Worker(name, running.with_name(f"{running.name}-{name}")) for name in names
+        )
+        self._statuses: dict[str, int] = {}
+        self._signals: list[int] = []
+        read_end, reports = os.pipe()
+        self._reports = open(read_end, encoding="ascii")  # noqa: PTH123, SIM115
+        outputs = [worker.output for worker in self.workers]
+        given = ",".join(map(str, outputs))
+        self._process = subprocess.Popen(
+            # In this form pytest takes no path for one of a test, whose project it looks for.
+            [*_PYTEST, f"--running={running}", f"--queue={queue}",
+             f"--outputs={given}", f"--reports={reports}"],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=self.collector.output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[*outputs, reports],
+        )  # fmt: skip
+        self.collector.pid = self._process.pid
+        for descriptor in (*outputs, self.collector.output, reports):
+            os.close(descriptor)
+
+    def stop(self) -> None:
+        """Interrupt all; the second time, kill them."""
+        self._signals.append(signal.SIGKILL if self._signals else signal.SIGINT)
+        for worker in (self.collector, *self.workers):
+            worker.signal(self._signals[-1])
+
+    def wait(self, watch: Watch) -> int:
+        """Until all have ended, however; the worst exit status, as a shell says it."""
+        ready = select.poll()
+        ready.register(self._reports, select.POLLIN)
+        while True:
+            if not ready.poll(_LOOK_EVERY * 1000):
+                for worker in self.workers:
+                    watch.look(worker, time.time())
+            elif line := self._reports.readline():
+                self._note(*read_report(line))
+            else:
+                break
+        status = self._process.wait()
+        for worker in (self.collector, *self.workers):
+            worker.ended()
+        if len(self._statuses) < len(self.workers):
+            return status or 1
+        return max(s if s >= 0 else 128 - s for s in self._statuses.values())
+
+    def _note(self, number: int, what: str, value: int) -> None:
+        worker = self.workers[number - 1]
+        if what == BEGAN:
+            worker.pid = value
+            # It may have begun while all were interrupted.
+            for wanted in self._signals:
+                worker.signal(wanted)
+        else:
+            self._statuses[worker.name] = value
+            worker.ended()
 
 
 class Watch:
@@ -124,12 +188,22 @@ class Watch:
 
 def grouped(files: Iterable[str], durations: Mapping[str, float]) -> list[Group]:
     """The files by groups, the longest first. Files that share what is set up once in a process
-    and takes long are in one group."""
-    groups: defaultdict[str, list[str]] = defaultdict(list)
+    and takes long are in one group, or in a few where that would be too long."""
+    shared: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
     for file in files:
-        groups[_group_of(file)].append(file)
-    timed = (Group(sum(durations.get(f) or _guess(f) for f in g), g) for g in groups.values())
-    return sorted(timed, key=lambda group: -group.seconds)
+        shared[_group_of(file)].append((durations.get(file) or _guess(file), file))
+    groups = (group for timed in shared.values() for group in _parts(timed))
+    return sorted(groups, key=lambda group: -group.seconds)
+
+
+def _parts(timed: Sequence[tuple[float, str]]) -> Iterator[Group]:
+    """As few groups as do not take too long, and of about the same length."""
+    total = sum(seconds for seconds, _ in timed)
+    parts: list[tuple[float, list[str]]] = [(0, []) for _ in range(ceil(total / _LONGEST_GROUP))]
+    for seconds, file in sorted(timed, reverse=True):
+        parts.sort(key=lambda part: part[0])
+        parts[0] = (parts[0][0] + seconds, [*parts[0][1], file])
+    return (Group(seconds, sorted(files)) for seconds, files in parts if files)
 
 
 def _guess(file: str) -> float:
@@ -151,55 +225,30 @@ def run(
 ) -> tuple[int, Mapping[str, float]]:
     """Run these groups by so many workers; their exit status together, and each file's seconds."""
     signals: list[int] = []
-    workers: list[Worker] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        signals.append(number)
-        for worker in workers:
-            if len(signals) == 1:
-                worker.interrupt()
-            else:
-                worker.kill()
-
-    # A handler of our own is not inherited, and an ignored SIGINT would be.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
     with tempfile.TemporaryDirectory(prefix="rover-workers-") as folder:
         queue = Path(folder) / "queue"
         write_queue(queue, groups)
-        for number in range(1, count + 1):
-            if not signals:
-                workers.append(Worker(str(number), queue, root))
-        statuses = _wait_for(workers, Watch(long))
-    for worker in workers:
+        team = Team(count, queue, root)
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            signals.append(number)
+            team.stop()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        status = team.wait(Watch(long))
+    everybody = (team.collector, *team.workers)
+    for worker in everybody if status else team.workers:
         for line in (*worker.failures, worker.last):
             worker.say(line)
-    durations = {file: s for worker in workers for file, s in worker.durations.items()}
-    return 128 + signals[0] if signals else _together(statuses), durations
-
-
-def _together(statuses: Sequence[int]) -> int:
-    """The worst status."""
-    return max(statuses, default=1)
-
-
-def _wait_for(workers: Sequence[Worker], watch: Watch) -> list[int]:
-    statuses: dict[str, int] = {}
-    while len(statuses) < len(workers):
-        for worker in workers:
-            if worker.name in statuses:
-                continue
-            status = worker.wait(1.0 / len(workers))
-            if status is None:
-                watch.look(worker, time.time())
-            else:
-                statuses[worker.name] = status
-    return list(statuses.values())
+    durations = {file: s for worker in everybody for file, s in worker.durations.items()}
+    return 128 + signals[0] if signals else status, durations
 
 
 def main() -> int:
     from rover_mcp.domain.errors import RoverError
     from tests.support.docker_env import cache_folder
+    from tests.support.preloaded_daemons import VARIABLE, preloaded
     from tests.support.real_claude import claude_binary
 
     os.environ.setdefault("ROVER_AGENT_CACHE", str(cache_folder() / "agents"))
@@ -209,6 +258,7 @@ def main() -> int:
     except RoverError as error:
         print(f"{error}\n{error.hint or ''}".rstrip(), file=sys.stderr)
         return 1
+    os.environ[VARIABLE] = preloaded()
     files = sorted(str(file.relative_to(ROOT)) for file in ROOT.glob("tests/**/test_*.py"))
     status, durations = run(grouped(files, json.loads(DURATIONS.read_text())), COUNT)
     if "--record" in sys.argv[1:]:

@@ -27,11 +27,10 @@ from tests.integration.test_claude_through_gateway import bwrap
 from tests.support.fake_models import FakeModels
 from tests.support.models.turns import bash
 from tests.support.runs import own_task_id
-from tests.unit.agent_runner.conftest import in_own_thread
+from tests.unit.agent_runner.conftest import in_own_thread, worker_uid
 
 pytestmark = pytest.mark.real_agent
 
-UID = 20_000 + os.getpid() % 40_000
 SECONDS = 60.0
 
 
@@ -42,14 +41,14 @@ def folder() -> Iterator[Path]:
     made.chmod(0o755)
     for name in ("work", "home"):
         (made / name).mkdir()
-        os.chown(made / name, UID, UID)
+        os.chown(made / name, worker_uid(), worker_uid())
     yield made
     shutil.rmtree(made)
 
 
 def isolation(name: str, folder: Path) -> SwitchUser | WrapCommand:
     if name == "another user":
-        return SwitchUser(uid=UID, gid=UID)
+        return SwitchUser(uid=worker_uid(), gid=worker_uid())
     prefix = [bwrap(), "--unshare-pid", "--die-with-parent", "--bind", "/", "/"]
     prefix += ["--proc", "/proc", "--dev", "/dev", "--chdir", str(folder / "work")]
     return WrapCommand(prefix=prefix, forwarder=[])

@@ -31,7 +31,6 @@ def pytest_configure(config: pytest.Config) -> None:
 class Progress:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._running: Path | None = config.getoption("--running")
         self._count = self._done = 0
         self._file = ""
         self._since = 0.0
@@ -90,8 +89,9 @@ class Progress:
         self._outcomes.clear()
 
     def _note(self, nodeid: str) -> None:
-        if self._running is not None:
-            self._running.write_text(nodeid)
+        running: Path | None = self._config.option.running
+        if running is not None:
+            running.write_text(nodeid)
 
     def _print(self, text: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")

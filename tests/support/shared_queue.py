@@ -2,8 +2,8 @@
 
 `-p tests.support.shared_queue --queue FILE`: FILE is what `write_queue` wrote. Each process takes
 the next group of files when its last one ends, so that none idles while another has work left.
-Each process collects all files, since pytest binds the fixtures of a conftest.py to the folder's
-node, of which a second collection would make another.
+Each process has collected all files, since pytest binds the fixtures of a conftest.py to the folder's
+node, of which a second collection would make another; see forked_workers.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from tests.support.forked_workers import fork_workers
 
 
 class Group(NamedTuple):
@@ -59,6 +61,7 @@ class SharedQueue:
         tests: defaultdict[str, list[pytest.Item]] = defaultdict(list)
         for item in session.items:
             tests[item.nodeid.partition("::")[0]].append(item)
+        fork_workers(session.config)
         while files := self.take():
             items = [item for file in files for item in tests[file]]
             for item, following in zip_longest(items, items[1:], fillvalue=_Unknown(session)):

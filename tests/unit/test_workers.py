@@ -167,6 +167,14 @@ def test_files_that_share_the_attacked_host_are_one_group_and_the_longest_come_f
     assert Group(15.0, ["tests/attacks/test_names.py"]) in groups
 
 
+def test_a_group_that_would_be_the_last_by_far_is_divided() -> None:
+    seconds = {"test_inside": 140.0, "test_terminal": 100.0, "test_git": 60.0, "test_egress": 20.0}
+    timed = {f"tests/attacks/{name}.py": time for name, time in seconds.items()}
+    groups = grouped(timed, timed)
+    assert [group.seconds for group in groups] == [140.0, 100.0, 80.0]
+    assert sorted(file for group in groups for file in group.files) == sorted(timed)
+
+
 def programs(folder: Path, **scripts: str) -> Path:
     """A folder for PATH with hardly more than these shell scripts."""
     folder.mkdir()

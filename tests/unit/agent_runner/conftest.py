@@ -16,8 +16,11 @@ import pytest
 from agent_runner.spec import GatewaySpec, Paths, RunLimits, RunSpec, SwitchUser, WrapCommand
 from tests.support.runs import own_task_id
 
-# Nobody else's: a sweep of this user's processes may not touch another's on a shared machine.
-TEST_UID = 20_000 + os.getpid() % 40_000
+
+def worker_uid() -> int:
+    """A user that is nobody else's: a sweep of its processes may not touch another's on a shared
+    machine. Asked for at run time, since the workers of `make test` are forked after the import."""
+    return 20_000 + os.getpid() % 40_000
 
 
 def make_spec(folder: Path, isolation: SwitchUser | WrapCommand, **changes: Any) -> RunSpec:
@@ -59,7 +62,7 @@ def shared_folder() -> Iterator[Path]:
 @pytest.fixture
 def switched(shared_folder: Path) -> RunSpec:
     """Commands as another user; tests with it need root, as the runner in a container is."""
-    return make_spec(shared_folder, SwitchUser(uid=TEST_UID, gid=TEST_UID))
+    return make_spec(shared_folder, SwitchUser(uid=worker_uid(), gid=worker_uid()))
 
 
 def in_own_thread(work: Callable[[], Awaitable[None]]) -> None:

@@ -12,7 +12,7 @@ from agent_runner.process.commands import RunningCommand
 from agent_runner.process.process_tree import MARKER, is_alive_as
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import RunSpec
-from tests.unit.agent_runner.conftest import TEST_UID, in_own_thread
+from tests.unit.agent_runner.conftest import in_own_thread, worker_uid
 from tests.unit.agent_runner.process.test_spawn import alive
 
 # Leaves a child in a session of its own, which ignores SIGTERM or has taken the marker off.
@@ -87,9 +87,9 @@ def test_of_several_that_end_at_once_nothing_is_left(switched: RunSpec) -> None:
             for _ in range(3):
                 group.start_soon(one, ready)
             await ready.wait()
-            assert set(seen) <= set(of_user(TEST_UID))
+            assert set(seen) <= set(of_user(worker_uid()))
             group.cancel_scope.cancel()
-        assert of_user(TEST_UID) == []
+        assert of_user(worker_uid()) == []
 
     in_own_thread(work)
 

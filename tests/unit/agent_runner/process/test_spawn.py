@@ -15,7 +15,7 @@ from agent_runner.process.commands import OutputLine
 from agent_runner.process.process_tree import LineSplitter, Tail
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import RunSpec, WrapCommand
-from tests.unit.agent_runner.conftest import TEST_UID, in_own_thread, make_spec
+from tests.unit.agent_runner.conftest import in_own_thread, make_spec, worker_uid
 
 # Forks twice into a session of its own, ignores SIGTERM, and says its number.
 STUBBORN = """
@@ -268,8 +268,8 @@ def test_a_switched_command_has_no_rights_and_cannot_get_any(switched: RunSpec) 
     async def work() -> None:
         status = (await make_commands(switched).run(["cat", "/proc/self/status"])).stdout.decode()
         fields = dict(line.split(":", 1) for line in status.splitlines())
-        assert fields["Uid"].split() == [str(TEST_UID)] * 4
-        assert fields["Gid"].split() == [str(TEST_UID)] * 4
+        assert fields["Uid"].split() == [str(worker_uid())] * 4
+        assert fields["Gid"].split() == [str(worker_uid())] * 4
         assert fields["Groups"].split() == []
         assert fields["NoNewPrivs"].strip() == "1"
         for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):

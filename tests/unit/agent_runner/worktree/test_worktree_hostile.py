@@ -16,7 +16,7 @@ from agent_runner.worktree.script_runner import WorktreeError, WorktreeInterrupt
 from agent_runner.worktree.worktree import Target, Worktree
 from tests.support.runs import Place, git
 from tests.support.trees import BRANCH, do, make, snap
-from tests.unit.agent_runner.conftest import TEST_UID, in_own_thread
+from tests.unit.agent_runner.conftest import in_own_thread, worker_uid
 
 
 def test_what_a_snapshot_lacks_is_named(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def bwrap(place: Place) -> RunSpec:
 
 def other_user(place: Place) -> RunSpec:
     for folder in (place.work, place.root / "home"):
-        os.chown(folder, TEST_UID, TEST_UID)
-    return place.spec(isolation=SwitchUser(uid=TEST_UID, gid=TEST_UID))
+        os.chown(folder, worker_uid(), worker_uid())
+    return place.spec(isolation=SwitchUser(uid=worker_uid(), gid=worker_uid()))
 
 
 @pytest.mark.parametrize("spec_of", [bwrap, other_user])
