@@ -73,7 +73,7 @@ async def run(spec: RunSpec) -> ExitCode:
 
 
 async def set_up(spec: RunSpec) -> ExitCode:
-    """Run the project's set-up, in a container that is to become an image. What the commands
+    """Run the project's setup, in a container that is to become an image. What the commands
     print goes to standard output, why it failed to standard error.
 
     Raises:
@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     command = commands.add_parser("run", help="run one attempt of a task")
     command.add_argument("--spec", type=Path, required=True, help="folder with spec.json")
     command.add_argument("--wait", type=float, help="seconds in which spec.json may come")
-    command = commands.add_parser("setup", help="run the project's set-up, for an image")
+    command = commands.add_parser("setup", help="run the project's setup, for an image")
     command.add_argument("--spec", type=Path, required=True, help="folder with spec.json")
     command.set_defaults(wait=None)
     arguments = parser.parse_args(argv)

@@ -148,7 +148,7 @@ class StepHooks(_SpecModel):
 
 
 class Setup(_SpecModel):
-    """The project's set-up (project_setup.py). If `key` differs, it has to run again."""
+    """The project's setup (project_setup.py). If `key` differs, it has to run again."""
 
     tried: tuple[str, ...] = Field(
         default=(), description="run first; one that fails is only a warning"

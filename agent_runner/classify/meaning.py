@@ -3,7 +3,7 @@
 Providers word the same few things in many ways: money or a limit is named, and that it is used up.
 What is named decides: money (balance, credits, budget, spending), a limit of a window (day, week,
 month, N hours, a plan's usage), a limit of a rate (minute, second, concurrency), the request
-itself, the account, the log-in. A limit counts only in a clause that also says that it is reached;
+itself, the account, the login. A limit counts only in a clause that also says that it is reached;
 advice ("add credits to unlock more") does not say so, and neither does a time to come back.
 
 The lists are English and Chinese. The regular expressions are linear.

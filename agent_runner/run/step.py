@@ -137,7 +137,7 @@ async def _run_shell(
     args = [_argument(tools.renderer.text(a, values)) for a in step.args]
     script = shell.script.rstrip() + (' "$@"' if args else "")
     return await tools.commands.run(
-        # A login shell, as for the set-up: what that adds to a profile, steps find.
+        # A login shell, as for the setup: what that adds to a profile, steps find.
         ["bash", "-lc", script, "rover", *args],
         env=shell.environment,
         timeout=most,

@@ -1,4 +1,4 @@
-"""Runs the project's set-up: commands that prepare the sandbox, with the agent's rights and
+"""Runs the project's setup: commands that prepare the sandbox, with the agent's rights and
 network.
 
 If sandboxes are made from an image, the commands run once, in a container that becomes an image:
@@ -30,15 +30,15 @@ TAIL_LINES = 20
 _LINE = 300
 _SHOWN = 120
 MARKER = "setup-done"
-"""A file in the run folder: the key of the set-up that this work tree has had."""
+"""A file in the run folder: the key of the setup that this work tree has had."""
 LOG = "setup"
-"""The name of the step whose log has a task's own set-up."""
+"""The name of the step whose log has a task's own setup."""
 WARNINGS = "setup-warnings.json"
-"""A file in an image, beside the seed: the warnings of the set-up, for every task of the image."""
+"""A file in an image, beside the seed: the warnings of the setup, for every task of the image."""
 _MAX_WARNINGS = 50
 _MAX_BYTES = 100_000
 _HELP = (
-    f"The log of step {LOG} has all that it printed. A task keeps the set-up that it was created "
+    f"The log of step {LOG} has all that it printed. A task keeps the setup that it was created "
     "with: correct it (.rover/setup.sh, or `setup` in .rover/config.yaml) or install what it lacks "
     "on this machine, and create the task again"
 )
@@ -50,7 +50,7 @@ _TRIED_HELP = (
 
 
 class SetupFailed(Exception):
-    """A command of the set-up failed. The message names it, and has the line with the cause and the
+    """A command of the setup failed. The message names it, and has the line with the cause and the
     last lines of its output, which are untrusted. `brief`: the same without the last lines."""
 
     def __init__(self, message: str, brief: str | None = None) -> None:
@@ -92,7 +92,7 @@ async def _run(text: str, setup: Setup, commands: CommandStarter, output: SetupO
         output.show(line.text)
 
     output.show(f"$ {text}")
-    name = f"the set-up command {text.strip()[:_SHOWN]!r}"
+    name = f"the setup command {text.strip()[:_SHOWN]!r}"
     try:
         result = await commands.run(
             ["bash", "-lc", text], timeout=setup.timeout, on_output=heard, network=True
@@ -116,7 +116,7 @@ async def _run(text: str, setup: Setup, commands: CommandStarter, output: SetupO
 async def set_up_task(
     spec: RunSpec, commands: CommandStarter, warn: Callable[[str], None], *, anew: bool
 ) -> None:
-    """Run the set-up in a task's own sandbox, unless that was done. `anew`: the work tree is new.
+    """Run the setup in a task's own sandbox, unless that was done. `anew`: the work tree is new.
 
     Raises:
         SetupFailed, CommandKilled, OSError
@@ -134,14 +134,14 @@ async def set_up_task(
             await run_commands(spec.setup, commands, SetupOutput(log.line, warn))
         except SetupFailed as error:
             raise SetupFailed(f"{error}\n{_HELP}") from error
-    # Only now: a set-up that was interrupted or failed runs again.
+    # Only now: a setup that was interrupted or failed runs again.
     marker.write_text(spec.setup.key, "utf-8")
 
 
 async def set_up_image(
     spec: RunSpec, commands: CommandStarter, show: Callable[[str], None]
 ) -> None:
-    """Run the set-up in a container that is to become an image, and leave no clone in it.
+    """Run the setup in a container that is to become an image, and leave no clone in it.
 
     Raises:
         SetupFailed, CommandKilled, WorktreeError, OSError
@@ -159,7 +159,7 @@ async def set_up_image(
 
 
 def _warnings_of(path: Path) -> list[str]:
-    """The warnings of an image's set-up; none if they cannot be read."""
+    """The warnings of an image's setup; none if they cannot be read."""
     try:
         with path.open("rb") as file:
             warnings: object = json.loads(file.read(_MAX_BYTES))

@@ -92,7 +92,7 @@ class Worktree:
         word = self._scripts.report_of(result, "prepare the clone")[0]
         if word == "new" and seed is not None:
             taken = await self._scripts.run(TAKE_SEED, (str(seed), restore))
-            self._scripts.report_of(taken, "take over what the set-up made")
+            self._scripts.report_of(taken, "take over what the setup made")
         return Prepared(existed=word == "ready", repaired=word == "repaired")
 
     def _ignored(self) -> bytes:
@@ -108,7 +108,7 @@ class Worktree:
             WorktreeError: they cannot be moved.
         """
         self._scripts.report_of(
-            await self._scripts.run(PUT_ASIDE, (str(seed),)), "keep what the set-up made"
+            await self._scripts.run(PUT_ASIDE, (str(seed),)), "keep what the setup made"
         )
 
     async def reset(self, target: Target, *, keep_as: str, restore: bool = False) -> bool:

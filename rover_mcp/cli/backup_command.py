@@ -16,7 +16,7 @@ IN_IT = (
     "and commits; config.yaml, workflows, what you trust, tokens for HTTP."
 )
 NOT_IN_IT = (
-    "Not included: your repositories; keys and log-ins of providers; what Docker or podman keep "
+    "Not included: your repositories; keys and logins of providers; what Docker or podman keep "
     "(images, and of their tasks what came after the last checkpoint); caches, daemon.log."
 )
 SHARED = (

@@ -249,7 +249,7 @@ def _agents(agents: list[Json]) -> Check:
     todo = (
         "rover login anthropic (or openai, google) keeps a key; rover setup --write asks whether "
     )
-    return Check(AGENT, False, detail, f"{todo}tasks use the log-in of your claude or codex")
+    return Check(AGENT, False, detail, f"{todo}tasks use the login of your claude or codex")
 
 
 def _plays(agent: Json) -> bool:

@@ -1,4 +1,4 @@
-"""`rover setup`'s question whether tasks may use the log-in of the user's own claude or codex."""
+"""`rover setup`'s question whether tasks may use the login of the user's own claude or codex."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def offers(
     now: datetime,
     ask: Callable[[str], bool] | None,
 ) -> list[Json]:
-    """What to report of each log-in on this machine that config.yaml does not mention. `ask` asks
+    """What to report of each login on this machine that config.yaml does not mention. `ask` asks
     the user, and writes what they allow; None where nothing is asked."""
     results: list[Json] = []
     for known in KNOWN:
@@ -99,7 +99,7 @@ def _offer(
 def _question(known: OwnLogin) -> str:
     return (
         f"Your {known.agent} is logged in here ({known.plans}, or another account). May the "
-        f"tasks of Rover use that log-in?\nIt stays outside their sandboxes, and their usage "
+        f"tasks of Rover use that login?\nIt stays outside their sandboxes, and their usage "
         f"counts against your plan."
     )
 
@@ -107,10 +107,10 @@ def _question(known: OwnLogin) -> str:
 def lines_of(results: Sequence[Json]) -> Iterator[str]:
     """The same as lines for people."""
     for one in results:
-        title = f"{'Log-in':14}  "
+        title = f"{'Login':14}  "
         agent = one["agent"]
         if one["action"] == "added":
-            yield f"{title}tasks use the log-in of your {agent}: {one['file']}"
+            yield f"{title}tasks use the login of your {agent}: {one['file']}"
         elif one["action"] == "offered":
             yield f"{title}your {agent} is logged in; rover setup --write asks whether tasks use it"
         else:

@@ -1,4 +1,4 @@
-"""`rover service`: have the daemon started after a reboot or a log-in, by the user's own service
+"""`rover service`: have the daemon started after a reboot or a login, by the user's own service
 manager. Needs no daemon."""
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 from rover_mcp.config.load_settings import load_settings
 from rover_mcp.domain.errors import RoverError
 
-# The narrowest folder that works: ~/.cargo and ~/go hold more than programs, log-ins among it.
+# The narrowest folder that works: ~/.cargo and ~/go hold more than programs, logins among it.
 _VERSIONED = (
     ".nvm/versions/node",
     ".volta/tools/image/node",

@@ -84,7 +84,7 @@ def _of_config(config: ProjectConfig, settings: Settings) -> Iterator[tuple[str,
         yield "image", f"image: {config.image}", config.image
     if config.setup and config.setup.commands:
         commands = config.setup.commands
-        yield SETUP_COMMANDS, f"set-up commands: {'; '.join(commands)}", commands
+        yield SETUP_COMMANDS, f"setup commands: {'; '.join(commands)}", commands
     for name, commands in config.hooks.model_dump().items():
         if commands:
             yield f"hooks.{name}", f"hooks.{name}: {'; '.join(commands)}", commands
@@ -131,7 +131,7 @@ def setup_asks(
     engine: str | None = None,
     image: bool = False,
 ) -> list[Ask]:
-    """What the commit says of the sandbox's set-up: its devcontainer as far as `use` lets it count,
+    """What the commit says of the sandbox's setup: its devcontainer as far as `use` lets it count,
     its Dockerfile, its scripts. With an engine only what is used there; `image`: one goes before
     the devcontainer's.
 
@@ -166,7 +166,7 @@ def _script_ask(path: str, files: Mapping[str, SourceFile]) -> Ask:
         )
     version = _version(files.get(path))
     digest = digest_of("setup", path, version)
-    return Ask(f"setup {path}", f"set-up script: {path}{version}", digest, preparing=True)
+    return Ask(f"setup {path}", f"setup script: {path}{version}", digest, preparing=True)
 
 
 def _version(file: SourceFile | None) -> str:

@@ -81,7 +81,7 @@ class CredentialSource(_SettingsModel):
     folder: str | None = None
     """where that program keeps it, if not in its usual folder: CLAUDE_CONFIG_DIR, CODEX_HOME"""
     passthrough: bool = False
-    """the agent's own log-in goes on to the provider as it is; it then is inside the sandbox,
+    """the agent's own login goes on to the provider as it is; it then is inside the sandbox,
     see docs/gateway.md"""
     base_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
     """where the provider's API is, if not at its own address"""
@@ -205,7 +205,7 @@ class Settings(_SettingsModel):
     spare_delay: float = Field(default=2, ge=0)
     """how long after a task's start the next one's sandbox is made ready"""
     setup_timeout: float = Field(default=1800, gt=0)
-    """of each command of a project's set-up"""
+    """of each command of a project's setup"""
     startup_timeout: float = Field(default=300, gt=0)
     """from the start of a sandbox to its runner's first record; making an image does not count"""
     sweep_interval: float = Field(default=30, gt=0)
@@ -267,7 +267,7 @@ class Settings(_SettingsModel):
             if colon and not re.fullmatch(_ACCOUNT_NAME, name):
                 raise ValueError(f"{key!r}: an account's name is of letters, digits, ., _ and -")
             if source.login and provider != agent_provider(source.login):
-                raise ValueError(f"{source.login}'s log-in is not one for {provider}")
+                raise ValueError(f"{source.login}'s login is not one for {provider}")
         return sources
 
     @field_validator("database")

@@ -54,7 +54,7 @@ class TaskConfig(BaseModel):
     setup: SetupConfig | None = None
     devcontainer: DevcontainerUse = "all"
     without_setup: bool = False
-    """nobody had trusted the set-up, and the user could not be asked: none of its commands runs"""
+    """nobody had trusted the setup, and the user could not be asked: none of its commands runs"""
     hooks: HooksConfig = HooksConfig()
     origins: dict[str, Origin] = Field(default_factory=dict[str, Origin])
     """of what the task's own columns hold (agent, model, workflow, engine, budget, network), and of
@@ -62,4 +62,4 @@ class TaskConfig(BaseModel):
     workflow_file: str | None = None
     """the workflow's file, where that is one of the project's own"""
     ignored: bool = False
-    """what the project asks for beyond the user's defaults was left out, set-up included"""
+    """what the project asks for beyond the user's defaults was left out, setup included"""

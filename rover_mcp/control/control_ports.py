@@ -117,7 +117,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Expiry:
-    """A log-in's end, what a person can do about it, and why nobody else does; `obstacle` None:
+    """A login's end, what a person can do about it, and why nobody else does; `obstacle` None:
     its program renews it."""
 
     login: str
@@ -127,7 +127,7 @@ class Expiry:
 
     def sentence(self) -> str:
         """The end, and who sees to it."""
-        begins = f"the log-in of {self.login} expires before that, at {utc(self.at)}"
+        begins = f"the login of {self.login} expires before that, at {utc(self.at)}"
         if self.obstacle is None:
             return f"{begins}, and is then renewed automatically"
         return f"{begins}, and is not renewed automatically ({self.obstacle}): {self.advice}"
@@ -148,7 +148,7 @@ class AttemptGateway(Protocol):
     def close(self, task_id: str) -> None: ...
 
     def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
-        """When the log-in expires that an agent would use in an attempt, if it uses one."""
+        """When the login expires that an agent would use in an attempt, if it uses one."""
         ...
 
     def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:

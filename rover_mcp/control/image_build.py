@@ -27,7 +27,7 @@ from rover_mcp.tasks.images import BuildRequest
 
 
 class SetupGateway(Protocol):
-    """The gateway, for a set-up that belongs to no task."""
+    """The gateway, for a setup that belongs to no task."""
 
     def open_for_setup(self, task: NewTask, socket: Path, environment: Mapping[str, str]) -> None:
         """Serve a socket with the project's network policy and no provider at all."""
@@ -64,7 +64,7 @@ class ImageBuilds:
         progress: Callable[[str], None],
         stop: CancelToken,
     ) -> dict[str, Any]:
-        """Build it, with the project's set-up; what came out.
+        """Build it, with the project's setup; what came out.
 
         Raises:
             UserFixable: no task could be made here, or the engine has no images.

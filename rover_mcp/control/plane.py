@@ -201,7 +201,7 @@ class ControlPlane:
                 self.enqueue(row)
 
     def warn_of_log_ins(self) -> None:
-        """Tell of log-ins that expire before tasks are to continue."""
+        """Tell of logins that expire before tasks are to continue."""
         if self.wait_ready():
             self._attempts.waiting.warn_of_log_ins()
 

@@ -1,4 +1,4 @@
-"""The log of what is prepared before there is a sandbox: an image, and the set-up in it."""
+"""The log of what is prepared before there is a sandbox: an image, and the setup in it."""
 
 from __future__ import annotations
 

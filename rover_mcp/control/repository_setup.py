@@ -1,5 +1,5 @@
 """What a repository says of its own sandboxes' image, read from the task's base commit: its
-devcontainer.json and its set-up script. Everything in it is data of the repository's."""
+devcontainer.json and its setup script. Everything in it is data of the repository's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LOCK_FILES = frozenset(
         "rust-toolchain", "rust-toolchain.toml",
     }
 )  # fmt: skip
-"""Whose change lets the set-up run again, wherever in the repository; requirements*.txt too."""
+"""Whose change lets the setup run again, wherever in the repository; requirements*.txt too."""
 _OFFLINE = frozenset({NetworkMode.NONE, NetworkMode.PROVIDERS})
 """Where a Dockerfile is built without the engine's network, which no gateway filters."""
 
@@ -102,7 +102,7 @@ def with_setup(
     image: str | None = None,
     timeout: float,
 ) -> tuple[SandboxSpec, list[str]]:
-    """The specification with the project's set-up, and what a person should know of it.
+    """The specification with the project's setup, and what a person should know of it.
     `commands` are further ones, of the project's configuration; `image` is one that goes before
     the project's."""
     warnings = list(environment.warnings)

@@ -172,7 +172,7 @@ def _run_spec(
             for entry in config.context
         ),
         hooks=config.hooks.as_spec(),
-        # Only what the task needs: an entry's environment may hold a log-in.
+        # Only what the task needs: an entry's environment may hold a login.
         agents={n: p for n, p in settings.agent_programs.items() if n in used},
         paths=Paths(spec=folders.spec(attempt), run=folders.run),
         gateway=GatewaySpec(

@@ -18,7 +18,7 @@ from rover_mcp.domain.obstacles import obstacle_of
 from rover_mcp.store.records import AttemptRow, TaskRow
 
 SOON_SECONDS: Final = 6 * 3600.0
-"""Before its end, a log-in that nobody renews is told to whom has a task running with it."""
+"""Before its end, a login that nobody renews is told to whom has a task running with it."""
 
 
 class WaitingAttempts:
@@ -97,7 +97,7 @@ class WaitingAttempts:
                 return False
 
     def warn_of_log_ins(self) -> None:
-        """Tell, once for each task and hours before, that its log-in expires while it needs it and
+        """Tell, once for each task and hours before, that its login expires while it needs it and
         that no program renews it."""
         soon = now().timestamp() + SOON_SECONDS
         for row in self._context.store.attempts.in_states(
@@ -108,7 +108,7 @@ class WaitingAttempts:
             needed = soon if row.state == AttemptState.RUNNING else task.retry_at
             if expiry is None or expiry.obstacle is None or needed is None or expiry.at > needed:
                 continue
-            begins = f"the log-in of {expiry.login} expires"
+            begins = f"the login of {expiry.login} expires"
             if not any(warning.startswith(begins) for warning in task.warnings):
                 before = (
                     "" if row.state == AttemptState.RUNNING else ", before this task is to continue"

@@ -62,7 +62,7 @@ class Credentials:
         self._lock = threading.Lock()
         self.on_news: Callable[[], object] = lambda: None
         self.obstacle: Callable[[str, Mapping[str, str]], str | None] = lambda _kind, _environ: None
-        """why a program's log-in, in its environment, is not renewed without anybody, if so"""
+        """why a program's login, in its environment, is not renewed without anybody, if so"""
 
     def remember(self, caller: Caller) -> bool:
         """Note what a client brought; return whether no client of its user had brought it
@@ -84,12 +84,12 @@ class Credentials:
         return [*self._configured.files, *kept, *(place for place in places if place)]
 
     def logins(self) -> list[tuple[str, Mapping[str, str]]]:
-        """Each log-in that config.yaml names: whose, and the environment of its program."""
+        """Each login that config.yaml names: whose, and the environment of its program."""
         sources = self._configured.sources().values()
         return [(s.login, environ_of(s)) for s in sources if s.login]
 
     def expiry(self, account: str | None) -> Expiry | None:
-        """When the log-in that is this account expires, if the account is one and that is known."""
+        """When the login that is this account expires, if the account is one and that is known."""
         for key, source in self._configured.sources().items():
             if source.login is None or account is None:
                 continue
@@ -106,7 +106,7 @@ class Credentials:
         return None
 
     def account_name(self, label: str) -> str:
-        """What an account is called for people, as far as its key or log-in was seen here."""
+        """What an account is called for people, as far as its key or login was seen here."""
         if label not in self._origins:
             self._learn()
         with self._lock:
@@ -170,7 +170,7 @@ class Credentials:
             until = host_logins.until(source.login, environ, self._now())
             if until is None:
                 return None
-            name = f"log-in of {source.login}{whose}, held by the gateway{until}"
+            name = f"login of {source.login}{whose}, held by the gateway{until}"
             why = self.obstacle(source.login, environ) if until else None
             return f"{name} and is not renewed automatically ({why})" if why else name
         if source.passthrough:
@@ -203,7 +203,7 @@ class Credentials:
             return None, f"credentials.{provider} in config.yaml gives no key now"
         if agent in host_logins.LOGINS and host_logins.is_there(agent, os.environ, self._now()):
             line = f"credentials: {{{provider}: {{login: {agent}}}}}"
-            return None, f"to use the log-in of {agent} on this machine, put in config.yaml: {line}"
+            return None, f"to use the login of {agent} on this machine, put in config.yaml: {line}"
         ways = (
             f", or sign in: {host_logins.LOGINS[agent].sign_in}"
             if agent in host_logins.LOGINS
@@ -213,7 +213,7 @@ class Credentials:
         return None, "; ".join(filter(None, [host_logins.unused(agent, os.environ), mend]))
 
     def unfit(self, provider: str, agent: str, access: ProviderAccess) -> str | None:
-        """Why an agent cannot use what `access` gave, where it cannot: a program's log-in is for
+        """Why an agent cannot use what `access` gave, where it cannot: a program's login is for
         that program."""
         kind = access.login
         return for_one_only(kind, agent, PROVIDERS[provider]) if kind not in (None, agent) else None
@@ -233,7 +233,7 @@ class Credentials:
         `of_call`: an agent calls, so a command that has just failed is not run again.
 
         Raises:
-            EnvironmentFault: "no_log_in": config.yaml names a log-in that is not there or expired.
+            EnvironmentFault: "no_log_in": config.yaml names a login that is not there or expired.
         """
         chosen = account if account and is_named_account(account) else None
         first: ProviderAccess | None = None
@@ -260,7 +260,7 @@ class Credentials:
         the key of the one source that counts.
 
         Raises:
-            EnvironmentFault: after the last one, where config.yaml names a log-in that cannot be
+            EnvironmentFault: after the last one, where config.yaml names a login that cannot be
                 used.
         """
         served = PROVIDERS.get(provider)
@@ -390,5 +390,5 @@ class Credentials:
             beside=login.headers,
             login=kind,
             expires=login.expires,
-            origin=f"{provider.name}, log-in of {kind}",
+            origin=f"{provider.name}, login of {kind}",
         )

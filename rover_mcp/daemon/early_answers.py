@@ -186,5 +186,5 @@ class _Recorded(TaskReader):
     def login_expiry(self, task: TaskRow) -> str | None:
         account = Limit.of(task.account).account if task.account else None
         if account is not None and self._credentials.expiry(account) is not None:
-            raise NeedsFullDaemon("when a log-in ends")
+            raise NeedsFullDaemon("when a login ends")
         return None

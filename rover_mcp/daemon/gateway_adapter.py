@@ -112,7 +112,7 @@ class GatewayAdapter:
         self._portal.call(self._gateway.open, lease)
 
     def open_for_setup(self, task: NewTask, socket: Path, environment: Mapping[str, str]) -> None:
-        """Serve a set-up that belongs to no task: the project's network, and no provider."""
+        """Serve a setup that belongs to no task: the project's network, and no provider."""
         refused = self._refused[task.id] = RefusedHosts()
 
         def count(_task: str, host: RefusedHost) -> None:
@@ -135,7 +135,7 @@ class GatewayAdapter:
         self._portal.call(self._gateway.open, lease)
 
     def close_setup(self, task_id: str) -> list[str]:
-        """Close the way out of a set-up, and return a line for each host that it was refused."""
+        """Close the way out of a setup, and return a line for each host that it was refused."""
         self._portal.call(self._gateway.close, task_id)
         refused = self._refused.pop(task_id, RefusedHosts())
         return refused_lines(refused.as_json())

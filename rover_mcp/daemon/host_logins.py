@@ -1,6 +1,6 @@
-"""Reads the log-ins of subscriptions that agents' programs keep on this host, for the gateway.
+"""Reads the logins of subscriptions that agents' programs keep on this host, for the gateway.
 
-The file is read at each use, so that a renewed log-in is used at once. Nothing is written and
+The file is read at each use, so that a renewed login is used at once. Nothing is written and
 nothing is renewed here: a refresh token is good for one use, and using it would log its owner out.
 Where each file is and what it holds was observed with the versions in pinned_agents.py.
 """
@@ -27,7 +27,7 @@ _CLAIMS = "https://api.openai.com/auth"
 
 @dataclass(frozen=True)
 class Login:
-    """The parts of a log-in that go to the provider. `expires` is in seconds since 1970, None where
+    """The parts of a login that go to the provider. `expires` is in seconds since 1970, None where
     it is not known; `account` identifies the account, and is not a secret."""
 
     token: str = field(repr=False)
@@ -42,7 +42,7 @@ class Login:
 
 @dataclass(frozen=True)
 class HostLogin:
-    """Where one program keeps its log-in. `base_url`: where its provider accepts it, if not at the
+    """Where one program keeps its login. `base_url`: where its provider accepts it, if not at the
     provider's own address; `sign_in`: what a person runs."""
 
     agent: str
@@ -119,12 +119,12 @@ LOGINS: Mapping[str, HostLogin] = MappingProxyType(
 _UNUSED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"gemini": ("GEMINI_CLI_HOME", ".gemini"), "qwen": ("", ".qwen")}
 )
-"""Agents whose log-ins belong to an API that the gateway does not serve: the variable that moves
+"""Agents whose logins belong to an API that the gateway does not serve: the variable that moves
 the home in which they are, and their folder in it."""
 
 
 def held(kind: str, environ: Mapping[str, str], now: float) -> Login:
-    """The log-in as its file has it now. `now` is in seconds since 1970.
+    """The login as its file has it now. `now` is in seconds since 1970.
 
     Raises:
         EnvironmentFault: "no_log_in": there is none, or it has expired.
@@ -132,38 +132,38 @@ def held(kind: str, environ: Mapping[str, str], now: float) -> Login:
     known = LOGINS[kind]
     login, why = _read(known, environ)
     if login is None:
-        message = f"Rover has no log-in of {kind}: {_place(known, environ)}: {why}"
+        message = f"Rover has no login of {kind}: {_place(known, environ)}: {why}"
         raise _fault(message, f"run `{known.sign_in}` on this machine, then resume the task")
     if login.expires is not None and login.expires <= now:
-        message = f"the log-in of {kind} in {_place(known, environ)} has expired"
+        message = f"the login of {kind} in {_place(known, environ)} has expired"
         raise _fault(message, f"run `{kind}` once on this machine, which renews it, then resume")
     return login
 
 
 def expiry(kind: str, environ: Mapping[str, str]) -> float | None:
-    """When a log-in expires or has expired, in seconds since 1970; None: there is none, or its end
+    """When a login expires or has expired, in seconds since 1970; None: there is none, or its end
     is not known."""
     login = kept(kind, environ)
     return login.expires if login else None
 
 
 def kept(kind: str, environ: Mapping[str, str]) -> Login | None:
-    """The log-in as its file has it now, expired or not; None: there is none."""
+    """The login as its file has it now, expired or not; None: there is none."""
     return _read(LOGINS[kind], environ)[0]
 
 
 def _read(known: HostLogin, environ: Mapping[str, str]) -> tuple[Login | None, str]:
-    """The log-in, or why there is none."""
+    """The login, or why there is none."""
     try:
         login = known.read(_object(json.loads(_content(known.file(environ)))))
     except (OSError, RuntimeError, ValueError, RecursionError) as error:
         # RuntimeError: no such user's home.
         return None, getattr(error, "strerror", None) or "it cannot be read"
-    return login, "it holds no log-in of a subscription"
+    return login, "it holds no login of a subscription"
 
 
 def why_not(kind: str, environ: Mapping[str, str], now: float) -> str | None:
-    """Why no log-in can be used, and what to do about it; None: one can."""
+    """Why no login can be used, and what to do about it; None: one can."""
     try:
         held(kind, environ, now)
     except EnvironmentFault as fault:
@@ -172,8 +172,8 @@ def why_not(kind: str, environ: Mapping[str, str], now: float) -> str | None:
 
 
 def until(kind: str, environ: Mapping[str, str], now: float) -> str | None:
-    """What to say of the time for which a log-in still counts: nothing while that is long. None: no
-    log-in can be used."""
+    """What to say of the time for which a login still counts: nothing while that is long. None: no
+    login can be used."""
     try:
         expires = held(kind, environ, now).expires
     except EnvironmentFault:
@@ -184,32 +184,32 @@ def until(kind: str, environ: Mapping[str, str], now: float) -> str | None:
 
 
 def clock(seconds: float) -> str:
-    """Format the time at which a log-in ends."""
+    """Format the time at which a login ends."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}Z"
 
 
 def lasting(kind: str) -> str:
-    """What a person does about a log-in that will expire while nobody is there."""
+    """What a person does about a login that will expire while nobody is there."""
     known = LOGINS[kind]
     renew = f"run `{kind}` once on this machine after that"
     return f"{renew}, or {known.lasts}" if known.lasts else renew
 
 
 def unused(agent: str, environ: Mapping[str, str]) -> str | None:
-    """Why a log-in that is on this machine is of no use to its agent's tasks; None: none is."""
+    """Why a login that is on this machine is of no use to its agent's tasks; None: none is."""
     variable, folder = _UNUSED.get(agent, ("", ""))
     home = Path(environ.get(variable) or environ.get("HOME") or "/")
     path = home / folder / "oauth_creds.json"
     if not folder or not path.is_file():
         return None
     return (
-        f"the log-in of {agent} on this machine ({path}) cannot be used: it is for an API of its "
+        f"the login of {agent} on this machine ({path}) cannot be used: it is for an API of its "
         "own, which the gateway does not serve; a key is needed"
     )
 
 
 def is_there(kind: str, environ: Mapping[str, str], now: float) -> bool:
-    """Whether there is a log-in that could be held."""
+    """Whether there is a login that could be held."""
     return why_not(kind, environ, now) is None
 
 

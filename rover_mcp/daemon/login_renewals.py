@@ -1,4 +1,4 @@
-"""Has the agent's own program on this host renew a log-in that expires while nobody is there.
+"""Has the agent's own program on this host renew a login that expires while nobody is there.
 
 Renewing is the program's business: a renewal token is good for one use, and the program keeps the
 new one where its owner's next session finds it. It runs as its owner would run it, on the user's
@@ -29,7 +29,7 @@ from rover_mcp.gateway.providers import PROVIDERS
 log = logging.getLogger("rover.credentials")
 
 AHEAD: Final = MappingProxyType({"claude": 240.0, "codex": 6 * 3600.0})
-"""Seconds before its end at which a log-in is renewed: claude renews in the last five minutes, and
+"""Seconds before its end at which a login is renewed: claude renews in the last five minutes, and
 not before. A program that renews at any time is run early enough to warn a person if it fails."""
 LIMIT: Final = 60.0
 """Seconds that a program may take."""
@@ -40,9 +40,9 @@ MAX_LINE: Final = 100_000
 MAX_LINES: Final = 200
 
 NamedLogins = Callable[[], Iterable[tuple[str, Mapping[str, str]]]]
-"""The log-ins that config.yaml names: whose they are, and the environment of their program."""
+"""The logins that config.yaml names: whose they are, and the environment of their program."""
 Renew = Callable[[str, str, Mapping[str, str]], None]
-"""Have a program, at a path, renew its log-in. Raises OSError."""
+"""Have a program, at a path, renew its login. Raises OSError."""
 
 _OF_A_TASK: Final = frozenset(
     name
@@ -53,12 +53,12 @@ _OF_A_TASK: Final = frozenset(
 
 @dataclass
 class _Tries:
-    """Those of one log-in that failed, one after the other, and when the next may be."""
+    """Those of one login that failed, one after the other, and when the next may be."""
 
     count: int = 0
     next_at: float = 0.0
     expires: float | None = None
-    """of the log-in that was not renewed: one that its owner has made since has other times"""
+    """of the login that was not renewed: one that its owner has made since has other times"""
     why: str = ""
 
 
@@ -86,7 +86,7 @@ class Renewals:
             threading.Thread(target=self.tend, name="rover-renewals", daemon=True).start()
 
     def tend(self) -> None:
-        """Renew every log-in that expires now, or has expired, while a task may need it."""
+        """Renew every login that expires now, or has expired, while a task may need it."""
         if not self._lock.acquire(blocking=False):
             return
         try:
@@ -97,7 +97,7 @@ class Renewals:
             self._lock.release()
 
     def obstacle(self, kind: str, environ: Mapping[str, str]) -> str | None:
-        """Why a person has to see to a log-in's end, as far as that can be known before; None: its
+        """Why a person has to see to a login's end, as far as that can be known before; None: its
         program will renew it."""
         place, login = host_logins.LOGINS[kind].place(environ), host_logins.kept(kind, environ)
         if place is None or login is None or login.expires is None:
@@ -119,7 +119,7 @@ class Renewals:
         return soon and self._tried(place, login.expires).next_at <= self._now()
 
     def _tried(self, place: Path, expires: float | None) -> _Tries:
-        """What was tried with the log-in that is there now."""
+        """What was tried with the login that is there now."""
         tries = self._tries.get(place)
         return tries if tries is not None and tries.expires == expires else _Tries()
 
@@ -128,7 +128,7 @@ class Renewals:
         old = host_logins.expiry(kind, environ)
         if program is None or place is None or old is None:
             return
-        why = "it left the log-in as it was"
+        why = "it left the login as it was"
         try:
             self._renew(kind, program, environ)
         except OSError as error:
@@ -137,12 +137,12 @@ class Renewals:
         if expires is not None and expires > max(old, now):
             # One that is valid for a short time only is not renewed all the time.
             self._tries[place] = _Tries(next_at=(now + expires) / 2, expires=expires)
-            log.info("%s has renewed its log-in", kind)
+            log.info("%s has renewed its login", kind)
             return
         before = self._tried(place, expires)
         wait = min(MOST, FIRST * 2**before.count)
         self._tries[place] = _Tries(before.count + 1, now + wait, expires, why)
-        log.warning("%s did not renew its log-in: %s; the next try is in %.0f s", kind, why, wait)
+        log.warning("%s did not renew its login: %s; the next try is in %.0f s", kind, why, wait)
 
 
 def program_of(kind: str, environ: Mapping[str, str]) -> str | None:
@@ -151,7 +151,7 @@ def program_of(kind: str, environ: Mapping[str, str]) -> str | None:
 
 
 def have_renewed(kind: str, program: str, environ: Mapping[str, str]) -> None:
-    """Run the program so that it looks at its log-in, which renews one that expires.
+    """Run the program so that it looks at its login, which renews one that expires.
 
     Raises:
         OSError: it cannot be run, or took too long.
@@ -181,7 +181,7 @@ def have_renewed(kind: str, program: str, environ: Mapping[str, str]) -> None:
 
 
 def _ask_codex(running: subprocess.Popen[bytes]) -> None:
-    """Over its JSON-RPC: whose log-in it is, with a renewed token."""
+    """Over its JSON-RPC: whose login it is, with a renewed token."""
     about = {"clientInfo": {"name": "rover", "title": "Rover", "version": "1"}}
     requests: tuple[dict[str, Any], ...] = (
         {"id": 0, "method": "initialize", "params": about},

@@ -32,7 +32,7 @@ def is_named_account(label: str) -> bool:
 
 
 def environ_of(source: CredentialSource) -> Mapping[str, str]:
-    """The environment in which a source's program finds its log-in."""
+    """The environment in which a source's program finds its login."""
     if source.login is None or source.folder is None:
         return os.environ
     return {**os.environ, host_logins.LOGINS[source.login].variable: source.folder}
@@ -54,7 +54,7 @@ def from_environment(provider: Provider, env: Environment) -> Iterator[ProviderA
 
 def for_one_only(kind: str | None, agent: str, provider: Provider) -> str:
     return (
-        f"the log-in of {kind}, which config.yaml names for {provider.name}, serves {kind} alone: "
+        f"the login of {kind}, which config.yaml names for {provider.name}, serves {kind} alone: "
         f"set {provider.variables[0].name} for {agent}"
     )
 

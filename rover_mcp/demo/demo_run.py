@@ -300,7 +300,7 @@ class Demo:
         rover = sys.argv[0] if sys.argv[0].endswith("/rover") else "rover"
         self._out.title("Next: your first real task")
         for command, why in (
-            ("setup --write", "into your assistants; asks for the log-in of your claude or codex"),
+            ("setup --write", "into your assistants; asks for the login of your claude or codex"),
             ("doctor", "whether an agent can work here, and what is missing if not"),
             ('create "Fix the failing test" --watch', "in one of your repositories"),
         ):

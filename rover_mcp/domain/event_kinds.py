@@ -27,7 +27,7 @@ KINDS: Final[Mapping[str, EventKind]] = {
     "task.created": EventKind("info", "no", "it is in the queue"),
     Event.START: EventKind("info", "no", "its first attempt has begun"),
     "task.preparing": EventKind(
-        "debug", "no", "its base, image or set-up is being made; what of it"
+        "debug", "no", "its base, image or setup is being made; what of it"
     ),
     "task.sandbox": EventKind("debug", "no", "its sandbox has started"),
     "task.step": EventKind("info", "no", "a step began, ended, failed or was skipped"),

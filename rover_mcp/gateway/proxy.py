@@ -54,7 +54,7 @@ MAX_HEAD = 64 * 1024
 _HOP_BY_HOP = re.compile(
     rb"connection|keep-alive|te|trailer|transfer-encoding|upgrade|proxy-.*|host|content-length"
 )
-# What a request could carry of anybody's log-in.
+# What a request could carry of anybody's login.
 _CREDENTIALS = re.compile(rb"authorization|cookie2?|x-api-key|x-goog-api-key|api-key")
 _NOT_BACK = re.compile(rb"connection|keep-alive|te|trailer|upgrade|proxy-.*|transfer-encoding")
 
@@ -264,7 +264,7 @@ def _named_in_connection(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
 
 
 def passed_on(headers: list[tuple[bytes, bytes]], token: str) -> list[tuple[bytes, bytes]]:
-    """What goes out: nothing of this connection's, no log-in, and the token nowhere."""
+    """What goes out: nothing of this connection's, no login, and the token nowhere."""
     hops = _named_in_connection(headers)
     return [
         (name, value)

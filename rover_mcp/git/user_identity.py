@@ -62,6 +62,6 @@ def committer(view: RepositoryView, environ: Mapping[str, str]) -> Committer:
 def signer_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables by which gpg and ssh find the user's keys."""
     # The caller's terminal and agent socket count before the daemon's: the daemon may run since an
-    # earlier log-in, whose sockets are gone. HOME stays the daemon's, which owns the keys' folder.
+    # earlier login, whose sockets are gone. HOME stays the daemon's, which owns the keys' folder.
     daemon = {name: os.environ[name] for name in (*_OF_SIGNERS, _SOCKET) if name in os.environ}
     return daemon | {n: environ[n] for n in (*_OF_SIGNERS, _SOCKET) if n in environ and n != "HOME"}

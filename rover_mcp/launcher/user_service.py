@@ -1,4 +1,4 @@
-"""The user's own service manager starts the daemon after a reboot or a log-in, so that tasks with a
+"""The user's own service manager starts the daemon after a reboot or a login, so that tasks with a
 date continue without a client: systemd (--user) on Linux, launchd on macOS. What is written for
 them is made here; cli/service_command.py does it.
 
@@ -34,7 +34,7 @@ _KEPT = (
     "PYTHON_KEYRING_BACKEND", "ROVER_AGENT_CACHE",
     "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
 )  # fmt: skip
-"""Of the environment in which it is installed: what programs, log-ins and engines are found by."""
+"""Of the environment in which it is installed: what programs, logins and engines are found by."""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 
 

@@ -168,7 +168,7 @@ def volume(task_id: str, kind: str) -> str:
 
 
 def setup_name(home: str, task_id: str) -> str:
-    """The name of the container in which a task's set-up runs."""
+    """The name of the container in which a task's setup runs."""
     return f"rover-setup-{home}-{task_id[:12]}"
 
 

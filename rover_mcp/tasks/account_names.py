@@ -12,7 +12,7 @@ _OWN = re.compile(r"(?P<provider>.+)-own")
 
 def account_name(label: str, origins: Mapping[str, str] | None = None) -> str:
     """The name that its user gave an account, as PROVIDER:NAME; else its provider and where its
-    key or log-in comes from. `origins` are those by label. The end of a digest is added where two
+    key or login comes from. `origins` are those by label. The end of a digest is added where two
     accounts would have the same name, or nothing else is known."""
     if ":" in label:
         return label
@@ -21,7 +21,7 @@ def account_name(label: str, origins: Mapping[str, str] | None = None) -> str:
         shared = digest is not None and list((origins or {}).values()).count(origin) > 1
         return f"{origin} (…{label[-4:]})" if shared else origin
     if log_in := _LOG_IN.fullmatch(label):
-        return f"{log_in['provider']}, log-in of {log_in['program']}"
+        return f"{log_in['provider']}, login of {log_in['program']}"
     if own := _OWN.fullmatch(label):
-        return f"{own['provider']}, the agent's own log-in"
+        return f"{own['provider']}, the agent's own login"
     return f"{digest['provider']}, account …{label[-4:]}" if digest else label

@@ -16,7 +16,7 @@ from rover_mcp.tasks.task_ports import AgentProgram, Repository
 ADVICE = 3
 """What is said of a workflow at the most: `rover workflow check` says all."""
 SIGN_IN = (
-    "rover login keeps a key, rover setup --write asks whether tasks use the log-in of your claude "
+    "rover login keeps a key, rover setup --write asks whether tasks use the login of your claude "
     "or codex, and the key's variable in the environment of an assistant or a terminal counts too"
 )
 PAUSES = "the task will pause at its first call of a model, and continue once there is one"
@@ -49,7 +49,7 @@ def agent_cautions(agents: Mapping[str, AgentProgram], keyless: Sequence[str]) -
 
 def no_key(agent: str) -> str:
     """The beginning of the warning about an agent that has nothing to sign in with."""
-    return f"there is no key or log-in for {agent}"
+    return f"there is no key or login for {agent}"
 
 
 def config_left_out(config: ProjectConfig, settings: Settings) -> list[str]:
@@ -60,7 +60,7 @@ def config_left_out(config: ProjectConfig, settings: Settings) -> list[str]:
 
 
 def setup_left_out(root: Path, asks: Sequence[Ask]) -> str:
-    """What is said of a set-up that nobody has trusted, and that the task goes without."""
+    """What is said of a setup that nobody has trusted, and that the task goes without."""
     left_out = "; ".join(quoted(ask.shown, 200) for ask in asks)
     return (
         f"the repository's setup was left out because it is not trusted: {left_out}. To allow it "

@@ -34,7 +34,7 @@ class CreateRequest:
     consent: str | None = None
     """the digest of the question that a person said yes to; no caller can give it"""
     unasked: bool = False
-    """the user could not be asked: a set-up that nobody has trusted is left out"""
+    """the user could not be asked: a setup that nobody has trusted is left out"""
 
 
 def check_works_without(entry: CatalogEntry, agents: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ MIN_AGE = 3600.0
 """Seconds: a younger image may belong to a sandbox that is just being made."""
 
 OF_A_PROJECT = frozenset({"project", "setup"})
-"""Kinds of image that a repository's own Dockerfile or set-up makes."""
+"""Kinds of image that a repository's own Dockerfile or setup makes."""
 
 _UNENDED = (
     TaskStatus.NEW, TaskStatus.IN_PROGRESS, TaskStatus.ITERATING, TaskStatus.PAUSED,
@@ -45,7 +45,7 @@ def prunable(images: Sequence[ImageInfo], needed: Collection[str], now: float) -
 
 def made_for(images: Sequence[ImageInfo], tags: Collection[str]) -> list[ImageInfo]:
     """Of the images that make up those with these tags, the ones that some project's own image or
-    set-up is a part of; the ones that stand on others first."""
+    setup is a part of; the ones that stand on others first."""
 
     def carries(lower: ImageInfo, upper: ImageInfo) -> bool:
         return upper.layers[: len(lower.layers)] == lower.layers
@@ -110,7 +110,7 @@ class RoverImages:
         return {tag for place in places for tag in _tags(place)}
 
     def own(self, tags: Collection[str]) -> list[dict[str, Any]]:
-        """Those below these tags that only some project's own image or set-up made."""
+        """Those below these tags that only some project's own image or setup made."""
         images = self._all()
         return [
             _view(name, image)

@@ -73,7 +73,7 @@ class Policy:
     account_name: Callable[[str], str] = account_name
     """what an account is called for people"""
     log_in: Callable[[TaskRow], str | None] = lambda _: None
-    """what to say of a log-in that expires while a task waits"""
+    """what to say of a login that expires while a task waits"""
     most: Budget | None = None
     """the user's own budget, which a call does not exceed"""
 

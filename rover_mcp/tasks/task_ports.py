@@ -195,7 +195,7 @@ class Control(Protocol):
         ...
 
     def login_expiry(self, task: TaskRow) -> str | None:
-        """What to say of a log-in that expires before the task resumes automatically; None: none
+        """What to say of a login that expires before the task resumes automatically; None: none
         does."""
         ...
 

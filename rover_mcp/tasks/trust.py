@@ -208,7 +208,7 @@ class ProjectTrust:
     def can_do_without(
         self, repository: Repository, commit: str, needed: Sequence[Ask]
     ) -> list[Ask]:
-        """The set-up, where nothing but that lacks anybody's consent; else nothing."""
+        """The setup, where nothing but that lacks anybody's consent; else nothing."""
         rest = [ask for ask in needed if not ask.preparing]
         views, _ = self.missing(repository, commit, rest)
         return [] if views else [ask for ask in needed if ask.preparing]

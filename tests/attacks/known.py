@@ -112,7 +112,7 @@ KNOWN = (
         "Ghostcommit",
         "not built yet: what an agent copies into another file is not searched for secrets. "
         "Inside are only those that the user lets in: files that `copies` names, an agent's own "
-        "log-in with `passthrough`, what an own agent's `environment` holds",
+        "login with `passthrough`, what an own agent's `environment` holds",
     ),
     Known(
         18,

@@ -227,7 +227,7 @@ def test_no_set_up_runs_unconsented_and_a_task_can_be_had_without_it() -> None:
         (place.repository / ".rover" / "config.yaml").write_text("version: 1\n")
         broken = {"postCreateCommand": ["no-such-tool", "sync"], "onCreateCommand": "touch ran-b"}
         (place.repository / ".devcontainer" / "devcontainer.json").write_text(json.dumps(broken))
-        git(place.repository, "commit", "-qam", "another set-up")
+        git(place.repository, "commit", "-qam", "another setup")
         trust(place.home, place.repository)
         told, log = ran()
         assert "[ran-b ran-script]" in log

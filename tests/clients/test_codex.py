@@ -1,4 +1,4 @@
-"""Codex's app-server connects, lists and calls; headless, it has the tools at once. No log-in."""
+"""Codex's app-server connects, lists and calls; headless, it has the tools at once. No login."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ SET_UP = {
 CHECKS = """\
 name: looks
 version: "1.0"
-description: shows what the set-up made
+description: shows what the setup made
 inputs: []
 steps:
   - id: look
@@ -103,7 +103,7 @@ def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(hom
             assert any("'only-its-features-have-it' failed" in w for w in task["warnings"])
         assert told_by_the_command_line(home, repository)
 
-        # Another set-up, which fails: its last lines are the task's error.
+        # Another setup, which fails: its last lines are the task's error.
         (repository / "fail").write_text("")
         (repository / ".rover/setup.sh").write_text("echo why it failed >&2; exit 3\n")
         git(repository, "add", "-A")

@@ -1,4 +1,4 @@
-"""`rover image build`: the image of a project's next task, with its set-up, before there is one."""
+"""`rover image build`: the image of a project's next task, with its setup, before there is one."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_what_a_killed_daemon_leaves_of_a_build_goes_with_the_next_daemon(home: 
         command(home, "image", "build"), cwd=repository,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as started:  # fmt: skip
-        wait_until(lambda: processes(marker), "the set-up has begun", 4 * _BOUND)
+        wait_until(lambda: processes(marker), "the setup has begun", 4 * _BOUND)
         [folder] = (home / "tasks").iterdir()
         kill(daemon_pid(home))
         assert started.wait(_BOUND) == 1
@@ -205,13 +205,13 @@ def test_a_task_that_is_stopped_ends_its_set_up(home: Path, tool: str, status: s
         task = client.tool("create_task", description="Look", workflow="quick", script=script())
         end = time.monotonic() + 4 * _BOUND
         while not processes(marker):
-            assert time.monotonic() < end, "the set-up has not begun"
+            assert time.monotonic() < end, "the setup has not begun"
             time.sleep(0.05)
         client.tool(tool, task=task["task"]["id"])
         client.wait_until(task["task"]["id"], status, timeout=_BOUND)
         end = time.monotonic() + _BOUND
         while processes(marker) or setup_containers(task["task"]["id"]):
-            assert time.monotonic() < end, "the set-up goes on"
+            assert time.monotonic() < end, "the setup goes on"
             time.sleep(0.05)
 
 

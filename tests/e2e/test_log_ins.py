@@ -43,7 +43,7 @@ def token(expires: float) -> str:
 
 @dataclass
 class Host:
-    """A user's machine: what their programs keep of their log-ins, and Rover's data folder."""
+    """A user's machine: what their programs keep of their logins, and Rover's data folder."""
 
     folder: Path
     home: Path
@@ -133,9 +133,9 @@ def agent_of(client: LauncherClient, name: str) -> dict[str, Any]:
 def test_a_log_in_on_the_host_is_held_and_its_window_pauses_the_task(
     host: Host, repository: Path, agent: str, engine: str
 ) -> None:
-    """M2, D2: the provider gets the log-in, the sandbox does not; the pause has the window's end."""
+    """M2, D2: the provider gets the login, the sandbox does not; the pause has the window's end."""
     access = host.log_in(agent, time.time() + HOUR)
-    # What runs inside tells its environment and looks for the log-in in all that it can read.
+    # What runs inside tells its environment and looks for the login in all that it can read.
     look = (
         "(env; cat /proc/*/environ /rover/spec/* ~/.codex/* ~/.claude*) 2>&1"
         " | tr -cd '[:print:]\n' > seen.txt"
@@ -152,7 +152,7 @@ def test_a_log_in_on_the_host_is_held_and_its_window_pauses_the_task(
             client.open()
             assert agent_of(client, agent)["signed_in"]
             told = agent_of(client, agent)["credential"]
-            assert told.startswith(f"log-in of {agent}, held by the gateway, expires at ")
+            assert told.startswith(f"login of {agent}, held by the gateway, expires at ")
             task = create(client, agent, engine)
             began = time.time()
             pause = client.wait_until(task, "PAUSED", timeout=200)["pause"]
@@ -195,7 +195,7 @@ def test_an_expired_log_in_pauses_and_a_renewed_one_goes_on(
             task = create(client, agent, "bubblewrap")
             pause = client.wait_until(task, "PAUSED", timeout=100)["pause"]
             assert pause["reason"] == "auth"
-            assert f"the log-in of {agent} in" in pause["message"]
+            assert f"the login of {agent} in" in pause["message"]
             assert f"run `{agent}` once" in pause["message"]
             assert session.requests == []
             access = host.log_in(agent, time.time() + HOUR)
@@ -207,7 +207,7 @@ def test_an_expired_log_in_pauses_and_a_renewed_one_goes_on(
 def test_a_log_in_that_expires_during_a_pause_and_is_renewed_lets_the_task_finish(
     host: Host, repository: Path
 ) -> None:
-    """Q4, Q5: the real claude, paused for credits; at its time the log-in is no longer good."""
+    """Q4, Q5: the real claude, paused for credits; at its time the login is no longer good."""
     host.log_in("claude", time.time() + HOUR)
     with FakeModels() as provider:
         session = provider.session("a")
@@ -231,7 +231,7 @@ def test_a_log_in_that_expires_during_a_pause_and_is_renewed_lets_the_task_finis
 
 
 def renewed_by(agent: str) -> dict[str, Any]:
-    """What the provider answers to the program that renews its log-in."""
+    """What the provider answers to the program that renews its login."""
     access = token(time.time() + 2 * HOUR) if agent == "codex" else "sk-ant-oat01-renewed"
     return {
         "token_type": "Bearer", "access_token": access, "id_token": access, "expires_in": HOUR,

@@ -82,7 +82,7 @@ class FakeDoor:
 
 @dataclass(frozen=True)
 class FakeTree:
-    """A base commit that says nothing of its set-up."""
+    """A base commit that says nothing of its setup."""
 
     commit: str
 

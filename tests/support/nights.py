@@ -1,4 +1,4 @@
-"""The world of a night: accounts that close and open, log-ins that expire, tasks that need them."""
+"""The world of a night: accounts that close and open, logins that expire, tasks that need them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Closure:
 
 @dataclass(frozen=True)
 class Token:
-    """A log-in's credential, from when it is there until it has expired."""
+    """A login's credential, from when it is there until it has expired."""
 
     since: float
     until: float
@@ -66,11 +66,11 @@ class World:
         return min(found, key=lambda c: c.since, default=None)
 
     def token(self, account: str, now: float) -> Token | None:
-        """The one that lies in the log-in's file; it may have expired."""
+        """The one that lies in the login's file; it may have expired."""
         return next((t for t in reversed(self.tokens[account]) if t.since <= now), None)
 
     def news(self, now: float) -> float | None:
-        """When a person does the next thing about a log-in."""
+        """When a person does the next thing about a login."""
         times = [token.since for tokens in self.tokens.values() for token in tokens]
         return min((t for t in times if t > now), default=None)
 
@@ -106,7 +106,7 @@ def _closures(dice: random.Random, begin: float) -> list[Closure]:
 
 
 def _tokens(dice: random.Random, begin: float) -> list[Token]:
-    """A key that is there and stays; one that comes late; or a log-in that expires again and again
+    """A key that is there and stays; one that comes late; or a login that expires again and again
     and is renewed, sooner or later."""
     kind = dice.choice(["stays", "stays", "late", "expires", "expires"])
     at = begin - HOUR if kind != "late" else begin + dice.uniform(0.5, 12) * HOUR
@@ -155,7 +155,7 @@ class NightDoor(FakeDoor):
             token = self.world.token(label, self.clock())
             if token and token.until > self.clock() and f"{label} {token.digest}" not in refused:
                 found.append(Account(label))
-        return found or [Account(missing=f"no log-in for {' or '.join(work.accounts)}")]
+        return found or [Account(missing=f"no login for {' or '.join(work.accounts)}")]
 
     def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
         return self.works[task_id].digests

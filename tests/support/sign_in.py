@@ -1,4 +1,4 @@
-"""Where the agents' programs renew their log-ins, on loopback: a proxy that all of a program's own
+"""Where the agents' programs renew their logins, on loopback: a proxy that all of a program's own
 traffic goes to, and that is the host which it asks for, whichever that is."""
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ ELSEWHERE = {
     "agent-runner: the journal could not", ", then try again", "line \n, byte \n",
     "; asking for them again", "the work tree's repository was damaged", "the work tree was lost; it",
     "the last finished step has no snapshot", "; what was there is kept as ",
-    "its unfinished work is not on its branch", "the log-in of \n expires", "before this task is to continue",
+    "its unfinished work is not on its branch", "the login of \n expires", "before this task is to continue",
 }  # fmt: skip
 """Begin or stand in what these modules say to others: to the agent, in a log, as a warning of a task
 that runs, in another section of the page, or as a part of a sentence that is on it."""

@@ -133,10 +133,10 @@ COMMANDS: Final = {
     """,
     "init": """
         Looks at a repository and writes a .rover/config.yaml for it, with its test command,
-        set-up and network needs as far as they can be recognised.
+        setup and network needs as far as they can be recognised.
     """,
     "trust": """
-        A repository may ask for more than your defaults allow, such as an image, a set-up command
+        A repository may ask for more than your defaults allow, such as an image, a setup command
         or open network. Nothing of it counts before you have seen it and agreed. This shows it
         and asks.
     """,
@@ -150,7 +150,7 @@ COMMANDS: Final = {
         config.yaml of the data folder.
     """,
     "image": """
-        Tasks that run in docker or podman use images with the project's tools and set-up. These
+        Tasks that run in docker or podman use images with the project's tools and setup. These
         commands build one ahead of time, list those that exist, and remove those that no task
         needs.
     """,

@@ -2,7 +2,7 @@
 
 Accounts close and open at random: windows with and without a time that is told, windows that open
 early or later than was told, windows of one model, credits that somebody buys at some time, outages.
-Log-ins come late, expire and are renewed. Sandboxes are killed; daemons die, between two writes too,
+Logins come late, expire and are renewed. Sandboxes are killed; daemons die, between two writes too,
 and another one opens the same database. Tasks may use several accounts. What DBOS does with its
 tables and threads a stand-in does, so that nobody has to wait; see tests/support/fake_dbos.py.
 `ROVER_NIGHTS=200` plays so many nights, `ROVER_NIGHTS_FROM` says from which seed.

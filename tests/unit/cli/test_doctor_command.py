@@ -41,7 +41,7 @@ def test_what_does_not_isolate_is_said_loudly_and_is_not_the_sandbox() -> None:
 def test_an_agent_is_told_with_its_version_its_log_in_and_what_it_lacks() -> None:
     codex = {
         "name": "codex", "installed": True, "signed_in": True, "source": "fetched",
-        "version": "0.169.0", "credential": "log-in of codex, held by the gateway",
+        "version": "0.169.0", "credential": "login of codex, held by the gateway",
     }  # fmt: skip
     claude = {
         "name": "claude", "installed": True, "signed_in": False, "source": "npm",
@@ -49,7 +49,7 @@ def test_an_agent_is_told_with_its_version_its_log_in_and_what_it_lacks() -> Non
     }  # fmt: skip
     status = {**_status(), "agents": [codex, claude], "unpriced": ["openai/new"]}
     checks = {check.name: check for check in judge_status(status)}
-    told = "0.169.0, fetched, signed in: log-in of codex, held by the gateway"
+    told = "0.169.0, fetched, signed in: login of codex, held by the gateway"
     assert checks["agent codex"].detail == told
     assert checks["agent claude"].detail.endswith("not signed in")
     assert checks["agent claude"].todo == "set ANTHROPIC_API_KEY"

@@ -305,7 +305,7 @@ def logged_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_log_in_that_is_here_is_offered_and_used_only_after_a_yes(
     logged_in: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """B.7. Codex has a key only: there is no log-in to offer."""
+    """B.7. Codex has a key only: there is no login to offer."""
     assert main(["setup"]) == 0
     said = capsys.readouterr().out
     assert "your claude is logged in; rover setup --write asks" in said

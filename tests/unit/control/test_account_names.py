@@ -79,15 +79,15 @@ def test_a_log_in_is_called_after_its_program(
     token = {"accessToken": "of-claude", "expiresAt": 4_000_000_000_000}
     (tmp_path / ".credentials.json").write_text(json.dumps({"claudeAiOauth": token}))
     credentials = Credentials(settings(tmp_path / "data", anthropic={"login": "claude"}))
-    assert names(credentials) == ["anthropic, log-in of claude"]
+    assert names(credentials) == ["anthropic, login of claude"]
 
 
 @pytest.mark.parametrize(
     ("label", "name"),
     [
         ("anthropic:work", "anthropic:work"),
-        ("anthropic-claude-log-in", "anthropic, log-in of claude"),
-        ("anthropic-own", "anthropic, the agent's own log-in"),
+        ("anthropic-claude-log-in", "anthropic, login of claude"),
+        ("anthropic-own", "anthropic, the agent's own login"),
         ("openai-1a2b3c4d", "openai, account …3c4d"),
         ("whatever", "whatever"),
     ],

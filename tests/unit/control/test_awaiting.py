@@ -123,7 +123,7 @@ def test_switching_automatic_resumes_off_and_on_ends_and_begins_the_wait(site: S
 
 
 def test_an_agent_that_needs_no_credential_is_not_started_again(site: Site) -> None:
-    """D9: what it calls an error of its log-in is none that anybody watches."""
+    """D9: what it calls an error of its login is none that anybody watches."""
     site.create(agent="scripted")
     assert site.claim(1)
     assert site.attempts.launch.bring_up(TASK, 1)
@@ -169,7 +169,7 @@ def test_a_log_in_that_expires_before_a_task_is_to_continue_is_told_once_and_bef
         site.door.expires = Expiry("claude", at - earlier, "run it", "no token")
         site.attempts.waiting.warn_of_log_ins()
     [told] = site.task().warnings
-    assert told.startswith("the log-in of claude expires at ")
+    assert told.startswith("the login of claude expires at ")
     assert told.endswith("run it")
     [event] = [e for e in site.store.events.after(0, task_id=TASK) if e.kind == "task.warning"]
     assert event.notable

@@ -1,4 +1,4 @@
-"""Log-ins that programs keep on this host, read for the gateway to hold (ACCEPTANCE M2, D9)."""
+"""Logins that programs keep on this host, read for the gateway to hold (ACCEPTANCE M2, D9)."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_it_is_lent_where_config_names_it_and_read_at_each_use(
     found = lent.access("openai", task, None)
     assert found is not None
     assert found.header_value == "Bearer two"
-    # A client's address without its key does not lead the log-in elsewhere.
+    # A client's address without its key does not lead the login elsewhere.
     lent.remember(Caller("maker", Path("/"), env={"OPENAI_BASE_URL": "http://elsewhere"}))
     found = lent.access("openai", task, None)
     assert found is not None
@@ -148,7 +148,7 @@ def test_how_an_agent_signs_in_or_what_mends_that_it_cannot(
     nothing = Credentials(Settings(home=Path("/")), lambda: NOW)
     assert "set OPENAI_API_KEY, or sign in: codex login" in str(told(nothing, "codex")[1])
     keep(tmp_path, "codex", codex("one"))
-    assert told(lent, "codex") == ("log-in of codex, held by the gateway", None)
+    assert told(lent, "codex") == ("login of codex, held by the gateway", None)
     assert "serves codex alone" in str(told(lent, "qwen")[1])
     assert "credentials: {openai: {login: codex}}" in str(told(nothing, "codex")[1])
     assert told(nothing, "qwen") == (None, "set OPENAI_API_KEY; other ways: docs/gateway.md")
@@ -157,7 +157,7 @@ def test_how_an_agent_signs_in_or_what_mends_that_it_cannot(
 
 
 def test_config_may_name_a_log_in_under_its_own_provider_alone() -> None:
-    with pytest.raises(ValueError, match="codex's log-in is not one for anthropic"):
+    with pytest.raises(ValueError, match="codex's login is not one for anthropic"):
         Settings(home=Path("/"), credentials={"anthropic": CredentialSource(login="codex")})
     with pytest.raises(ValueError, match="exactly one"):
         CredentialSource(login="codex", env="X")
@@ -225,5 +225,5 @@ def test_a_log_in_that_the_gateway_does_not_serve_is_said_to_be_of_no_use(
     assert not any("cannot be used" in text for text in told())
     (tmp_path / f".{agent}").mkdir()
     (tmp_path / f".{agent}" / "oauth_creds.json").write_text("{}")
-    assert all(f"the log-in of {agent} on this machine" in text for text in told())
+    assert all(f"the login of {agent} on this machine" in text for text in told())
     assert all("a key is needed" in text for text in told())

@@ -1,4 +1,4 @@
-"""The project's set-up as it is found in a commit, and what lets it run again."""
+"""The project's setup as it is found in a commit, and what lets it run again."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ steps:
 
 
 def test_a_task_is_told_of_the_agents_that_it_uses_and_no_other(tmp_path: Path) -> None:
-    """M2: an entry of agent_programs may hold a log-in; it is inside where it is needed alone."""
+    """M2: an entry of agent_programs may hold a login; it is inside where it is needed alone."""
     names = ("first", "second", "third")
     programs = {n: AcpProgram(acp=(n,), environment={"KEY": f"of-{n}"}) for n in names}
     settings = Settings(home=tmp_path, agent_programs=programs)

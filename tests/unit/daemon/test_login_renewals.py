@@ -1,4 +1,4 @@
-"""When an agent's own program is run for its log-in, and what follows where that does not help."""
+"""When an agent's own program is run for its login, and what follows where that does not help."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_program_that_does_not_renew_is_tried_less_and_less(host: Host) -> Non
         waits.append(host.now - before)
     assert waits[:3] == [FIRST, 2 * FIRST, 4 * FIRST]
     assert waits[-1] == MOST
-    assert "did not renew it: it left the log-in as it was" in str(host.obstacle())
+    assert "did not renew it: it left the login as it was" in str(host.obstacle())
     host.login(host.now - 1)
     assert host.obstacle() is None, "its owner has signed in anew"
     host.renews = True
@@ -130,7 +130,7 @@ def test_what_cannot_be_renewed_is_known_hours_before(
 
 
 def test_a_program_that_renews_at_any_time_is_asked_hours_before(host: Host) -> None:
-    """Q5: so that a refusal is known early; a log-in that is short is not renewed all the time."""
+    """Q5: so that a refusal is known early; a login that is short is not renewed all the time."""
     lives, kinds = 2 * HOUR, [("codex", host.environ)]
 
     def login() -> None:

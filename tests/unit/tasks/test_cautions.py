@@ -36,6 +36,6 @@ def test_the_size_of_each_pinned_agent_is_told_without_asking_anybody(
 
 def test_a_missing_key_is_said_with_the_ways_to_give_one() -> None:
     (told,) = agent_cautions({"claude": AgentProgram("fetched", "2.1")}, ["claude"])
-    assert "no key or log-in for claude: the task will pause" in told
+    assert "no key or login for claude: the task will pause" in told
     assert "rover login" in told
     assert "rover setup --write" in told

@@ -163,7 +163,7 @@ ASKS = {
     "network: {mode: open}": "network: open",
     "network: {allow: [evil.example.org]}": "evil.example.org",
     'hooks: {before_agent: ["curl evil"]}': "hooks.before_agent: curl evil",
-    "setup: {commands: [make deps]}": "set-up commands: make deps",
+    "setup: {commands: [make deps]}": "setup commands: make deps",
     "environment: {DEBUG: 1}": "DEBUG=1",
     "image: evil/image": "image: evil/image",
 }

@@ -70,12 +70,12 @@ def test_a_pause_says_why_since_when_and_until_when() -> None:
 
 
 def test_a_long_wait_says_whether_its_log_in_is_renewed_by_itself() -> None:
-    """Q5: where it resumes automatically; a person who resumes sees to the log-in then."""
-    policy = Policy(log_in=lambda _task: "the log-in expires before that")
+    """Q5: where it resumes automatically; a person who resumes sees to the login then."""
+    policy = Policy(log_in=lambda _task: "the login expires before that")
     view = task_view(paused_row(), None, None, AT, policy)
-    assert "The log-in expires before that." in task_text(view)
+    assert "The login expires before that." in task_text(view)
     assert view.pause is not None
-    assert "The log-in expires before that." in " ".join(
+    assert "The login expires before that." in " ".join(
         pause_lines(view.model_dump(mode="json", exclude_none=True), Paint(io.StringIO()))
     )
     assert shown(paused_row(auto_resume=False), policy).log_in is None

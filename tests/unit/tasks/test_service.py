@@ -653,7 +653,7 @@ def test_a_missing_key_is_warned_of_once(desk: Desk) -> None:
     created = desk.tasks.create(desk.caller, create_request("x", agents=("claude",)))
     warnings = [w for w in created.warnings or () if "no key" in w or "cannot sign in" in w]
     assert len(warnings) == 1
-    assert warnings[0].startswith("there is no key or log-in for claude: ")
+    assert warnings[0].startswith("there is no key or login for claude: ")
 
 
 def test_no_agent_is_proposed_whose_program_or_log_in_nobody_knows_of(

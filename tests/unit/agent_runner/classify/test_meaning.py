@@ -55,7 +55,7 @@ M = Meaning
         ("Rate limit reached: Limit 6000, Used 5900, Requested 200", M.RATE),
         ("Quota exceeded for metric: x, limit: 0", M.REQUEST),
         ("Quota exceeded for metric: x, limit: 20", M.LIMIT),
-        # The account, the log-in.
+        # The account, the login.
         ("This workspace has been deactivated", M.ACCOUNT),
         ("Please log in again", M.SIGN_IN),
         ("模型当前访问量过大", M.BUSY),

@@ -1,4 +1,4 @@
-"""A project's set-up in a task's own sandbox: its network, its log, and what a failure means."""
+"""A project's setup in a task's own sandbox: its network, its log, and what a failure means."""
 
 from __future__ import annotations
 
