@@ -253,6 +253,12 @@ class RunSpec(_SpecModel):
         description="what the iteration starts from, where that is neither the base nor what the "
         "one before left; `restore` holds these commits too",
     )
+    onto: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{40}$",
+        description="what the branch stands on since it was rebased; none: `base_commit`, of which "
+        "the sandbox is lent the objects in any case",
+    )
     restart: bool = Field(default=False, description="start the iteration over, on the task's base")
     rebundle: bool = Field(
         default=False,
@@ -274,6 +280,11 @@ class RunSpec(_SpecModel):
     first_snapshot: int = Field(
         default=1, ge=1, description="no snapshot of this attempt has a lower number"
     )
+
+    @property
+    def stands_on(self) -> str:
+        """The commit with which the task's changes are compared."""
+        return self.onto or self.base_commit
 
     @classmethod
     def load(cls, folder: Path) -> RunSpec:

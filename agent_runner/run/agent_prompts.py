@@ -122,7 +122,7 @@ def iteration_description(spec: RunSpec) -> str:
         text=given.text,
         comments=_COMMENTS.format(lines=lines) if lines else "",
         description=spec.description,
-        base=spec.base_commit,
+        base=spec.stands_on,
         rewound=_REWOUND.format(rewound=given.rewound) if given.rewound else "",
         changes=_CHANGES.format(patch=given.changes) if given.changes else "",
     )

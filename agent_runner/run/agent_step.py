@@ -108,7 +108,7 @@ class AgentStepRun:
         self._provider = agent_provider(self._name, model_name(step, tools.spec, tools.workflow))
         prompt = tools.renderer.text(step.prompt, values) + (READ_ONLY if step.read_only else "")
         self._prompt = context_notice(tools.spec) + prompt + answers.ask(step.outputs)
-        self._files = OutputFiles(step.outputs, tools.commands, tools.spec.base_commit)
+        self._files = OutputFiles(step.outputs, tools.commands, tools.spec.stands_on)
         self._session: AgentSession | None = None
         self._timeout = step.timeout or tools.workflow.timeout or tools.spec.limits.agent_timeout
 

@@ -201,7 +201,7 @@ class Run:
         checkpoints: Checkpoints,
         start: Snapshot | None,
     ) -> Interpreter:
-        task = {**self._task(), "base_commit": self.spec.base_commit}
+        task = {**self._task(), "base_commit": self.spec.stands_on}
         renderer = Renderer(task, self._warn)
         return Interpreter(
             fold=self._fold,
@@ -248,6 +248,8 @@ class Run:
             self._warn("the work tree was lost; it was restored from its last snapshot")
         if plan.begin is not None:
             await self._start_from(plan.begin, is_new=not prepared.existed)
+        # Not earlier: only the restore bundle brings the objects of a new base.
+        self._worktree.judge_from(self.spec.stands_on)
         await set_up_task(self.spec, self.commands, self._warn, anew=not prepared.existed)
         if plan.target is None and not plan.untouched:
             self._warn("the last finished step has no snapshot; the work tree was left as it is")

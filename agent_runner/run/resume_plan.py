@@ -173,4 +173,4 @@ def _base(spec: RunSpec) -> Target:
     """What the iteration starts from, and a restart returns to."""
     if spec.begin is not None:
         return Target(commit=spec.begin.commit, head=spec.begin.head)
-    return Target(commit=spec.base_commit, head=spec.base_commit)
+    return Target(commit=spec.stands_on, head=spec.stands_on)

@@ -60,6 +60,10 @@ class ScriptRunner:
         self._patience = ProgressLimits(still=spec.limits.git_stall)
         self.withheld: set[str] = set()
 
+    def judge_from(self, commit: str) -> None:
+        """From now on scripts take what differs from this commit for the task's work."""
+        self._environment[BASE] = commit
+
     def names(self) -> str:
         """The path of the folder NAMES as commands see it."""
         return str(self._spec.paths.restore.with_name(NAMES))

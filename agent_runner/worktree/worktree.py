@@ -101,6 +101,10 @@ class Worktree:
         except FileNotFoundError:
             return b""
 
+    def judge_from(self, commit: str) -> None:
+        """Take what differs from this commit, which the clone has, for the task's work."""
+        self._scripts.judge_from(commit)
+
     async def put_aside(self, seed: Path) -> None:
         """Move what git ignores into the folder `seed`, and empty the workspace.
 
@@ -191,7 +195,7 @@ class Worktree:
         """
         author = self._spec.commits.author or ""
         arguments = (
-            self._spec.branch, self._spec.base_commit, "always" if always else "", author,
+            self._spec.branch, self._spec.stands_on, "always" if always else "", author,
         )  # fmt: skip
         text = _message(message) + "\n"
         result = await self._scripts.run(

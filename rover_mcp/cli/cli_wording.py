@@ -15,7 +15,7 @@ COMMANDS = {
     "wait_for_task": "rover watch", "inspect": "rover inspect", "get_diff": "rover diff",
     "get_logs": "rover logs", "pause_task": "rover pause", "restart_task": "rover restart",
     "cancel_task": "rover cancel", "delete_task": "rover delete", "list_tasks": "rover list",
-    "merge_task": "rover merge", "push_task": "rover push",
+    "merge_task": "rover merge", "rebase_task": "rover rebase", "push_task": "rover push",
     "list_workflows": "rover workflows", "get_status": "rover status",
     "create_task": "rover create", "iterate_task": "rover iterate", "get_history": "rover history",
 }  # fmt: skip
@@ -42,6 +42,7 @@ _PHRASES = (
     (re.compile(r"\bname its remote as remote\b"), "name its remote with --remote"),
     (re.compile(r"\bmode merge or squash\b"), "a merge without --ff, or with --squash,"),
     (re.compile(r"\bname a branch as into\b"), "name a branch with --into"),
+    (re.compile(r"\bname a branch as onto\b"), "name a branch with --onto"),
     (re.compile(r"\bwhen[:=] ?at_reset\b"), "--at-reset"),
     (re.compile(r"\bInput should\b"), "it should"),
     (re.compile(r"\bValue error, "), ""),

@@ -25,6 +25,7 @@ _COMMANDS = {
     "delete_task": "delete",
     "merge_task": "merge",
     "push_task": "push",
+    "rebase_task": "rebase",
     "list_tasks": "list",
     "list_workflows": "workflows",
     "get_status": "status",
@@ -55,6 +56,9 @@ def command_for(tool: object, arguments: Json | None = None) -> str:
         words.append(_quoted(given.get("task", "TASK")))
     if tool in ("merge_task", "push_task"):
         words += _delivery(given)
+    if tool == "rebase_task":
+        words += ["--onto", _quoted(given["onto"])] if given.get("onto") else []
+        words += ["--yes"] if given.get("confirm") else []
     words += [flag for name, flag in _FLAGS.items() if given.get(name) is True]
     for name, option in _OPTIONS.items():
         if given.get(name) is not None:

@@ -28,6 +28,7 @@ EXAMPLES = {
     "cancel": ("rover cancel 3 4",),
     "merge": ("rover merge 3", "rover merge 3 --into main --squash --yes"),
     "push": ("rover push 3", "rover push 3 --remote fork --branch fix-sum --yes"),
+    "rebase": ("rover rebase 3", "rover rebase 3 --onto main --yes"),
     "delete": ("rover delete 3", "rover delete 3 4 --yes"),
     "prune": ("rover prune", "rover prune --status FAILED --status CANCELLED --yes"),
     "logs": ("rover logs 3 -f", "rover logs 3 --step test --tail 500"),

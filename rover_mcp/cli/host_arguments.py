@@ -28,3 +28,9 @@ def add_push(sub: Parser) -> None:
     about = "agree to what would do harm otherwise, as the preview names it; may be repeated"
     sub.add_argument("--accept", metavar="NAME", action="append", default=[], help=about)
     sub.add_argument("--yes", action="store_true", help="do it")
+
+
+def add_rebase(sub: Parser) -> None:
+    add_task(sub)
+    sub.add_argument("--onto", metavar="BRANCH", help="default: the branch it was made from")
+    sub.add_argument("--yes", action="store_true", help="do it")

@@ -53,6 +53,19 @@ def _merged(result: Json, paint: Paint) -> list[str]:
     return [*lines, "", *_files(result, paint), _to_do_it(result, "merge")]
 
 
+def rebase(args: Arguments) -> int:
+    """Rebase a task's branch; 1 where it only said that this cannot be done."""
+    given = of_task(args)
+    result = call(args, "rebase_task", **given, onto=args.onto, confirm=args.yes or None)
+    show(args, result, _rebased)
+    return 1 if result.get("conflicts") else 0
+
+
+def _rebased(result: Json, paint: Paint) -> list[str]:
+    lines = wrap(clean(for_terminal(result["message"])), paint.width, "")
+    return [*lines, "", _to_do_it(result, "rebase")] if result["next_actions"] else lines
+
+
 def _files(result: Json, paint: Paint) -> list[str]:
     handed: Sequence[str] = result.get("hand_off") or ()
     lines = [f"  {clean(path)}" for path in handed]

@@ -96,6 +96,12 @@ COMMANDS = (
         host.add_merge,
     ),
     (
+        "rebase",
+        "host_verbs:rebase",
+        "replay its branch on its base as that is now; without --yes only say what would happen",
+        host.add_rebase,
+    ),
+    (
         "push",
         "host_verbs:push",
         "push its branch to a remote; without --yes only say what would happen",

@@ -23,6 +23,7 @@ from rover_mcp.control.journal_watch import UNREADABLE
 from rover_mcp.domain.errors import EnvironmentFault, NotFound, RoverError
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import Engine
+from rover_mcp.store.rebase_notes import rebase_notes
 from rover_mcp.store.records import RESTART, AttemptRow, TaskRow
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ def import_snapshots(
     Raises:
         RoverError: as with_hub; nothing is made again but the base.
     """
-    named = journal_snapshots(folders.journal)
+    named = named_snapshots(folders)
     if not named and folders.iteration > 1:
         # An iteration continues on the work of the one before it, unless it was sent back to an
         # earlier state. That is then in the hub, too: the numbers of snapshots count on.
@@ -112,7 +113,9 @@ def _begin(task: TaskRow, folders: TaskFolders) -> Snapshot | None:
 
 
 def _import(task: TaskRow, folders: TaskFolders, hub: ProjectHub, snapshot: Snapshot) -> None:
-    bundle = folders.run / "bundles" / snapshot.bundle
+    bundle = folders.rebases / snapshot.bundle
+    if not bundle.exists():
+        bundle = folders.run / "bundles" / snapshot.bundle
     hub.import_bundle(task.id, task.base_commit, bundle, snapshot, task.branch)
 
 
@@ -120,19 +123,26 @@ def _import_earlier(task: TaskRow, folders: TaskFolders, hub: ProjectHub) -> Non
     """A hub that has nothing of a task may be a new one: what its earlier iterations left."""
     for iteration in range(1, task.iteration):
         earlier = TaskFolders(folders.home, task.id, iteration)
-        for snapshot in journal_snapshots(earlier.journal):
+        for snapshot in named_snapshots(earlier):
             with suppress(RoverError):
                 _import(task, earlier, hub, snapshot)
 
 
 def last_at_home(task: TaskRow, folders: TaskFolders, hub: ProjectHub) -> Snapshot | None:
     """The newest snapshot that the journal names and the hub holds, as far as it can be asked."""
-    named = journal_snapshots(folders.journal)
+    named = named_snapshots(folders)
     try:
         here = hub.snapshots(task.id) if named else {}
     except RoverError:
         return None
     return next((s for s in reversed(named) if here.get(s.sequence) == s.commit), None)
+
+
+def named_snapshots(folders: TaskFolders) -> list[Snapshot]:
+    """Every snapshot of an iteration, in order: those of its journal, and those that a rebase of
+    its result made afterwards."""
+    rebased = [note.snapshot for note in rebase_notes(folders)]
+    return [*journal_snapshots(folders.journal), *rebased]
 
 
 def journal_snapshots(journal: Path) -> list[Snapshot]:
@@ -281,7 +291,7 @@ def _without_snapshot(
     """
     if error.code not in ("bundle_refused", "bundle_incomplete"):
         raise error
-    named = journal_snapshots(folders.journal)
+    named = named_snapshots(folders)
     if not named and folders.iteration > 1:
         earlier = replace(folders, iteration=folders.iteration - 1)
         return _without_snapshot(task, earlier, hub, engine, error)

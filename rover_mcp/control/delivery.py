@@ -11,7 +11,7 @@ from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import RunState, Snapshot
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import CommandStep, WorkflowError, walk
-from rover_mcp.control.checkpoint import journal_snapshots
+from rover_mcp.control.checkpoint import named_snapshots
 from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.delivery_doubts import Delivery, doubt
 from rover_mcp.domain.paths import TaskFolders
@@ -70,7 +70,7 @@ def _before(task: TaskRow, folders: TaskFolders) -> str:
     if task.iteration == 1:
         return task.base_commit
     earlier = TaskFolders(folders.home, task.id, task.iteration - 1)
-    known = journal_snapshots(earlier.journal)
+    known = named_snapshots(earlier)
     return known[-1].head if known else task.base_commit
 
 

@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from agent_runner.authorities import FILE_NAME as AUTHORITIES
@@ -38,6 +39,7 @@ from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.launcher.ownership import OTHERS_WRITE
 from rover_mcp.sandbox.attempt_folder import remove_tree
 from rover_mcp.sandbox.protocol import SandboxFolders, SandboxSpec
+from rover_mcp.store.rebase_notes import rebase_notes
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.context import FOLDER as CONTEXT
 
@@ -185,7 +187,8 @@ def _run_spec(
         commits=settings.commits,
         disk=_disk(settings, task, folders),
         restore=checkpoint.restore,
-        begin=_begin(task),
+        begin=_begin(task, folders),
+        onto=task.onto,
         restart=checkpoint.restart,
         first_snapshot=checkpoint.first_snapshot,
         rebundle=checkpoint.rebundle,
@@ -197,8 +200,13 @@ def _run_spec(
     )
 
 
-def _begin(task: TaskRow) -> Restore | None:
+def _begin(task: TaskRow, folders: TaskFolders) -> Restore | None:
+    """What the iteration starts from, if that is not what the one before left: a snapshot that was
+    named, or what the branch was rebased to since."""
     begin = task.iteration_input.begin if task.iteration_input else None
+    if begin is None and folders.iteration > 1:
+        notes = rebase_notes(replace(folders, iteration=folders.iteration - 1))
+        begin = notes[-1].snapshot if notes else None
     return Restore(commit=begin.commit, head=begin.head) if begin else None
 
 

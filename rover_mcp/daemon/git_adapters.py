@@ -233,7 +233,8 @@ class HubWork:
         def write() -> None:
             out.seek(0)
             out.truncate()
-            hub.write_patch(task.id, task.base_commit, commit, out, list(paths) or None)
+            old = task.stands_on
+            hub.write_patch(task.id, task.base_commit, commit, out, list(paths) or None, old)
 
         self._looked_after(task, write)
 
@@ -251,7 +252,10 @@ class HubWork:
     ) -> Diff:
         hub, base = self._repositories.hub(task.project_id), task.base_commit
         return self._looked_after(
-            task, lambda: hub.diff(task.id, base, commit, paths, old=old, first=_handed)
+            task,
+            lambda: hub.diff(
+                task.id, base, commit, paths, old=old or task.stands_on, first=_handed
+            ),
         )
 
     def _looked_after(self, task: TaskRow, read: Callable[[], T]) -> T:

@@ -63,10 +63,10 @@ class HostMerges:
             return commit_merge(view, plan.tree or "", parents, message, me)
 
     def carry_out(self, operation: str, move: Mapping[str, Any]) -> None:
-        move_branch(_move(operation, move))
+        move_branch(branch_move(operation, move))
 
     def settle(self, operation: str, move: Mapping[str, Any]) -> bool:
-        done, _ = settled(lambda: settle(_move(operation, move)))
+        done, _ = settled(lambda: settle(branch_move(operation, move)))
         return done
 
 
@@ -123,7 +123,8 @@ def _target(view: RepositoryView, task: TaskRow, into: str | None) -> tuple[str,
     return named, at
 
 
-def _move(operation: str, move: Mapping[str, Any]) -> BranchMove:
+def branch_move(operation: str, move: Mapping[str, Any]) -> BranchMove:
+    """The move that an operation's row describes."""
     top = move["work_tree"]
     return BranchMove(
         name=operation,

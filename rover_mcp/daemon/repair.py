@@ -41,6 +41,7 @@ from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.git.hub import Hub
 from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import database_url, forget_version, open_database
+from rover_mcp.store.rebase_notes import rebase_notes
 from rover_mcp.store.rebuild import Rebuilds
 from rover_mcp.store.store import Store
 
@@ -190,7 +191,9 @@ def _values(settings: Settings, remains: _Found, unknown: list[str]) -> dict[str
     """A task's columns, as far as its files tell them."""
     spec, given = remains.spec, _iteration_input(remains.spec)
     state = with_earlier(remains.state, given)
-    now = time.time()
+    now, notes = time.time(), rebase_notes(remains.folders)
+    if notes:
+        state = state.model_copy(update={"snapshot": notes[-1].snapshot})
     status, pause = _status(remains)
     lost = [*unknown, "automatic resumes, network and project settings: the defaults hold"]
     return {
@@ -211,6 +214,7 @@ def _values(settings: Settings, remains: _Found, unknown: list[str]) -> dict[str
         "warnings": [f"{UNKNOWN}: {'; '.join(lost)}"],
         "budget": spec.budget.model_dump(mode="json") if spec.budget else None,
         "iteration_input": given.model_dump(mode="json") if given else None,
+        "onto": notes[-1].onto if notes else spec.onto,
     }  # fmt: skip
 
 

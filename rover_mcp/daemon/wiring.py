@@ -29,6 +29,7 @@ from rover_mcp.daemon.git_adapters import GitRepositories, HubWork
 from rover_mcp.daemon.host_adapters import EngineChoice, HostAgents
 from rover_mcp.daemon.host_merges import HostMerges
 from rover_mcp.daemon.host_pushes import HostPushes
+from rover_mcp.daemon.host_rebases import HostRebases
 from rover_mcp.daemon.hub_garbage import Garbage
 from rover_mcp.daemon.login_renewals import Renewals
 from rover_mcp.daemon.plane_adapter import PlaneControl
@@ -62,6 +63,7 @@ from rover_mcp.tasks.images import RoverImages
 from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.operation_log import OperationLog
 from rover_mcp.tasks.push import PushTask
+from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.usage import state_with_usage
@@ -139,7 +141,9 @@ def build(
     hooks = _hooks(settings, store, leases)
     operations = OperationLog(store.operations(leases.executor))
     status = _status(create, tasks, core, notice)
-    services = _services(core, create, tasks, status, garbage, operations, hub, hooks, touch)
+    services = _services(
+        core, attempts, create, tasks, status, garbage, operations, hub, hooks, touch
+    )
     return DaemonParts(
         settings, store, credentials, renewals, core.gateway, core.live, plane, leases,
         Reconciler(attempts, plane), attempts, spares, garbage, work_trees, core.trash, hub, hooks,
@@ -194,6 +198,7 @@ def _create(core: _Core, attempts: Attempts) -> CreateTask:
 
 def _services(
     core: _Core,
+    attempts: Attempts,
     create: CreateTask,
     tasks: TaskService,
     status: StatusReport,
@@ -218,7 +223,11 @@ def _services(
     secrets = TaskSecrets(home, core.credentials)
     pushes = HostPushes(repositories, home, secrets.search)
     push = PushTask(store, pushes, operations, core.settings.allowed_secrets)
-    return Services(tasks, status, hub, touch, images, hooks, delete, builds, forget, merge, push)
+    host_rebases = HostRebases(home, repositories, attempts.finish.import_snapshots)
+    rebase = RebaseTask(store, host_rebases, operations)
+    return Services(
+        tasks, status, hub, touch, images, hooks, delete, builds, forget, merge, push, rebase
+    )
 
 
 def _forget(

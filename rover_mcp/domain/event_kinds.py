@@ -22,6 +22,7 @@ class EventKind:
 
 
 WINDOW_WARNING: Final = "task.window_warning"
+REBASE: Final = "task.rebased"
 
 KINDS: Final[Mapping[str, EventKind]] = {
     "task.created": EventKind("info", "no", "it is in the queue"),
@@ -59,6 +60,7 @@ KINDS: Final[Mapping[str, EventKind]] = {
     Event.FAIL: EventKind("error", "yes", "a step failed, or nothing could be started"),
     Event.CANCEL: EventKind("info", "yes", "somebody ended it"),
     Event.ITERATE: EventKind("info", "no", "it has new instructions"),
+    REBASE: EventKind("info", "no", "its branch was rebased; `onto` is its new base"),
     Event.MERGE: EventKind("info", "no", "its branch was merged"),
     Event.PUSH: EventKind("info", "no", "its branch was pushed"),
 }

@@ -11,6 +11,7 @@ class OperationKind(StrEnum):
     MERGE = "merge"
     PUSH = "push"
     CHECKOUT = "checkout"
+    REBASE = "rebase"
 
 
 class OperationState(StrEnum):
@@ -31,10 +32,10 @@ class OperationPoint(StrEnum):
     LOCK_TAKEN = "operation-lock-taken"
     """the user's index is locked, no file has changed"""
     FILES_CHANGED = "operation-files-changed"
-    """the work tree holds the merge, the branch does not"""
+    """the work tree holds the new commit's files, the branch is where it was"""
     REFERENCE_MOVED = "operation-reference-moved"
-    """the branch holds the merge, the index is still the old one"""
+    """the branch is at the new commit, the index is still the old one"""
     CARRIED_OUT = "operation-carried-out"
-    """all is done in the repository, the task's status is the old one"""
+    """all is done in the repository, the task's record is the old one"""
     STATUS_CHANGED = "operation-status-changed"
-    """the task's status is recorded, the row is still open"""
+    """the task's record is the new one, the row is still open"""

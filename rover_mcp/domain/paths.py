@@ -72,6 +72,11 @@ class TaskFolders:
         """Holds the commit that a person accepted as the iteration's result."""
         return self.root / "iterations" / str(self.iteration) / "accepted"
 
+    @property
+    def rebases(self) -> Path:
+        """What rebases of the iteration's result added (store/rebase_notes.py)."""
+        return self.root / "iterations" / str(self.iteration) / "rebases"
+
     def spec(self, attempt: int) -> Path:
         return self.root / "iterations" / str(self.iteration) / f"spec-{attempt}"
 

@@ -172,6 +172,20 @@ class Hub:
             return
         if known not in (None, snapshot.commit):
             raise bad_bundle(bundle_path, f"the hub has another snapshot {snapshot.sequence}")
+        self.check_bundle(task_id, base_commit, bundle_path, snapshot, branch, record=True)
+
+    def check_bundle(
+        self,
+        task_id: str,
+        base_commit: str,
+        bundle_path: Path,
+        snapshot: Snapshot,
+        branch: str,
+        *,
+        record: bool = False,
+    ) -> None:
+        """Check a bundle as `import_bundle` does, and take its objects; without `record` nothing
+        leads to them yet. Raises alike."""
         expected = {
             f"refs/rover/snapshots/{snapshot.sequence}": snapshot.commit,
             f"refs/heads/{branch}": snapshot.head,
@@ -184,7 +198,8 @@ class Hub:
             incoming = Incoming(self.hub, self._own, task_id, base_commit)
             incoming.check_prerequisites(bundle_path, header)
             incoming.take(bundle_path, pack, snapshot, self._bundle_limit)
-            self._refs.record(task_id, snapshot)
+            if record:
+                self._refs.record(task_id, snapshot)
 
     def export_restore(
         self, task_id: str, snapshot: Snapshot, base_commit: str, dest: Path
@@ -252,12 +267,13 @@ class Hub:
         snapshot_commit: str,
         out: IO[bytes],
         paths: Sequence[str] | None = None,
+        old: str | None = None,
     ) -> None:
-        """See commit_diff.write_patch."""
+        """See commit_diff.write_patch; `old` as in `diff`."""
         check_commit(base_commit)
         check_commit(snapshot_commit)
         own = self._own.reading(task_id, base_commit)
-        write_patch(self.hub, base_commit, snapshot_commit, out, paths, env=own)
+        write_patch(self.hub, old or base_commit, snapshot_commit, out, paths, env=own)
 
     def changes(self, task_id: str, base_commit: str, old: str, new: str) -> list[ChangedFile]:
         """See changes.changes."""

@@ -127,6 +127,6 @@ def _note_before(view: RepositoryView, old: str) -> None:
 def _changed(move: BranchMove, why: str) -> Conflict:
     return Conflict(
         f"the branch {move.branch} in {move.repository} has changed meanwhile: {why}",
-        hint="nothing was done; call again to see what a merge would do now",
+        hint="nothing was done; call again to see what would happen now",
         code="branch_moved",
     )

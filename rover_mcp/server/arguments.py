@@ -219,6 +219,11 @@ class MergeArguments(TaskArguments):
     confirm: bool = Field(False, description="do it")
 
 
+class RebaseArguments(TaskArguments):
+    onto: str | None = Field(None, max_length=250, description="default its base")
+    confirm: bool = Field(False, description="do it")
+
+
 class PushArguments(TaskArguments):
     remote: str | None = Field(None, max_length=200, description="default as git")
     branch: str | None = Field(None, max_length=250, description="there")

@@ -112,5 +112,31 @@ async def delivery_asked(
     return await run(services.push.question, caller, task, request), PUSH
 
 
+async def rebase_task(call: Call, args: a.RebaseArguments) -> r.RebaseResult:
+    task = await call.find(args, changes=True)
+    rebase, caller = call.services.rebase, call.session.caller
+
+    def work() -> r.RebaseResult:
+        do = rebase if args.confirm else rebase.preview
+        done = do(caller, task, args.onto)
+        plan, store = done.plan, call.services.tasks.store
+        ended = args.confirm or plan.contained or bool(plan.conflicts)
+        given = {"task": task.id, **({"onto": args.onto} if args.onto else {}), "confirm": True}
+        again = NextAction(tool="rebase_task", arguments=given, why="rebase it, if the user agrees")
+        return r.RebaseResult(
+            task=task.id,
+            status=(store.tasks.get(task.id) or task).status,
+            rebased=done.commit is not None,
+            onto=plan.base_branch,
+            base_commit=plan.onto,
+            commit=done.commit,
+            message=done.text,
+            conflicts=list(plan.conflicts) or None,
+            next_actions=[] if ended else [again],
+        )
+
+    return await anyio.to_thread.run_sync(work)
+
+
 def _request(args: a.MergeArguments) -> MergeRequest:
     return MergeRequest(args.into, args.mode, args.message, args.accept)

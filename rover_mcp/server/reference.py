@@ -57,7 +57,7 @@ def _tool(entry: ToolEntry) -> str:
     kinds = [
         "reads" if hints.read_only_hint else "changes",
         *(["destroys"] if hints.destructive_hint else []),
-        *(["repeating it is harmless"] if hints.idempotent_hint else []),
+        *(["repeating it is harmless"] if hints.idempotent_hint or hints.read_only_hint else []),
         *([_open(entry)] if hints.open_world_hint else []),
         f"set `{entry.tool_set}`",
     ]

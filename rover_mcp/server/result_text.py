@@ -42,9 +42,9 @@ def _main(result: r.Result) -> str:
         case r.InspectResult():
             events = [f"{e.at:%Y-%m-%d %H:%M:%S}Z {event_text(e)}" for e in result.events or ()]
             return "\n".join([task_text(result.task), *events])
-        case r.DeleteResult() | r.MergeResult() | r.PushResult():
+        case r.DeleteResult() | r.MergeResult() | r.RebaseResult() | r.PushResult():
             is_deletion = isinstance(result, r.DeleteResult)
-            return _deletion(result) if is_deletion else _delivery(result)
+            return _deletion(result) if is_deletion else _in_repository(result)
         case r.TaskResult():
             return task_text(result.task)
         case r.TaskListResult() | r.HistoryResult():
@@ -155,7 +155,7 @@ def _deletion(result: r.DeleteResult) -> str:
     return "\n".join([f"Task {result.task}: {head}", *lines, *calls_text(result.next_actions)])
 
 
-def _delivery(result: r.MergeResult | r.PushResult) -> str:
+def _in_repository(result: r.MergeResult | r.RebaseResult | r.PushResult) -> str:
     head = f"Task {short_id(result.task)} is {result.status}."
     lines = [f"{head} {printable(result.message, 4000)}"]
     if isinstance(result, r.PushResult) and result.server:

@@ -120,6 +120,20 @@ class MergeResult(Result):
     next_actions: list[NextAction] = []
 
 
+class RebaseResult(Result):
+    """`rebased` is false where the result only says what would happen."""
+
+    task: str
+    rebased: bool
+    message: str
+    status: TaskStatus | None = None
+    onto: str | None = None
+    base_commit: str | None = None
+    commit: str | None = None
+    conflicts: list[str] | None = None
+    next_actions: list[NextAction] = []
+
+
 class PushResult(Result):
     """`pushed` is false where the result only says what would happen. `server` is what the remote
     printed: untrusted text."""
@@ -305,8 +319,8 @@ PROMISED = frozenset((
 """The fields of a task that inspect's schema names."""
 NOT_PROMISED = frozenset((
     "attention", "attention_more", "more", "diff", "untrusted", "elsewhere", "waiting", "damaged",
-    "still_off", "conflicts", "hand_off", "hooks", "into", "commit", "status", "remote",
-    "server", "branch",
+    "still_off", "conflicts", "hand_off", "hooks", "into", "onto", "base_commit", "commit",
+    "status", "remote", "server", "branch", "scope", "next_actions",
     "has_checkpoint", "notice", "home", "cannot_start", "credentials", "unpriced", "auto_resume",
     "disk",
 ))  # fmt: skip

@@ -21,6 +21,7 @@ from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import BuildImage, RoverImages
 from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.push import PushTask
+from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 
@@ -43,6 +44,7 @@ class Services:
     forget: ForgetProject
     merge: MergeTask
     push: PushTask
+    rebase: RebaseTask
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rover_mcp.launcher import handshake
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server import tool_handlers as h
-from rover_mcp.server.host_tools import merge_task, push_task
+from rover_mcp.server.host_tools import merge_task, push_task, rebase_task
 from rover_mcp.server.tool_call import Handler, ToolEntry
 from rover_mcp.server.wait_for_task import wait_for_task
 from rover_mcp.tasks.caller import Caller
@@ -49,8 +49,9 @@ def _entry(
         annotations=ToolAnnotations(
             title=title,
             read_only_hint=read_only,
-            destructive_hint=destructive,
-            idempotent_hint=idempotent,
+            # Of a tool that only reads, the protocol gives these two no meaning.
+            destructive_hint=None if read_only else destructive,
+            idempotent_hint=None if read_only else idempotent,
             open_world_hint=open_world,
         ),
         _meta={SEARCH_HINT: words} if words else None,
@@ -160,6 +161,11 @@ _ENTRIES = (
         merge_task, a.MergeArguments, r.MergeResult, "Merge task",
         "Merge a COMPLETED task's branch into a branch of the user. Without confirm it previews "
         "conflicts and what has to be accepted by name.",
+        destructive=True, admin=True,
+    ),
+    _entry(
+        rebase_task, a.RebaseArguments, r.RebaseResult, "Rebase task",
+        "Replay a COMPLETED task's branch on its base's new tip. Without confirm it previews.",
         destructive=True, admin=True,
     ),
     _entry(

@@ -33,7 +33,11 @@ _TROUBLE: Final = frozenset(
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {}
+def _to_version_16(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN onto VARCHAR")
+
+
+MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {16: _to_version_16}
 """By version, from `BASE_VERSION + 1` on: what brings a database of the version before it there.
 
 A migration spells out its own `ALTER TABLE`. `create_all` makes a table in today's form, so a table

@@ -97,6 +97,12 @@ class Operations:
             return sound(connection.execute(query), operation_row)
 
 
+def has_open_operation(connection: sa.Connection, task_id: str, kind: OperationKind) -> bool:
+    """Whether an operation of this kind is at work in a task's repository, or was cut off."""
+    mine = (O.c.task_id == task_id) & (O.c.kind == kind) & (O.c.state == OperationState.OPEN)
+    return connection.execute(sa.select(O.c.id).where(mine).limit(1)).first() is not None
+
+
 _ROW: Final = TypeAdapter(OperationRow)
 
 

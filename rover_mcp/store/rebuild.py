@@ -21,7 +21,7 @@ from rover_mcp.store.store import Store
 T, A, P = store_tables.tasks, store_tables.attempts, store_tables.projects
 RAN = (
     "status", "iteration", "attempt", "pause", "error", "run_state", "started_at", "ended_at",
-    "updated_at", "paused_at", "retry_at", "iteration_input",
+    "updated_at", "paused_at", "retry_at", "iteration_input", "onto",
 )  # fmt: skip
 """Columns that say how far a task came. They only make sense together, from one time."""
 

@@ -97,6 +97,14 @@ class TaskRow(NewTask):
     """what the present iteration started with; None: it is the first"""
     refused_keys: list[Line] | None = None
     """digests of the credentials that its provider refused since it last answered"""
+    onto: Line | None = None
+    """the commit that its branch stands on since it was rebased; None: `base_commit`"""
+
+    @property
+    def stands_on(self) -> str:
+        """The commit that its changes are compared with. `base_commit` stays what its objects are
+        stored on top of: snapshots of before a rebase need it still."""
+        return self.onto or self.base_commit
 
 
 RESTART = "restart"

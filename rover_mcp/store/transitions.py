@@ -9,8 +9,11 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from agent_runner.models import RunState, Snapshot
 from rover_mcp.domain.attempt_state import BY_ITSELF, AttemptState
+from rover_mcp.domain.event_kinds import REBASE
 from rover_mcp.domain.iteration import IterationInput
+from rover_mcp.domain.operation import OperationKind
 from rover_mcp.domain.task_status import (
     DELETING,
     RUNNING,
@@ -23,6 +26,7 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.account_holds import Reported, close_account, record_report
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import has_event, insert_event
+from rover_mcp.store.operations import has_open_operation
 from rover_mcp.store.record_reading import attempt_row, task_row
 from rover_mcp.store.records import RESTART, AttemptRow, HoldRow, Limit, ReportRow, TaskRow
 from rover_mcp.store.resume_switches import switched_off
@@ -204,6 +208,9 @@ class TaskTransitions:
                 return None
             if task.attempt != attempt or has_event(connection, task_id, DELETING):
                 return None
+            # It is about to move the branch that the iteration would begin on.
+            if has_open_operation(connection, task_id, OperationKind.REBASE):
+                return None
             now, iteration = self._database.now(), task.iteration + 1
             before = before_iteration(task)
             number = add_attempt(
@@ -221,6 +228,32 @@ class TaskTransitions:
             queued = attempt_row(connection.execute(sa.select(A).where(here)).one())
         self._database.on_event()
         return begun, queued
+
+    def rebased(
+        self, task_id: str, snapshot: Snapshot, onto: str, base_branch: str, data: dict[str, Any]
+    ) -> TaskRow | None:
+        """Record that a task's branch stands on `onto`, with the snapshot as its result. Its status
+        stays. None where it has been deleted; recorded already, nothing changes."""
+        with self._database.write() as connection:
+            task = connection.execute(locked_task(task_id)).one_or_none()
+            if task is None:
+                return None
+            row = task_row(task)
+            state = row.run_state or RunState()
+            if row.onto == onto and state.snapshot == snapshot:
+                return row
+            now = self._database.now()
+            values = {
+                "run_state": to_json(state.model_copy(update={"snapshot": snapshot})),
+                "onto": onto,
+                "base_branch": base_branch,
+                "updated_at": now,
+            }
+            connection.execute(T.update().where(T.c.id == task_id).values(**values))
+            insert_event(connection, now, task_id, REBASE, row.status, data, notable=False)
+            after = task_row(connection.execute(locked_task(task_id)).one())
+        self._database.on_event()
+        return after
 
     def undo_resume(
         self,

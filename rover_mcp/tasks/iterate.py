@@ -96,6 +96,8 @@ class IterateTask:
         if task.status is TaskStatus.MERGED:
             action = NextAction(tool="create_task", arguments={}, why="")
             return _conflict(f"{name} is MERGED; make a new task for what is still missing", action)
+        if task.status in ITERABLE:
+            return _conflict(f"something else is done with {name}; call again in some seconds")
         action = NextAction(tool="wait_for_task", arguments={"task": task.id}, why="")
         return _conflict(f"{name} is {task.status}; it can be iterated once it has ended", action)
 

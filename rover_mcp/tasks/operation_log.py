@@ -47,7 +47,8 @@ class OperationLog:
         plan: Mapping[str, Any],
         work: Callable[[OperationRow], T],
     ) -> T:
-        """Do `work` between the two rows. Where it raises, it has undone what it did.
+        """Do `work` between the two rows. Where it raises, it has undone what it did; after
+        NotSettled the row stays open, to be settled later.
 
         Raises:
             Conflict: another operation of the task is at work.
@@ -56,7 +57,7 @@ class OperationLog:
         with self._lock:
             if task_id in self._running:
                 raise Conflict(
-                    "another merge, push or checkout of this task is at work",
+                    "another merge, rebase, push or checkout of this task is at work",
                     hint="call again in some seconds",
                     code="operation_running",
                 )
@@ -66,6 +67,9 @@ class OperationLog:
             crash_point(OperationPoint.RECORDED)
             try:
                 result = work(row)
+            except NotSettled:
+                # The point of no return is behind it: the next `settle` completes it.
+                raise
             except (RoverError, OSError) as error:
                 self.rows.end(row.id, OperationState.UNDONE, str(error)[:500])
                 raise

@@ -92,7 +92,7 @@ def _row_view(task: TaskRow, now: float, phase: str) -> TaskView:
         progress=0,
         branch=task.branch,
         base_branch=task.base_branch,
-        base_commit=task.base_commit,
+        base_commit=task.stands_on,
         workflow=task.workflow,
         agent=task.agent,
         agents=task.agents,

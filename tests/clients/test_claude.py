@@ -52,6 +52,7 @@ SOUGHT = {
     "new instructions": "iterate_task",
     "merge": "merge_task",
     "push": "push_task",
+    "rebase": "rebase_task",
 }
 """What a user may say, and the tool that has to be among the five that the search then gives."""
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def state(repo: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def daemon(folder: Path, crash: str | None) -> Iterator[Path]:
+def daemon(folder: Path, crash: str | None) -> Generator[Path]:
     """A data folder with a daemon that dies at `crash`: the launcher's next one does not."""
     home = folder / "data"
     home.mkdir()
@@ -147,3 +147,40 @@ def test_a_push_during_which_the_daemon_died_is_done_or_as_before(
         assert git(remote, "rev-parse", task["branch"]) == done["commit"]
         assert state(repo) == before
         assert not list(home.glob("push-*"))
+
+
+@pytest.mark.parametrize("point", list(P))
+def test_a_rebase_during_which_the_daemon_died_is_done_or_as_before(
+    tmp_path: Path, engine_for_daemons: None, point: P
+) -> None:
+    """N2, N8."""
+    repo = make_repository(tmp_path / "repo")
+    with daemon(tmp_path, str(point)) as home, LauncherClient(home, repo) as client:
+        client.open()
+        task = task_of(client)
+        (repo / "main.txt").write_text("main's\n")
+        git(repo, "add", "main.txt")
+        git(repo, "commit", "-q", "-m", "main's")
+        # Checked out, so that its files and the index are at stake, too.
+        git(repo, "switch", "-q", task["branch"])
+        before = state(repo)
+        with pytest.raises(DaemonRestarted):
+            client.tool("rebase_task", task=task["id"], confirm=True)
+        # A call for the task settles what was cut off.
+        shown = patient(client, "rebase_task", task=task["id"])
+        if point in DONE_THEN:
+            assert "nothing to rebase" in shown["message"]
+        else:
+            assert "Nothing is rebased yet" in shown["message"]
+            assert state(repo) == before
+        patient(client, "rebase_task", task=task["id"], confirm=True)
+        view = client.tool("inspect", task=task["id"])["task"]
+        assert (view["status"], view["base_commit"]) == (
+            "COMPLETED",
+            git(repo, "rev-parse", "main"),
+        )
+        assert git(repo, "rev-parse", f"{task['branch']}^") == view["base_commit"]
+        assert git(repo, "status", "--porcelain") == ""
+        assert (repo / "main.txt").exists()
+        assert client.tool("get_diff", task=task["id"])["changes"]["files"] == 2
+        assert not list((repo / ".git").glob("*rover*")) + list((repo / ".git").glob("*.lock"))

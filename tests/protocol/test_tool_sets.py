@@ -88,7 +88,8 @@ def test_the_variable_means_the_same_as_the_option(shared: Path) -> None:
     with LauncherClient(shared / "data", shared / "repo", env) as client:
         client.open()
         named = {t["name"] for t in client.request("tools/list")["result"]["tools"]}
-    assert named == READS | {"delete_task", "merge_task", "push_task", "set_auto_resume"}
+    changing = {"delete_task", "merge_task", "rebase_task", "push_task", "set_auto_resume"}
+    assert named == READS | changing
 
 
 def test_a_set_in_the_variable_that_is_none_is_refused_at_once(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ from rover_mcp.tasks.images import RoverImages
 from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.operation_log import OperationLog
 from rover_mcp.tasks.push import PushTask
+from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.task_ports import AgentProgram, DiffResult, Repository
@@ -52,6 +53,7 @@ from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.fake_internet import FakeInternet
 from tests.support.fake_merges import FakeMerges
 from tests.support.fake_pushes import FakePushes
+from tests.support.fake_rebases import FakeRebases
 from tests.support.samples import COMMIT, NOW
 
 WORKFLOW = """\
@@ -329,10 +331,14 @@ class Desk:
                     FakeSpares(),
                 ),
                 self.forget(),
-                MergeTask(self.store, FakeMerges(), OperationLog(self.store.operations("roverd"))),
-                PushTask(self.store, FakePushes(), OperationLog(self.store.operations("roverd"))),
+                MergeTask(self.store, FakeMerges(), self.log()),
+                PushTask(self.store, FakePushes(), self.log()),
+                RebaseTask(self.store, FakeRebases(), self.log()),
             )
         )
+
+    def log(self) -> OperationLog:
+        return OperationLog(self.store.operations("roverd"))
 
     def forget(
         self, leftovers: Leftovers | None = None, images: RoverImages | None = None

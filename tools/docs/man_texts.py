@@ -91,6 +91,13 @@ COMMANDS: Final = {
     "cancel": """
         Ends tasks. Their work is kept, and rover-resume(1) continues them.
     """,
+    "rebase": """
+        Replays the commits of a completed task's branch on the branch that it was made from, as
+        that is now, or with `--onto` on another one. From then on that is the task's base: for its
+        diff, for further iterations and for a merge. Without `--yes` it only says what would
+        happen. If the base and a commit changed the same places, the commit and the files are
+        named, and nothing is changed.
+    """,
     "merge": """
         Merges the branch of a completed task into one of yours: as a merge commit, with
         `--squash` as one commit, with `--ff` as a fast-forward. Without `--yes` it only says what

@@ -4,13 +4,13 @@
 
 cleaned() {
   if [ -z "${ROVER_WITHHELD-}" ]; then echo "$1"; return; fi
-  found=$(git --literal-pathspecs rev-list --full-history -n 1 "$1" "^$base" -- $ROVER_WITHHELD) ||
+  found=$(git --literal-pathspecs rev-list --full-history -n 1 "$1" "^$ROVER_BASE" -- $ROVER_WITHHELD) ||
     return 1
   if [ -z "$found" ]; then echo "$1"; return; fi
   map=.git/rover-map index=.git/rover-withheld
   rm -rf "$map" "$index"
   : > "$map"
-  git rev-list --topo-order --reverse --parents "$1" "^$base" > "$map.list" || return 1
+  git rev-list --topo-order --reverse --parents "$1" "^$ROVER_BASE" > "$map.list" || return 1
   while read -r commit parents; do
     one_cleaned || return 1
   done < "$map.list"

@@ -66,6 +66,16 @@ def answers(tool: str, _: Json) -> Json:
             "message": "Nothing is pushed yet.",
             "next_actions": [{"tool": "push_task", "arguments": {"confirm": True}, "why": "do it"}],
         },
+        "rebase_task": {
+            "task": ID,
+            "status": "COMPLETED",
+            "rebased": False,
+            "onto": "main",
+            "message": "Nothing is rebased yet.",
+            "next_actions": [
+                {"tool": "rebase_task", "arguments": {"confirm": True}, "why": "do it"}
+            ],
+        },
         "get_logs": {
             "task": ID,
             "step": "plan",
@@ -187,6 +197,12 @@ def status() -> Json:
             {"task": ID, "instructions": "Name it", "from_snapshot": "s4"},
         ),
         (["cancel", ID], "cancel_task", {"task": ID}),
+        (["rebase", ID], "rebase_task", {"task": ID}),
+        (
+            ["rebase", ID, "--onto", "next", "--yes"],
+            "rebase_task",
+            {"task": ID, "onto": "next", "confirm": True},
+        ),
         (["merge", ID], "merge_task", {"task": ID}),
         (
             ["merge", ID, "--into", "main", "--squash", "-m", "Fix", "--accept", "x", "--yes"],

@@ -35,6 +35,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "create_task": {"description": "Another one"},
     "restart_task": NUMBER,
     "resume_task": {"task": "1", "when": "at_reset"},
+    "rebase_task": NUMBER,
     "merge_task": NUMBER,
     "push_task": NUMBER,
     "iterate_task": {"task": "1", "instructions": "Name it better"},
@@ -114,6 +115,7 @@ def test_every_result_is_valid_against_its_schema(desk: Desk, state: str) -> Non
             *(("restart_task", state) for state in STATES if state != "failed"),
             *(("merge_task", state) for state in STATES if state != "completed"),
             *(("push_task", state) for state in STATES if state != "completed"),
+            *(("rebase_task", state) for state in STATES if state != "completed"),
             # A failed task has just been restarted.
             *(("iterate_task", state) for state in STATES if state != "completed"),
             # Its attempt has not ended: nothing ends one here.

@@ -17,6 +17,7 @@ EXPECTED = {
     "create_task", "list_tasks", "inspect", "wait_for_task", "get_logs", "get_diff", "resume_task",
     "iterate_task", "restart_task", "pause_task", "cancel_task", "delete_task", "merge_task",
     "set_auto_resume", "list_workflows", "get_status", "get_history", "push_task",
+    "rebase_task",
 }  # fmt: skip
 READS = {
     "list_tasks",
@@ -28,7 +29,7 @@ READS = {
     "get_status",
     "get_history",
 }
-DESTROYS = {"cancel_task", "delete_task", "merge_task", "push_task"}
+DESTROYS = {"cancel_task", "delete_task", "merge_task", "push_task", "rebase_task"}
 HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 
 each_tool = pytest.mark.parametrize("name", sorted(TOOLS))
@@ -59,9 +60,12 @@ def test_every_tool_says_what_it_does_and_what_it_changes(name: str) -> None:
     )
     assert tool["annotations"]["title"]
     assert "title" not in tool, "once is enough, and cheaper"
-    assert all(isinstance(tool["annotations"][hint], bool) for hint in HINTS)
-    assert tool["annotations"]["readOnlyHint"] == (name in READS)
-    assert tool["annotations"]["destructiveHint"] == (name in DESTROYS)
+    hints = tool["annotations"]
+    # The two others have no meaning for a tool that only reads.
+    meant = [h for h in HINTS if name not in READS or h in ("readOnlyHint", "openWorldHint")]
+    assert {h for h in HINTS if isinstance(hints.get(h), bool)} == set(meant)
+    assert hints["readOnlyHint"] == (name in READS)
+    assert hints.get("destructiveHint", False) == (name in DESTROYS)
 
 
 @each_tool
@@ -146,6 +150,7 @@ GOOD: dict[str, list[dict[str, Any]]] = {
     "pause_task": [{"task": "1"}],
     "cancel_task": [{"task": "1", "repo_path": "/repo"}],
     "delete_task": [{"task": "1"}, {"task": "1", "confirm": True}],
+    "rebase_task": [{"task": "1"}, {"task": "1", "onto": "origin/main", "confirm": True}],
     "merge_task": [
         {"task": "1"}, {"task": "1", "into": "main", "mode": "squash", "confirm": True},
         {"task": "1", "message": "Fix it", "accept": [".vscode/", "commit-msg"]},
@@ -177,6 +182,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "cancel_task": [{"task": "1", "force": True}],
     "delete_task": [{}, {"task": "1", "confirm": "perhaps"}, {"task": "1", "dry_run": True}],
     "push_task": [{}, {"task": "1", "force": True}],
+    "rebase_task": [{}, {"task": "1", "into": "main"}, {"task": "1", "confirm": "perhaps"}],
     "merge_task": [{}, {"task": "1", "mode": "rebase"}, {"task": "1", "force": True}],
     "list_workflows": [{"wat": "/repo"}],
     "get_status": [{"verbose": True}],

@@ -1,0 +1,154 @@
+"""Rebases of tasks' branches in users' repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent_runner.models import Snapshot
+from rover_mcp.control.checkpoint import named_snapshots
+from rover_mcp.daemon.git_adapters import GitRepositories
+from rover_mcp.daemon.host_merges import BRANCHES_NAMED, branch_move, delivered_head, delivered_tip
+from rover_mcp.domain.errors import Conflict, NotFound, RoverError, UserFixable
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.git.branch_merge import contains
+from rover_mcp.git.move_branch import move_branch, settle
+from rover_mcp.git.rebase_branch import bundle_rebased, count_beyond, named_commit, writing
+from rover_mcp.git.replay import Replay, Replayed, own_commits
+from rover_mcp.git.repository import is_branch_name, list_branches
+from rover_mcp.git.repository_view import RepositoryView, opened
+from rover_mcp.git.work_tree import work_tree_of
+from rover_mcp.store.rebase_notes import RebaseNote, write_note
+from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.operation_log import settled
+from rover_mcp.tasks.rebase import RebasePlan
+
+
+class HostRebases:
+    """Reads and changes the user's repository through views of it alone. `import_snapshots` brings
+    to the hub what a task's folder names and the hub lacks."""
+
+    def __init__(
+        self,
+        home: Path,
+        repositories: GitRepositories,
+        import_snapshots: Callable[[TaskRow], object],
+    ) -> None:
+        self._home = home
+        self._repositories = repositories
+        self._import_snapshots = import_snapshots
+
+    def plan(self, task: TaskRow, onto: str | None, *, keep: bool) -> RebasePlan:
+        with opened(Path(task.project_path)) as view:
+            tip = delivered_tip(self._repositories, view, task)
+            base_branch, base, local = _base(view, task, onto)
+            with writing(view, keep=keep) as git:
+                if contains(view, tip, base):
+                    replayed = Replayed(tip, "", 0, 0, collapsed=False, stop=None)
+                    return self._planned(view, task, (base_branch, base, local), tip, replayed)
+                commits = own_commits(git, tip, base, task.stands_on)
+                if not commits:
+                    raise Conflict(
+                        f"{base_branch} has all of {task.branch} already",
+                        code="nothing_to_rebase",
+                        hint="merge_task records that it is merged",
+                    )
+                replayed = Replay(git).run(commits, base, tip)
+            return self._planned(view, task, (base_branch, base, local), tip, replayed)
+
+    def _planned(
+        self,
+        view: RepositoryView,
+        task: TaskRow,
+        base: tuple[str, str, bool],
+        tip: str,
+        replayed: Replayed,
+    ) -> RebasePlan:
+        top, stop = work_tree_of(view, task.branch), replayed.stop
+        return RebasePlan(
+            repository=task.project_path,
+            branch=task.branch,
+            base_branch=base[0],
+            onto=base[1],
+            stands_on=task.stands_on,
+            old=tip,
+            new=replayed.tip,
+            tree=replayed.tree,
+            commits=replayed.commits,
+            dropped=replayed.dropped,
+            beyond=count_beyond(view, tip, delivered_head(self._repositories, task)),
+            collapsed=replayed.collapsed,
+            local=base[2],
+            contained=not replayed.tree,
+            work_tree=str(top) if top else None,
+            conflicts=stop.paths if stop else (),
+            stopped=stop.commit if stop else None,
+        )
+
+    def prepare(self, task: TaskRow, plan: RebasePlan) -> RebaseNote:
+        folders = TaskFolders(self._home, task.id, task.iteration)
+        # Also repairs a hub that is damaged, before anything depends on it.
+        self._import_snapshots(task)
+        here = self._repositories.hub(task.project_id).snapshots(task.id)
+        known = [0, *here, *(snapshot.sequence for snapshot in named_snapshots(folders))]
+        sequence = max(known) + 1
+        snapshot = Snapshot(
+            sequence=sequence,
+            commit=plan.new,
+            tree=plan.tree,
+            bundle=f"{sequence:06}.bundle",
+            head=plan.new,
+        )
+        with opened(Path(plan.repository)) as view:
+            target = folders.rebases / snapshot.bundle
+            bundle_rebased(view, task.base_commit, task.branch, snapshot, plan.old, target)
+        # The hub is stricter about objects than the user's own git may have been: what it refuses
+        # has to be known before the branch has moved.
+        hub = self._repositories.hub(task.project_id)
+        try:
+            hub.check_bundle(task.id, task.base_commit, target, snapshot, task.branch)
+        except RoverError:
+            target.unlink(missing_ok=True)
+            raise
+        base_branch = plan.base_branch if plan.local else task.base_branch or plan.base_branch
+        return RebaseNote(snapshot=snapshot, old=plan.old, onto=plan.onto, base_branch=base_branch)
+
+    def carry_out(self, operation: str, move: Mapping[str, Any]) -> None:
+        move_branch(branch_move(operation, move))
+
+    def record(self, task: TaskRow, note: RebaseNote) -> None:
+        write_note(TaskFolders(self._home, task.id, task.iteration), note)
+        self._import_snapshots(task)
+        hub = self._repositories.hub(task.project_id)
+        hub.keep(task.id, f"before-rebase-{note.snapshot.sequence}", note.old)
+
+    def discard(self, task: TaskRow, note: RebaseNote) -> None:
+        folders = TaskFolders(self._home, task.id, task.iteration)
+        (folders.rebases / note.snapshot.bundle).unlink(missing_ok=True)
+
+    def settle(self, operation: str, move: Mapping[str, Any]) -> bool:
+        done, _ = settled(lambda: settle(branch_move(operation, move)))
+        return done
+
+
+def _base(view: RepositoryView, task: TaskRow, onto: str | None) -> tuple[str, str, bool]:
+    """What is rebased onto: the branch, its commit, and whether it is a local one.
+
+    Raises:
+        NotFound: there is no such branch ("unknown_branch").
+        UserFixable: it is the task's own ("own_branch").
+    """
+    name = onto or task.base_branch
+    commit = named_commit(view, name) if name is not None and is_branch_name(name) else None
+    if name is None or commit is None:
+        some = ", ".join(sorted(list_branches(Path(task.project_path)))[:BRANCHES_NAMED])
+        what = f"there is no branch {name!r}" if name else "the task was made from no branch"
+        raise NotFound(
+            f"{what} in {task.project_path}",
+            hint=f"name a branch as onto: {some}",
+            code="unknown_branch",
+        )
+    if name == task.branch:
+        raise UserFixable(f"{name} is the task's own branch", code="own_branch")
+    return name, *commit

@@ -1,0 +1,55 @@
+"""What rebases added to the snapshots of an iteration.
+
+A journal is the runner's alone, so the daemon cannot write there that the work has another base
+now. It keeps a note beside the journal instead: a snapshot with a number of its own, with the
+bundle that carries it. Wherever the snapshots of a journal are read, those of the notes follow.
+
+<iteration>/rebases/<number>.json, <number>.bundle
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent_runner.atomic_write import replace_file
+from agent_runner.models import Snapshot
+from rover_mcp.domain.disk_full_error import write_fault
+from rover_mcp.domain.paths import TaskFolders
+
+
+class RebaseNote(BaseModel):
+    """The branch went from the commit `old` to the snapshot's head, which stands on `onto`, a
+    commit of `base_branch`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    snapshot: Snapshot
+    old: str = Field(pattern=r"^[0-9a-f]{40}$")
+    onto: str = Field(pattern=r"^[0-9a-f]{40}$")
+    base_branch: str
+
+
+def rebase_notes(folders: TaskFolders) -> list[RebaseNote]:
+    """The notes of an iteration, oldest first; a damaged one is left out, as a damaged journal's
+    snapshots are: the hub still has what it names."""
+    notes: list[RebaseNote] = []
+    for file in sorted(folders.rebases.glob("[0-9]*.json")):
+        try:
+            notes.append(RebaseNote.model_validate_json(file.read_bytes()))
+        except (OSError, ValidationError):
+            continue
+    return notes
+
+
+def write_note(folders: TaskFolders, note: RebaseNote) -> None:
+    """Keep a note. From now on the snapshot is the iteration's last.
+
+    Raises:
+        EnvironmentFault: the data folder cannot be written.
+    """
+    try:
+        folders.rebases.mkdir(parents=True, exist_ok=True)
+        name = f"{note.snapshot.sequence:06}.json"
+        replace_file(folders.rebases / name, note.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise write_fault("the rebase cannot be recorded", folders.rebases, error) from error

@@ -1,0 +1,271 @@
+"""Rebasing a task's branch onto the new tip of its base, or onto another branch: first what would
+happen, then, on demand, the rebase itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from agent_runner.crashpoints import crash_point
+from rover_mcp.domain.errors import Conflict, RoverError
+from rover_mcp.domain.operation import OperationKind, OperationPoint, OperationState
+from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.domain.text import visible_line
+from rover_mcp.store.operations import OperationRow
+from rover_mcp.store.rebase_notes import RebaseNote
+from rover_mcp.store.records import TaskRow
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.operation_log import NotSettled, OperationLog, check_local
+from rover_mcp.tasks.quoted_text import named
+
+REBASABLE = frozenset({TaskStatus.COMPLETED, TaskStatus.PUSHED})
+"""Only there the branch is the task's result, and nothing works on it."""
+NAMED_FILES = 20
+
+
+@dataclass(frozen=True)
+class RebasePlan:
+    """What a rebase would do. `onto` is the commit of `base_branch`, the branch goes from `old` to
+    `new`, where it has `commits`; `dropped` of them were in the base already. `beyond`: commits on
+    the branch that are not the task's. `collapsed`: it had merges, and becomes one commit.
+    `conflicts`: the paths at which it stopped, at the commit `stopped`."""
+
+    repository: str
+    branch: str
+    base_branch: str
+    onto: str
+    stands_on: str
+    old: str
+    new: str
+    tree: str
+    commits: int
+    dropped: int
+    beyond: int
+    collapsed: bool
+    local: bool
+    """whether `base_branch` is a branch of the user's own, not one of a remote"""
+    contained: bool
+    work_tree: str | None
+    conflicts: Sequence[str] = ()
+    stopped: str | None = None
+
+
+class Rebases(Protocol):
+    """Rebasing in the user's repository."""
+
+    def plan(self, task: TaskRow, onto: str | None, *, keep: bool) -> RebasePlan:
+        """What a rebase would do now. No reference and no file is changed; without `keep` no object
+        is left in the repository either.
+
+        Raises:
+            RoverError: it cannot be rebased, and why.
+        """
+        ...
+
+    def prepare(self, task: TaskRow, plan: RebasePlan) -> RebaseNote:
+        """Put at hand what the hub needs of the rebased branch; the note that will say so. Raises
+        as `plan`."""
+        ...
+
+    def carry_out(self, operation: str, move: Mapping[str, Any]) -> None:
+        """Move the branch, and its work tree. Where it raises nothing has changed."""
+        ...
+
+    def record(self, task: TaskRow, note: RebaseNote) -> None:
+        """Make the rebased branch the task's result in its folder and in the hub. Repeating it is
+        harmless.
+
+        Raises:
+            RoverError: it cannot be written now.
+        """
+        ...
+
+    def discard(self, task: TaskRow, note: RebaseNote) -> None:
+        """Remove what `prepare` put there."""
+        ...
+
+    def settle(self, operation: str, move: Mapping[str, Any]) -> bool:
+        """Finish or undo a move that was cut off; whether the branch has moved.
+
+        Raises:
+            NotSettled: neither can be done now.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class RebaseDone:
+    """`commit` is where the branch is now; None where nothing was done."""
+
+    plan: RebasePlan
+    commit: str | None
+    text: str
+
+
+@dataclass
+class RebaseTask:
+    """The use case. `preview` says what would happen, calling it does it."""
+
+    store: Store
+    rebases: Rebases
+    log: OperationLog
+
+    def __post_init__(self) -> None:
+        self.log.settlers[OperationKind.REBASE] = self._settle
+
+    def preview(self, caller: Caller, task: TaskRow, onto: str | None) -> RebaseDone:
+        """
+        Raises:
+            RoverError: the task cannot be rebased, and why.
+        """
+        task = self._checked(caller, task)
+        plan = self.rebases.plan(task, onto, keep=False)
+        return RebaseDone(plan, None, " ".join(preview_lines(plan)))
+
+    def __call__(self, caller: Caller, task: TaskRow, onto: str | None) -> RebaseDone:
+        """Rebase.
+
+        Raises:
+            Conflict: there are conflicts, or the branch, its work tree or the task has changed;
+                nothing was changed.
+            EnvironmentFault: git failed; nothing was changed.
+            NotSettled: the branch is rebased, and what is to be recorded of it is not written yet.
+        """
+        task = self._checked(caller, task)
+        plan = self.rebases.plan(task, onto, keep=True)
+        if plan.contained:
+            return RebaseDone(plan, None, contained_text(plan))
+        if plan.conflicts:
+            raise conflict(plan)
+        note = self.rebases.prepare(task, plan)
+        move = {
+            "repository": plan.repository, "branch": plan.branch, "old": plan.old, "new": plan.new,
+            "work_tree": plan.work_tree, "reason": f"rebase onto {plan.base_branch}: by rover",
+            "iteration": task.iteration, "commits": plan.commits,
+            "note": note.model_dump(mode="json"),
+        }  # fmt: skip
+
+        def work(row: OperationRow) -> None:
+            try:
+                self._check_unchanged(task)
+                self.rebases.carry_out(row.id, move)
+            except (RoverError, OSError):
+                self.rebases.discard(task, note)
+                raise
+            crash_point(OperationPoint.CARRIED_OUT)
+            self._record(task, note, plan.commits)
+            crash_point(OperationPoint.STATUS_CHANGED)
+
+        self.log.run(task.id, OperationKind.REBASE, move, work)
+        return RebaseDone(plan, plan.new, done_text(plan))
+
+    def _checked(self, caller: Caller, task: TaskRow) -> TaskRow:
+        check_local(caller, "rebase it")
+        self.log.settle(task.id)
+        task = self.store.tasks.get(task.id) or task
+        if task.status not in REBASABLE:
+            raise Conflict(
+                f"task {task.number} is {task.status}; only one that is COMPLETED can be rebased",
+                code="not_rebasable",
+                next_call={"tool": "inspect", "arguments": {"task": task.id}},
+            )
+        return task
+
+    def _check_unchanged(self, task: TaskRow) -> None:
+        """An iteration that began before the operation's row was written works on the old branch;
+        one that begins afterwards is refused because of the row."""
+        now = self.store.tasks.get(task.id)
+        if now is None or now.status not in REBASABLE or now.attempt != task.attempt:
+            raise Conflict(
+                f"task {task.number} is at work again; nothing was changed",
+                code="not_rebasable",
+                hint="call again once it has ended",
+            )
+
+    def _record(self, task: TaskRow, note: RebaseNote, commits: int) -> None:
+        data = {"onto": note.onto, "base": note.base_branch, "old": note.old}
+        data |= {"commit": note.snapshot.head, "commits": commits}
+        try:
+            self.rebases.record(task, note)
+            self.store.transitions.rebased(
+                task.id, note.snapshot, note.onto, note.base_branch, data
+            )
+        except (RoverError, OSError) as error:
+            raise NotSettled(
+                f"the branch {task.branch} is rebased, and Rover's own record of it is not written "
+                f"yet: {error}",
+                hint="call again: the record is completed first",
+                code="not_recorded",
+            ) from error
+
+    def _settle(self, row: OperationRow) -> OperationState:
+        note = RebaseNote.model_validate(row.plan["note"])
+        task = self.store.tasks.get(row.task_id)
+        if task is None:
+            return OperationState.DONE
+        if not self.rebases.settle(row.id, row.plan):
+            self.rebases.discard(task, note)
+            return OperationState.UNDONE
+        self._record(task, note, int(row.plan["commits"]))
+        return OperationState.DONE
+
+
+def conflict(plan: RebasePlan) -> Conflict:
+    """The error for a branch whose commits do not go onto the base as they are."""
+    count = len(plan.conflicts)
+    more = f" and {count - NAMED_FILES} more" if count > NAMED_FILES else ""
+    files = ", ".join(named(visible_line(p), 120) for p in plan.conflicts[:NAMED_FILES])
+    return Conflict(
+        f"the commit {(plan.stopped or '')[:10]} of {plan.branch} and {plan.base_branch} changed "
+        f"the same places in {files}{more}; nothing was changed",
+        code="rebase_conflicts",
+        hint="let the agent resolve them: iterate_task with the instruction to bring what "
+        f"{plan.base_branch} changed in these files into the branch's own; or rebase with git",
+    )
+
+
+def contained_text(plan: RebasePlan) -> str:
+    """For a branch that has all of its base."""
+    return f"{plan.branch} has all of {plan.base_branch} already; there is nothing to rebase."
+
+
+def preview_lines(plan: RebasePlan) -> list[str]:
+    """What would happen, in sentences."""
+    if plan.contained:
+        return [contained_text(plan)]
+    lines = [
+        f"Nothing is rebased yet. {plan.branch} stands on {plan.stands_on[:10]}; its "
+        f"{_commits(plan.commits + plan.dropped)} would be replayed on {plan.base_branch} at "
+        f"{plan.onto[:10]}."
+    ]
+    if plan.conflicts:
+        error = conflict(plan)
+        return [*lines, f"But that stops: {error.message}. To go on, {error.hint}."]
+    if plan.collapsed:
+        lines.append("The branch has merges, so it would become one commit.")
+    if plan.dropped:
+        lines.append(f"{plan.dropped} of them would be left out: {plan.base_branch} has them.")
+    if plan.beyond:
+        lines.append(f"{plan.beyond} of these commits are not the task's: somebody added them.")
+    lines.append(
+        f"The files in {plan.work_tree} are updated, as {plan.branch} is checked out there."
+        if plan.work_tree
+        else f"No work tree has {plan.branch} checked out, so no file changes."
+    )
+    return lines
+
+
+def done_text(plan: RebasePlan) -> str:
+    """What has happened, and where what was there before is kept."""
+    where = f"the files in {plan.work_tree} are updated" if plan.work_tree else "no file changed"
+    return (
+        f"{plan.branch} stands on {plan.base_branch} at {plan.onto[:10]} now, with "
+        f"{_commits(plan.commits)}, and is at {plan.new[:10]}; {where}. Before it was at "
+        f"{plan.old[:10]}, which is kept as a snapshot of the task."
+    )
+
+
+def _commits(count: int) -> str:
+    return "1 commit" if count == 1 else f"{count} commits"
