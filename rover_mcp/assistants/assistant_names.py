@@ -1,4 +1,4 @@
-"""The assistants that `rover setup` knows, by name; what it knows of them is in known.py."""
+"""The names of the assistants that `rover setup` knows; the details are in known.py."""
 
 CLIENT_NAMES = (
     "claude", "codex", "gemini", "opencode", "qwen", "copilot", "vscode", "cursor",

@@ -1,4 +1,4 @@
-"""What becomes of a client's configuration: its new text, or why it is left alone. Pure."""
+"""How an assistant's configuration changes: its new text, or why it is left alone. Pure."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rover_mcp.assistants.known import NAME, Assistant
 
 
 class ConfigLeftAlone(Exception):
-    """The file is left alone. Says why, in words that follow the file's name."""
+    """The file is left alone. The message says why, in words that follow the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigChange:
-    """What a file says and would say. They are equal where nothing is to be done."""
+    """What a file contains now and would contain. They are equal where nothing has to be done."""
 
     old: str
     new: str
@@ -32,7 +32,7 @@ def with_entry(client: Assistant, text: str, argv: Sequence[str]) -> ConfigChang
     """`text` with an entry that starts `argv`. What the user added to an entry stays.
 
     Raises:
-        ConfigLeftAlone: it cannot be done without touching what is not ours.
+        ConfigLeftAlone: it cannot be done without changing what does not belong to Rover.
     """
     before = _parse(client, text)
     current = _entry(client, before)
@@ -46,10 +46,10 @@ def with_entry(client: Assistant, text: str, argv: Sequence[str]) -> ConfigChang
 
 
 def without_entry(client: Assistant, text: str) -> ConfigChange:
-    """`text` without our entry.
+    """`text` without Rover's entry.
 
     Raises:
-        ConfigLeftAlone: it cannot be done without touching what is not ours.
+        ConfigLeftAlone: it cannot be done without changing what does not belong to Rover.
     """
     before = _parse(client, text)
     if _entry(client, before) is None:
@@ -63,19 +63,19 @@ def without_entry(client: Assistant, text: str) -> ConfigChange:
 
 
 def entry(client: Assistant, argv: Sequence[str], current: Mapping[str, Any]) -> Json:
-    """An entry that starts `argv`, over one that was found. None: the key is taken out."""
+    """An entry that starts `argv`, based on an existing one. A value of None removes the key."""
     said_or_default = {key: current.get(key, value) for key, value in client.defaults.items()}
     return {**current, **client.command(argv), **said_or_default}
 
 
 def block(client: Assistant, argv: Sequence[str]) -> str:
-    """What a person pastes into an empty file of the client's."""
+    """What a person can paste into an empty configuration file."""
     change = with_entry(client, "", argv)
     return change.new
 
 
 def diff(change: ConfigChange, name: str) -> list[str]:
-    """What would change, with one line around it: other servers' secrets may stand near."""
+    """What would change, with only one line of context: secrets of other servers may be near."""
     lines = difflib.unified_diff(
         change.old.splitlines(), change.new.splitlines(), name, name, lineterm="", n=1
     )
@@ -117,7 +117,7 @@ def _entry(client: Assistant, parsed: Json) -> Json | None:
 
 
 def _check(client: Assistant, new: str, before: Json, wanted: Json | None) -> None:
-    """That the new text says what it should, and all else as before."""
+    """Check that the new text says what it should, and is otherwise unchanged."""
     try:
         after = _parse(client, new)
     except ConfigLeftAlone:
@@ -127,7 +127,7 @@ def _check(client: Assistant, new: str, before: Json, wanted: Json | None) -> No
 
 
 def _without(client: Assistant, parsed: Json) -> Json:
-    """A copy without our entry. A section that is empty then is as good as none."""
+    """A copy without Rover's entry. A section that is empty then is treated as absent."""
     section = cast(Json, parsed.get(client.section) or {})
     others = {k: v for k, v in section.items() if k != NAME}
     return {**parsed, client.section: others}

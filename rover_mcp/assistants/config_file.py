@@ -16,10 +16,10 @@ MAX_BYTES = 64_000_000
 
 
 def read(path: Path) -> str | None:
-    """Its text; None if there is none.
+    """The text of the file; None where there is none.
 
     Raises:
-        ConfigLeftAlone: it is not a regular file of this user's, or no UTF-8.
+        ConfigLeftAlone: it is not a regular file of this user's, or not UTF-8.
         OSError: it cannot be read.
     """
     try:
@@ -46,13 +46,12 @@ def read(path: Path) -> str | None:
 
 
 def write(path: Path, old: str | None, new: str, now: datetime) -> Path | None:
-    """Replace the file by `new`, if it still says `old`; where the old one is kept, if any.
-
-    Through a symbolic link: the file that it leads to is replaced, and the link stays.
+    """Replace the file by `new`, if it still contains `old`; returns where the old one is kept, if
+    it is. A symbolic link stays, and the file that it leads to is replaced.
 
     Raises:
-        ConfigLeftAlone: it says something else by now.
-        OSError: it cannot be written; then it is as it was.
+        ConfigLeftAlone: it contains something else by now.
+        OSError: it cannot be written; then it is unchanged.
     """
     real = path.resolve()
     real.parent.mkdir(parents=True, exist_ok=True)
@@ -78,12 +77,12 @@ def write(path: Path, old: str | None, new: str, now: datetime) -> Path | None:
 
 
 def _without_waiting(name: str, flags: int) -> int:
-    """Opening a pipe would wait for somebody to write."""
+    """Open without blocking: opening a pipe would wait for someone to write."""
     return os.open(name, flags | os.O_NONBLOCK)
 
 
 def _keep(path: Path, text: str, mode: int, now: datetime) -> Path:
-    """Write `text` under a name beside `path` that is free."""
+    """Write `text` beside `path`, under a name that is free."""
     name = f"{path.name}.rover-backup-{now:%Y%m%dT%H%M%S}"
     names = (path.with_name(f"{name}{f'-{n}' if n else ''}") for n in range(1000))
     backup = next(name for name in names if not os.path.lexists(name))

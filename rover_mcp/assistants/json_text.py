@@ -1,4 +1,4 @@
-"""One member put into JSON text, or taken out of it, with every other byte left as it is. Pure."""
+"""Inserts one member into JSON text, or removes one, without changing any other byte. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ DEFAULT_INDENT = "  "
 
 @dataclass(frozen=True, slots=True)
 class _JsonMember:
-    """Where a member stands: `start` is its key's, `value` and `end` are its value's."""
+    """Where a member is: `start` is the position of its key, `value` and `end` delimit its
+    value."""
 
     key: str
     start: int
@@ -27,11 +28,9 @@ class _JsonMember:
 # A JSON library would write the complete file again, and with it change the indentation and the
 # escapes of what belongs to others.
 def put(text: str, path: Sequence[str], value: object) -> str:
-    """`text`, an object in JSON, in which the member at `path` is `value`.
-
-    Objects on the way to it are made where there are none. `text` must parse, and what is on the
-    way must be objects: see `plan`, which looks before it calls.
-    """
+    """`text`, a JSON object, with `value` as the member at `path`. Missing objects on the way are
+    created. `text` must parse, and what is on the way must be objects, which `plan` checks before
+    it calls."""
     at, depth = _start(text), 0
     for depth, key in enumerate(path):
         member = _find(text, at, key)
@@ -48,7 +47,8 @@ def put(text: str, path: Sequence[str], value: object) -> str:
 
 
 def take_out(text: str, path: Sequence[str]) -> str:
-    """`text` without the member at `path`; as it is if there is none. Preconditions as `put`."""
+    """`text` without the member at `path`, or unchanged if there is none. Preconditions as for
+    `put`."""
     at = _start(text)
     for key in path[:-1]:
         target = _find(text, at, key)
@@ -68,7 +68,7 @@ def take_out(text: str, path: Sequence[str]) -> str:
 
 
 def _insert(text: str, at: int, depth: int, key: str, value: object) -> str:
-    """A last member in the object that begins at `at`, which is `depth` levels deep."""
+    """Insert a last member into the object that begins at `at` and is `depth` levels deep."""
     members = list(_members(text, at))
     new = f"{json.dumps(key)}: {_dump(value, text, depth)}"
     newline, unit = _layout(text)
@@ -82,7 +82,7 @@ def _insert(text: str, at: int, depth: int, key: str, value: object) -> str:
 
 
 def _dump(value: object, text: str, depth: int) -> str:
-    """A value as it would stand `depth` levels deep in `text`."""
+    """A value in the layout that it would have `depth` levels deep in `text`."""
     newline, unit = _layout(text)
     if not newline:
         return json.dumps(value, ensure_ascii=False)
@@ -114,7 +114,7 @@ def _members(text: str, at: int) -> Iterator[_JsonMember]:
 
 
 def _find(text: str, at: int, key: str) -> _JsonMember | None:
-    """The last of that name, which is the one that counts."""
+    """The last member of that name, which is the one that counts."""
     matching = [member for member in _members(text, at) if member.key == key]
     return matching[-1] if matching else None
 

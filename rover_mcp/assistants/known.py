@@ -17,18 +17,18 @@ from typing import Any
 from agent_runner.json_object import Json
 
 NAME = "rover"
-"""How the server is named in every client."""
+"""The name of the server in every assistant."""
 PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY")
 START_SECONDS = 60
-"""How long a client waits for the first answer: twice what the launcher gives the daemon to start.
-By default Codex gives up after 10 s and opencode after 5 s."""
+"""How long an assistant waits for the first answer: twice what the launcher gives the daemon to
+start. By default Codex gives up after 10 s and opencode after 5 s."""
 CALL_SECONDS = 600
-"""How long a client waits for a tool: wait_for_task takes 45 s by default."""
+"""How long an assistant waits for a tool. wait_for_task takes 45 s by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a client's places depend on. `platform` is sys.platform."""
+    """What the places of configuration files depend on. `platform` is sys.platform."""
 
     home: Path
     environ: Mapping[str, str]
@@ -40,7 +40,7 @@ class Machine:
         return Path(named) if named else self.home / default
 
     def application(self, name: str) -> Path:
-        """Where a desktop program keeps its settings."""
+        """Where a desktop program stores its settings."""
         if self.platform == "darwin":
             return self.home / "Library" / "Application Support" / name
         return self.under("XDG_CONFIG_HOME", ".config") / name
@@ -58,10 +58,10 @@ class Assistant:
     title: str
     programs: tuple[str, ...]
     files: Callable[[Machine], tuple[Path, ...]]
-    """Its configuration: the first that exists counts, else the first is made."""
+    """Its configuration files: the first that exists counts, otherwise the first is created."""
     signs: Callable[[Machine], tuple[Path, ...]]
     section: str
-    """The key that the servers are under."""
+    """The key that contains the servers."""
     command: Callable[[Sequence[str]], Mapping[str, Any]]
     defaults: Mapping[str, Any]
     toml: bool = False
@@ -171,7 +171,7 @@ CLIENTS: Mapping[str, Assistant] = {
 
 
 def is_here(client: Assistant, machine: Machine, which: Callable[[str], object]) -> bool:
-    """Whether the client is on this machine; `which` finds a program on the path."""
+    """Whether the assistant is on this machine; `which` finds a program on the path."""
     signs = (*client.signs(machine), *client.files(machine))
     return any(which(p) for p in client.programs) or any(sign.exists() for sign in signs)
 
@@ -179,11 +179,9 @@ def is_here(client: Assistant, machine: Machine, which: Callable[[str], object])
 def launcher_command(
     prefix: Path, which: Callable[[str], str | None], home: str | None
 ) -> list[str]:
-    """How a client starts the launcher that belongs to this installation.
-
-    `prefix` is sys.prefix; `home` a data folder that is not the default. uvx may delete its
-    environments, so there the entry calls uvx, which creates one again.
-    """
+    """How an assistant starts the launcher of this installation. `prefix` is sys.prefix; `home` is
+    a data folder that is not the default. uvx may delete its environments, so there the entry calls
+    uvx, which creates one again."""
     if {"archive-v0", "environments-v2"} & set(prefix.resolve().parts):
         command = [which("uvx") or "uvx", "rover-mcp"]
     else:

@@ -24,7 +24,7 @@ COMMAND = "session-start"
 
 @dataclass(frozen=True, slots=True)
 class SessionHook:
-    """`entry` is what goes into the list of `event`; `around` what the file has to say besides."""
+    """`entry` is inserted into the list of `event`; `around` is what the file needs besides."""
 
     file: Callable[[Machine], Path]
     event: str
@@ -42,7 +42,7 @@ def _flat(command: str) -> Json:
 
 
 def _beside(client: str, *parts: str) -> Callable[[Machine], Path]:
-    """A file in the folder of a client's configuration."""
+    """A file in the folder of an assistant's configuration."""
     return lambda machine: CLIENTS[client].files(machine)[0].parent.joinpath(*parts)
 
 
@@ -60,7 +60,7 @@ HOOKS: Mapping[str, SessionHook] = {
 
 
 def command_of(launcher: Sequence[str]) -> str:
-    """The hook's command line, of the installation whose launcher is started so."""
+    """The hook's command line, for the installation whose launcher is started by `argv`."""
     if Path(launcher[0]).name == "rover-mcp":
         rover, rest = [launcher[0].removesuffix("-mcp")], launcher[1:]
     else:
@@ -72,7 +72,7 @@ def with_hook(hook: SessionHook, text: str, command: str) -> ConfigChange:
     """`text` with the hook, once.
 
     Raises:
-        ConfigLeftAlone: it cannot be done without touching what is not ours.
+        ConfigLeftAlone: it cannot be done without changing what does not belong to Rover.
     """
     before = _parse(text)
     there = _entries(hook, before)
@@ -144,6 +144,6 @@ def _checked(hook: SessionHook, old: str, new: str, wanted: list[Any]) -> Config
 
 
 def _rest(hook: SessionHook, parsed: Json) -> Json:
-    """All but the event's list. Hooks that are empty then are as good as none."""
+    """Everything but the event's list. Hooks that are empty then are treated as absent."""
     hooks = {k: v for k, v in cast(Json, parsed.get("hooks") or {}).items() if k != hook.event}
     return {**parsed, "hooks": hooks}

@@ -1,8 +1,8 @@
-"""One table put into TOML text, or taken out of it, with every other byte left as it is. Pure.
+"""Inserts one table into TOML text, or removes one, without changing any other byte. Pure.
 
-Works on lines, as people write such files; where that is not what the parser reads (a table that
-is written inline, a string of several lines that looks like a header), `plan` sees it, since it
-compares what is parsed before and after.
+It works on lines, as people write such files. Where that differs from what the parser reads (a
+table that is written inline, a string of several lines that looks like a header), `plan` notices,
+because it compares what is parsed before and after.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Value = str | int | list[str]
 
 
 def put(text: str, table: str, values: Mapping[str, Value | None]) -> str:
-    """`text` in which `[table]` has `values`; None takes a key out. Its other lines stay."""
+    """`text` with `values` in `[table]`; None removes a key. Its other lines stay."""
     lines = text.splitlines(keepends=True)
     newline = "\r\n" if "\r\n" in text else "\n"
     new = {k: f"{k} = {_dump(v)}{newline}" for k, v in values.items() if v is not None}
@@ -54,7 +54,7 @@ def take_out(text: str, table: str) -> str:
 
 
 def _span(lines: list[str], table: str) -> tuple[int, int] | None:
-    """The lines of a table: its header, and the first that is not its own."""
+    """The lines of a table: its header, and the first line that no longer belongs to it."""
     header = re.compile(rf"[ \t]*\[{_name(table)}[ \t]*\]")
     starts = [i for i, line in enumerate(lines) if header.match(line)]
     if not starts:
@@ -65,7 +65,7 @@ def _span(lines: list[str], table: str) -> tuple[int, int] | None:
 
 
 def _name(table: str) -> str:
-    """A dotted name as a pattern: spaces and quotation marks are free."""
+    """A dotted name as a pattern that accepts any spaces and quotation marks."""
     parts = (rf"""["']?{re.escape(part)}["']?""" for part in table.split("."))
     return r"[ \t]*" + r"[ \t]*\.[ \t]*".join(parts)
 

@@ -1,4 +1,4 @@
-"""What happened to other tasks, as lines under a result."""
+"""Shows what happened to other tasks, as lines under a result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def attention(result: Json, paint: Paint) -> list[str]:
 
 
 def _news(event: Json) -> str:
-    """An event's summary, with the project's name where the task is another project's."""
+    """An event's summary, with the project's name where the task belongs to another project."""
     path = event.get("repo_path")
     if not path or is_here(path):
         return event["summary"]

@@ -26,14 +26,14 @@ SHARED = (
 
 
 def backup(args: argparse.Namespace) -> int:
-    """Make one; a daemon may be at work."""
+    """Create a backup; the daemon may be running."""
     target = str(Path(args.target).expanduser().absolute())
     show(args, run_offline("backup", home_of(args), target), _backup_lines)
     return 0
 
 
 def restore(args: argparse.Namespace) -> int:
-    """Put one in place of the data folder, which is kept."""
+    """Put a backup in place of the data folder, which is kept under another name."""
     source = str(Path(args.source).expanduser().absolute())
     show(args, run_offline("restore", home_of(args), source), _restore_lines)
     return 0

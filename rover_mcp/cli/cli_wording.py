@@ -1,7 +1,7 @@
-"""What the daemon says to assistants, in the words of the command line.
+"""Rewrites the daemon's messages to assistants in the words of the command line.
 
-Its messages name the calls and the arguments that a model would use next. Whoever sits at a
-terminal has commands and options.
+The messages name the calls and the arguments that a model would use next. A person at a terminal
+has commands and options instead.
 """
 
 from __future__ import annotations
@@ -67,5 +67,5 @@ def for_terminal(text: str) -> str:
 
 
 def hint_for_terminal(hint: str) -> str:
-    """The same for what to do. The arguments that a call takes are in a command's --help."""
+    """The same for a hint. The arguments of a command are in its --help."""
     return for_terminal(_TAKES.sub("its --help says what it takes", hint))

@@ -1,7 +1,6 @@
-"""A small MCP client: JSON-RPC lines over a socket or a pair of pipes, one thread, no SDK.
-
-It speaks the era of 2025-11-25, in which a server may push notifications. Standard library only.
-"""
+"""A small MCP client: JSON-RPC lines over a socket or a pair of pipes, one thread, no SDK. It
+speaks the protocol of 2025-11-25, in which a server may push notifications. Standard library
+only."""
 
 from __future__ import annotations
 
@@ -56,7 +55,7 @@ class ToolFailed(ClientError):
 
 
 class ConnectionLost(ClientError):
-    """The other side has gone; the tasks have not."""
+    """The other side has gone. The tasks continue."""
 
 
 class Channel(Protocol):
@@ -65,7 +64,7 @@ class Channel(Protocol):
     def send(self, data: bytes) -> None: ...
 
     def receive(self, timeout: float) -> bytes | None:
-        """Some bytes, none at the end, None if nothing came in time."""
+        """Some bytes; empty at the end, None if nothing arrived in time."""
         ...
 
     def close(self) -> None: ...
@@ -114,7 +113,8 @@ class PipeChannel:
 
 
 class McpClient:
-    """One session. `on_notification` gets each notification, `on_frame` each line as it came."""
+    """One session. `on_notification` receives each notification, `on_frame` each line as it
+    arrived."""
 
     def __init__(self, channel: Channel, name: str = "rover") -> None:
         self.on_notification: Callable[[Json], None] = lambda _message: None
@@ -139,11 +139,12 @@ class McpClient:
         ask: Callable[[str], bool] | None = None,
         asks: Mapping[str, object] | None = None,
     ) -> McpClient:
-        """A session with the daemon, which is started where none runs. `ask`: see there. `asks`:
-        a tool call that the daemon may answer before it serves; then that is `answer`, and all.
+        """A session with the daemon, which is started if none is running. `ask` asks the person at
+        the terminal. `asks` is a tool call that the daemon may answer before it can serve; then
+        that is `answer`, and nothing else was sent.
 
         Raises:
-            DaemonUnavailable: no daemon can be had.
+            DaemonUnavailable: no daemon can be reached or started.
             ClientError: it does not answer as it should.
         """
         connection = dial(CLI, home=home, asks=asks)
@@ -165,7 +166,7 @@ class McpClient:
         return json.loads(self._lines.pop(0))
 
     def initialize(self) -> Json:
-        """Open the session; the server's answer is kept as `server`."""
+        """Open the session. The server's answer is stored as `server`."""
         self.server = self.request(
             "initialize",
             {
@@ -181,7 +182,7 @@ class McpClient:
         self._channel.close()
 
     def call(self, tool: str, **arguments: object) -> Json:
-        """Call a tool; its structured content. Arguments that are None are left out.
+        """Call a tool and return its structured content. Arguments that are None are left out.
 
         Raises:
             ToolFailed: the tool refused, and says what to do.
@@ -191,7 +192,7 @@ class McpClient:
         return self.result_of(self.start_call(tool, **arguments))
 
     def start_call(self, tool: str, **arguments: object) -> int:
-        """Call a tool without waiting: the request's id, for `answered` and `result_of`."""
+        """Call a tool without waiting: returns the request's id, for `answered` and `result_of`."""
         given = {k: v for k, v in arguments.items() if v is not None}
         return self.start("tools/call", {"name": tool, "arguments": given})
 
@@ -199,7 +200,7 @@ class McpClient:
         return request_id in self._answers
 
     def result_of(self, request_id: int) -> Json:
-        """A tool call's structured content; waits for it. Raises as `call` does."""
+        """Wait for a tool call's structured content. Raises as `call` does."""
         result = self._wait(request_id)
         content: Json | None = result.get("structuredContent")
         if content is None:
@@ -215,12 +216,12 @@ class McpClient:
         return content
 
     def request(self, method: str, params: Json) -> Json:
-        """Any request's result. Raises as `call` does."""
+        """The result of any request. Raises as `call` does."""
         return self._wait(self.start(method, params))
 
     def request_for_long(self, method: str, params: Json) -> Json:
-        """A request's result, however long it takes; what it tells meanwhile is progress. Raises
-        as `call` does."""
+        """The result of a request, however long it takes; what it reports in the meantime is
+        progress. Raises as `call` does."""
         request_id = self.start(method, {**params, "_meta": {"progressToken": self._next_id + 1}})
         while not self.answered(request_id):
             self.pump(ANSWER_TIMEOUT)
@@ -240,7 +241,7 @@ class McpClient:
             raise _lost() from error
 
     def pump(self, timeout: float) -> bool:
-        """Take what comes within `timeout` seconds; whether anything came."""
+        """Receive what arrives within `timeout` seconds; whether anything did."""
         if not self._lines:
             self._read(timeout)
         if not self._lines:
@@ -298,7 +299,7 @@ class McpClient:
             self.on_notification(message)
 
     def _elicit(self, message: Json, ask: Callable[[str], bool]) -> None:
-        """A question of the daemon's for the user, who takes their time."""
+        """Answer a question of the daemon's to the user, who may take as long as they like."""
         params: Json = message.get("params") or {}
         question = str(params.get("message"))
         begun = time.monotonic()

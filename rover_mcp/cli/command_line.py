@@ -1,4 +1,4 @@
-"""`rover`: the companion for terminals and scripts. A thin MCP client of the daemon."""
+"""`rover`: the command for terminals and scripts. A thin MCP client of the daemon."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def version(args: argparse.Namespace) -> int:
-    """Print it, as --version does."""
+    """Print the version, as --version does."""
     print(f"rover {__version__}")
     return 0
 
@@ -33,7 +33,7 @@ def help_(args: argparse.Namespace) -> int:
 
 
 def completion(args: argparse.Namespace) -> int:
-    """Print the script for a shell."""
+    """Print the completion script for a shell."""
     from rover_mcp.cli.completion import script
 
     print(script(build_parser(), args.shell), end="")
@@ -58,7 +58,7 @@ def _glance(name: str, args: argparse.Namespace) -> int:
 
 
 def function(name: str) -> Run:
-    """What runs a command, by its "module:function"; without a dot, of this package."""
+    """The function that "module:function" names; a module without a dot is one of this package."""
     from importlib import import_module
 
     module, _, attribute = name.partition(":")
@@ -69,7 +69,8 @@ def function(name: str) -> Run:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command `rover`. 0 done, 1 an error, 64 wrong usage; watch: see `exit_code`."""
+    """The command `rover`. Its exit status is 0: done, 1: an error, 64: wrong usage; for watch see
+    `exit_code`."""
     args = build_parser().parse_args(argv)
     # What --help does not need.
     from rover_mcp.cli.client import ClientError
@@ -98,7 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _end_output() -> None:
-    """What is left in the buffer is not written, now or when the interpreter ends."""
+    """Make sure that what is left in the buffer is not written, now or when the interpreter
+    ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 

@@ -1,4 +1,5 @@
-"""The parser of the command line: argparse, with commands whose parsers are built when needed."""
+"""The parser of the command line: argparse, with commands whose parsers are built only when
+needed."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ ALIASES = {
     "pause": ("stop",),
     "delete": ("rm",),
 }
-"""What gh, docker and git call the same."""
+"""The names that gh, docker and git use for the same commands."""
 
 _UNKNOWN = (
     r"argument (?P<name>[\w-]+): invalid choice: '(?P<word>[^']*)' \(choose from (?P<known>.*)\)"
@@ -30,7 +31,8 @@ _UNKNOWN = (
 
 
 class Help(argparse.HelpFormatter):
-    """As wide as the terminal; argparse imports archives and compression to find that out."""
+    """Help as wide as the terminal, without argparse's way to find that out, which imports archives
+    and compression."""
 
     def __init__(self, prog: str, **named: Any) -> None:
         named.setdefault("width", _columns() - 2)
@@ -51,7 +53,7 @@ def _columns() -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """Options count only in full: an abbreviation may come to mean another one."""
+    """Accepts only options in full, because an abbreviation may come to mean another option."""
 
     def __init__(self, **named: Any) -> None:
         named.setdefault("formatter_class", Help)
@@ -65,7 +67,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _with_suggestion(message: str) -> str:
-    """An error of argparse with the word that was probably meant."""
+    """argparse's error with the word that was probably meant."""
     if not (unknown := re.fullmatch(_UNKNOWN, message)):
         return message
     word, known = unknown["word"], re.findall(r"[\w-]+", unknown["known"])
@@ -80,7 +82,7 @@ def _with_suggestion(message: str) -> str:
 
 
 class Later:
-    """A command's parser, which is made when somebody asks it for anything: a call of rover needs
+    """The parser of a command, which is built when something is asked of it: a call of rover needs
     one of some sixty."""
 
     def __init__(self, fill: Callable[[Parser], None], run: str | None, **named: Any) -> None:
@@ -122,8 +124,9 @@ class Commands:
     def __call__(
         self, name: str, run: str | None, about: str, fill: Callable[[Parser], None] = no_arguments
     ) -> Parser:
-        """`run` is what runs it, as "module:function" of this package, None where it has commands
-        of its own; `fill` adds its arguments when they are needed."""
+        """Add a command. `run` is the function that runs it, as "module:function" of this package,
+        or None where the command has commands of its own; `fill` adds its arguments when they are
+        needed."""
         own: dict[str, Any] = {"fill": fill, "run": run}
         return self._of.add_parser(
             name, aliases=ALIASES.get(name, ()), help=about, description=about, **own
@@ -131,7 +134,8 @@ class Commands:
 
 
 def shared_options() -> Parser:
-    """The options that stand before or behind a command; unset, each leaves the other alone."""
+    """The options that may be before or after a command; where one is not given, the other place
+    counts."""
     shared = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--json", action="store_true", help="print the result as JSON")
     about = "the data folder (default: $ROVER_HOME, or ~/.local/share/rover)"

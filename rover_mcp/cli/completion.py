@@ -1,5 +1,5 @@
-"""`rover completion`: a script with which a shell completes commands, options and their words. It
-is made from the parser, so it knows what this version of rover knows."""
+"""`rover completion`: a script with which a shell completes commands, options and their values. It
+is generated from the parser, so it matches this version of rover."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rover_mcp.cli.task_arguments import STATUSES
 
 _PLACES = {"FILE": "FILE", "PATH": "DIRECTORY", "DIR": "DIRECTORY"}
 _WORDS = {"CLIENT": CLIENT_NAMES}
-"""What a shell offers for arguments of these names, besides the choices that the parser knows."""
+"""What a shell offers for arguments with these names, in addition to the parser's choices."""
 
 
 def _names_from_server(what: str) -> dict[str, str]:
-    """What each shell does to ask `rover complete-WHAT`."""
+    """The part of each shell's script that calls `rover complete-WHAT`."""
     function = f"_rover_{what}"
     return {"bash": function, "zsh": function, "fish": f"(rover complete-{what})"}
 
@@ -33,7 +33,7 @@ _PREAMBLE = {
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """The script for bash, zsh or fish. `parser` is not to be used afterwards."""
+    """The script for bash, zsh or fish. `parser` cannot be used afterwards."""
     # By name, since only this command needs it.
     shtab = importlib.import_module("shtab")
     options = _options()
@@ -53,14 +53,14 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
 
 
 def _options() -> dict[str, Sequence[str]]:
-    """The words of some options, as far as they are known beforehand."""
+    """The values of some options, as far as they are known in advance."""
     from agent_runner.agents import agent_names
 
     return {"--status": STATUSES.split(), "--agent": agent_names()}
 
 
 def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """A parser and those of all its commands."""
+    """A parser and the parsers of all its commands."""
     yield parser
     for action in parser._actions:  # pyright: ignore[reportPrivateUsage]  # argparse has no other way
         if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]

@@ -1,5 +1,5 @@
-"""`rover config`: a repository's `.rover/config.yaml` checked and shown, and its language as JSON
-Schema; your own config.yaml checked. No daemon is needed."""
+"""`rover config`: checks and shows a repository's `.rover/config.yaml`, prints its JSON Schema, and
+checks the user's own config.yaml. It needs no daemon."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def schema(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Read a configuration and, unless a file is named, your own config.yaml too: a line for each
-    that is valid; on stderr what is wrong with another."""
+    """Check a configuration and, unless a file is named, the user's own config.yaml too. Prints a
+    line for each that is valid, and on stderr what is wrong with another."""
     own = Path(home_of(args)) / "config.yaml"
     checked: list[Json] = []
     if args.file is None and own.exists():
@@ -60,7 +60,7 @@ def _checked(file: str | None) -> Json:
 
 
 def _checked_settings(own: Path) -> Json:
-    """The same of the data folder's config.yaml."""
+    """The same for the data folder's config.yaml."""
     from rover_mcp.config.load_settings import load_settings
 
     try:
@@ -87,7 +87,7 @@ def _settings(config: ProjectConfig) -> Json:
 
 
 def _read(file: str | None) -> ProjectConfig:
-    """The file given, or that of the repository around the working folder.
+    """The file that was named, or that of the repository around the working folder.
 
     Raises:
         ConfigError: it is not valid.
@@ -107,6 +107,6 @@ def _read(file: str | None) -> ProjectConfig:
 
 
 def root_here(start: Path | None = None) -> Path:
-    """The top of the repository around a folder, else the folder itself."""
+    """The top folder of the repository around a folder, or the folder itself."""
     here = (start or Path.cwd()).absolute()
     return next((p for p in (here, *here.parents) if (p / ".git").exists()), here)

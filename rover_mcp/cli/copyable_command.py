@@ -1,4 +1,4 @@
-"""A tool call as the command that makes it, to be copied."""
+"""Turns a tool call into the command for the same thing, to be copied."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _OPTIONS = {
 
 
 def command_for(tool: object, arguments: Json | None = None) -> str:
-    """The command that makes a tool call."""
+    """The command for a tool call."""
     given = arguments or {}
     if tool not in _COMMANDS:
         return "rover --help"
@@ -97,13 +97,13 @@ def _quoted(value: object) -> str:
 
 
 def is_here(project: object) -> bool:
-    """Whether the working folder lies in that repository, or in one of its linked work trees."""
+    """Whether the working folder is in that repository, or in one of its linked work trees."""
     here = os.path.realpath(".")
     return f"{here}/".startswith(f"{project}/") or project == _linked_to(here)
 
 
 def _linked_to(here: str) -> str | None:
-    """The repository whose linked work tree `here` is in, as git's files name it."""
+    """The repository whose linked work tree `here` is in, according to git's own files."""
     top = here
     while top and not os.path.lexists(f"{top}/.git"):
         top = top.rpartition("/")[0]
@@ -125,12 +125,13 @@ def _line(path: str) -> str:
 
 
 def name_of(task: Json) -> str:
-    """How a command run from here names a task: by its number in this project, else by its id."""
+    """How a command that runs here names a task: by its number in this project, otherwise by its
+    id."""
     return str(task["number"]) if is_here(task["repo_path"]) else str(task["id"])
 
 
 def commands_of(task: Json) -> list[tuple[str, str]]:
-    """What can be done with a task, each as a command and why."""
+    """What can be done with a task, each as a command and a reason."""
     commands: list[tuple[str, str]] = []
     for action in task.get("next_actions") or ():
         arguments = {**action.get("arguments", {})}
@@ -143,7 +144,7 @@ def commands_of(task: Json) -> list[tuple[str, str]]:
 
 
 def next_step(task: Json, paint: Paint) -> list[str]:
-    """The first thing to do next with a task; of a paused one, everything that can be done."""
+    """The first thing to do next with a task; for a paused one, everything that can be done."""
     every = commands_of(task)
     if task.get("pause") and len(every) > 1:
         # How to switch it off stands where it says that it resumes automatically.
@@ -165,7 +166,7 @@ def _choices(every: Iterable[tuple[str, str]], paint: Paint) -> list[str]:
 
 
 def next_command(command: str, why: object, paint: Paint) -> list[str]:
-    """`Next: rover diff 3  review what it changed`, on two lines where one is too short."""
+    """`Next: rover diff 3 review what it changed`, in two lines where one is too short."""
     reason = clean(why)
     line = f"{paint('Next:', 'bold')} {paint(command, 'cyan')}"
     if not reason:

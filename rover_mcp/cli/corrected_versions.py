@@ -19,8 +19,9 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True)
 class CorrectedVersion:
-    """From `since` on a version has the flaw, until `fixed`: the first that has not, one for each
-    line that upstream keeps. `set_user_id`: only where the program is."""
+    """A version has the flaw from `since` until `fixed`, which is the first version without it on
+    each line that upstream maintains. `set_user_id`: only where the program runs as root for every
+    user."""
 
     program: str
     flaw: str
@@ -59,7 +60,7 @@ class FoundProgram:
 
 @dataclass(frozen=True)
 class Concern:
-    """What is said of a program."""
+    """A remark about a program."""
 
     program: str
     detail: str
@@ -67,20 +68,20 @@ class Concern:
 
 
 def concerns(programs: Sequence[FoundProgram]) -> list[Concern]:
-    """One for each program that is older than a fix, or runs as root for no reason. Pure."""
+    """One remark for each program that is older than a fix, or runs as root for no reason. Pure."""
     dated = [concern for f in programs if (concern := _dated(f)) is not None]
     return [*dated, *(_privileged(f) for f in programs if f.set_user_id)]
 
 
 def find(programs: Sequence[str] = ("bwrap", "runc", "podman")) -> list[FoundProgram]:
-    """The programs that are here, with what they say of their version."""
+    """The programs on this machine, with the versions that they print."""
     paths = {name: shutil.which(name) for name in programs}
     return [f for name, path in paths.items() if path and (f := _ask(name, Path(path)))]
 
 
 def is_below(version: Version, floor: CorrectedVersion) -> bool:
-    """Whether a version has the flaw: older than the fix of its own line, or of a line that is
-    older than all that were corrected."""
+    """Whether a version has the flaw: it is older than the fix on its own line, or its line is
+    older than all that were fixed."""
     if version < floor.since:
         return False
     own = [fixed for fixed in floor.fixed if fixed[:2] == version[:2]]

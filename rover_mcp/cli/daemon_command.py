@@ -1,4 +1,4 @@
-"""`rover daemon`: show, stop and restart the daemon. Showing it does not start it."""
+"""`rover daemon`: shows, stops and restarts the daemon. Showing it does not start it."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from rover_mcp.launcher import glance
 from rover_mcp.launcher.handshake import MAX_PREAMBLE_BYTES, PROTOCOL, socket_name
 
 NOT_RUNNING = 3
-"""The exit status of `systemctl status` for what does not run."""
+"""The exit status of `systemctl status` for a service that is not running."""
 ANSWER_SECONDS = 20.0
-"""A daemon that has just been started answers only when it has imported what it serves with."""
+"""A daemon that has just been started answers only after it has imported what it serves with."""
 END_SECONDS = 30.0
 KILL_SECONDS = 10.0
 
 
 def status(args: argparse.Namespace) -> int:
-    """Whether one is at work, since when, and whether it is of this version."""
+    """Show whether a daemon is running, since when, and whether it has this version."""
     state = look(home_of(args))
     show(args, state, _status)
     return 0 if state["running"] else NOT_RUNNING
 
 
 def stop(args: argparse.Namespace) -> int:
-    """Stop the daemon. As with `systemctl stop docker` there is no question, because nothing is
+    """Stop the daemon. There is no question, as with `systemctl stop docker`, because nothing is
     lost."""
     show(args, _stopped(home_of(args), force=args.force), _stop_lines)
     return 0
 
 
 def restart(args: argparse.Namespace) -> int:
-    """End it if one is at work, and start one of this version."""
+    """Stop the daemon if one is running, and start this version."""
     home = home_of(args)
     stopped = _stopped(home, force=args.force)
     McpClient.connect(home).close()
@@ -52,8 +52,8 @@ def restart(args: argparse.Namespace) -> int:
 
 
 def look(home: str) -> Json:
-    """What is known of a data folder's daemon without being one of its clients: one that is idle
-    and of another version would give way to a client."""
+    """What is known of a data folder's daemon without connecting as a client: an idle daemon of
+    another version would end to make room for a client's."""
     state: Json = {
         "running": False, "pid": None, "version": None, "since": None, "home": home,
         "tasks": _tasks(home), "client_version": __version__,
@@ -69,7 +69,8 @@ def look(home: str) -> Json:
 
 
 def _version(sock: socket.socket) -> Json:
-    """It tells its version also to those whose protocol it does not know, and refuses them."""
+    """The daemon's version. It reports that even to those whose protocol it does not know, and
+    refuses."""
     with suppress(OSError, ValueError, KeyError, TypeError), closing(sock.makefile("rb")) as answer:
         sock.sendall(json.dumps({"rover": -PROTOCOL}).encode() + b"\n")
         return {"version": str(json.loads(answer.readline(MAX_PREAMBLE_BYTES))["version"])}
@@ -77,7 +78,7 @@ def _version(sock: socket.socket) -> Json:
 
 
 def _since(home: str) -> Json:
-    """It writes into its lock when it begins."""
+    """When the daemon started: it writes to its lock file then."""
     with suppress(OSError):
         begun = os.stat(os.path.join(home, "daemon.lock")).st_mtime  # noqa: PTH116, PTH118
         return {"since": datetime.fromtimestamp(int(begun), UTC).isoformat().replace("+00:00", "Z")}
@@ -93,7 +94,8 @@ def _tasks(home: str) -> Json | None:
 
 
 def _stopped(home: str, *, force: bool) -> Json:
-    """
+    """Stop the daemon.
+
     Raises:
         ClientError: it does not end.
     """
@@ -121,7 +123,7 @@ def _stopped(home: str, *, force: bool) -> Json:
 
 
 def _ends(process: int, number: signal.Signals, seconds: float) -> bool:
-    """Send a signal to a process, by its descriptor; whether it has ended in time."""
+    """Send a signal to a process through its descriptor; whether it has ended in time."""
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(process, number)
     return bool(select.select([process], [], [], seconds)[0])

@@ -1,5 +1,5 @@
-"""`rover setup`'s offer of notifications on the desktop: the hook `desktop` in the user's own
-config.yaml, where there is a program that shows them and nothing is said of hooks yet."""
+"""`rover setup`'s offer of desktop notifications: adds the hook `desktop` to the user's own
+config.yaml, where a program can show them and the file says nothing about hooks yet."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LINES = "hooks:\n  - kind: desktop\n"
 
 
 def offer(home: Path, environ: Mapping[str, str], now: datetime, *, write: bool) -> Json:
-    """What is to be done, and done if that is asked for. `action` is add, nothing, refused, or
-    unavailable where no notification can be shown."""
+    """What has to be done, which is also done if `write` is set. `action` is add, nothing, refused,
+    or unavailable where no notification can be shown."""
     path = home / "config.yaml"
     result: Json = {"file": str(path)}
     # Late: it brings an HTTP client.

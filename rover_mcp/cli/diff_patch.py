@@ -1,4 +1,5 @@
-"""`rover diff --patch`: the complete patch, as `git apply` takes it; readable at a terminal."""
+"""`rover diff --patch`: prints the complete patch, as `git apply` reads it, and readable at a
+terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ COPY_BYTES = 1 << 20
 
 
 def patch(args: argparse.Namespace) -> int:
-    """Write the patch to standard output, once it is complete: `git apply` rejects a part of one.
+    """Write the patch to standard output once it is complete: `git apply` rejects a part of one.
 
     Raises:
         ClientError: it is not available, arrived incomplete, or JSON was asked for.

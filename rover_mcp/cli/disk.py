@@ -1,4 +1,4 @@
-"""What the data folder takes on the disk, as text."""
+"""Shows as text how much of the disk the data folder uses."""
 
 from __future__ import annotations
 

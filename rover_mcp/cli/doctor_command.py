@@ -1,4 +1,4 @@
-"""`rover doctor`: can a task run here, and what is missing if not."""
+"""`rover doctor`: checks whether a task can run here, and says what is missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AGENT = "an agent"
 
 @dataclass(frozen=True)
 class Check:
-    """`needed` ones decide whether a task could run."""
+    """`needed` checks decide whether a task could run."""
 
     name: str
     ok: bool
@@ -37,7 +37,7 @@ class Check:
 
 
 def run_checks(connect: Callable[[], McpClient], home: str) -> tuple[list[Check], Json | None]:
-    """All checks, and the result of get_status if there is a daemon to give one."""
+    """All checks, and the result of get_status if the daemon can be reached."""
     checks = [
         _python(),
         _git(),
@@ -95,7 +95,7 @@ def judge_status(status: Json) -> list[Check]:
 
 
 def _hooks(client: McpClient) -> list[Json]:
-    """The user's hooks; none of a daemon that is older than they are."""
+    """The user's hooks; empty where the daemon is from before hooks existed."""
     try:
         return client.request("rover/hooks", {"action": "list"})["hooks"]
     except ClientError as error:
@@ -105,7 +105,7 @@ def _hooks(client: McpClient) -> list[Json]:
 
 
 def judge_hooks(hooks: list[Json]) -> list[Check]:
-    """Whether each of the user's hooks could tell anybody; a task runs without them too."""
+    """Whether each of the user's hooks can deliver anything. A task runs without them too."""
     return [
         Check(
             f"hook {clean(hook['name'])}",
@@ -119,7 +119,7 @@ def judge_hooks(hooks: list[Json]) -> list[Check]:
 
 
 def lines(checks: list[Check], paint: Paint) -> list[str]:
-    """One line a check, what to do below those that failed, the verdict last."""
+    """One line for each check, with what to do below those that failed, and the verdict last."""
     out: list[str] = []
     for check in checks:
         bad = ("✘", "red") if check.needed else ("–", "yellow")
@@ -149,7 +149,7 @@ def as_json(checks: list[Check], status: Json | None) -> Json:
 
 
 def judge_programs(programs: Sequence[corrected_versions.FoundProgram]) -> list[Check]:
-    """What is to be said of the programs that sandboxes are made with; a task runs all the same."""
+    """Remarks about the programs that isolate sandboxes. A task runs regardless."""
     return [
         Check(concern.program, False, concern.detail, concern.todo, needed=False)
         for concern in corrected_versions.concerns(programs)
@@ -182,7 +182,8 @@ def git_is_new_enough(version: str) -> bool:
 
 
 def _folder(home: str) -> Check:
-    """Writable, or can be made: tried, because permissions alone do not tell of a full disk."""
+    """Whether the data folder is writable or can be created. A file is written, because permissions
+    alone do not reveal a full disk."""
     path = Path(home)
     if wrong := unusable(home):
         todo = "set ROVER_HOME to a folder with another name"
@@ -200,8 +201,8 @@ def _folder(home: str) -> Check:
 
 
 def _records(home: str) -> list[Check]:
-    """What tasks' records and their files do not agree on. Looked at before the daemon is asked,
-    which would make a database that is gone."""
+    """Where the records of tasks and their files disagree. This is checked before the daemon is
+    started, which would create a database that is missing."""
     try:
         problems: list[tuple[str, str]] = run_offline("survey", home)
     except ClientError as error:
@@ -214,7 +215,7 @@ def _records(home: str) -> list[Check]:
 
 
 def _project(home: str) -> list[Check]:
-    """Programs that the files of the repository here ask for, and bubblewrap's sandboxes lack."""
+    """Programs that the files of the repository here ask for and bubblewrap's sandboxes lack."""
     try:
         missing: list[str] = run_offline("missing", home, str(Path.cwd()))
     except ClientError as error:
@@ -223,7 +224,8 @@ def _project(home: str) -> list[Check]:
 
 
 def _engine(entry: Json) -> Check:
-    """One that works and still has a reason isolates nothing: a warning, never a tick."""
+    """One engine. If it works and still gives a reason, it isolates nothing: that is a warning, not
+    a tick."""
     good, warning = bool(entry["available"]), clean(entry.get("reason") or "")
     detail = warning or clean(entry.get("version") or "works")
     if good and (limits := entry.get("limits_not_applied")):
@@ -240,7 +242,7 @@ def _agent(entry: Json) -> Check:
 
 
 def _agents(agents: list[Json]) -> Check:
-    """One agent that can work is enough. The one that only plays scripts does not count."""
+    """The agents. One that can work is enough, but the one that plays scripts does not count."""
     can = [a["name"] for a in agents if a["installed"] and a["signed_in"] and not _plays(a)]
     if can:
         return Check(AGENT, True, ", ".join(map(clean, can)))

@@ -1,4 +1,4 @@
-"""What the program `rover` starts. What is run again and again imports little."""
+"""The program `rover`. Commands that run again and again, such as a status line, import little."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ MAX_INPUT = 50_000_000
 
 
 def run(args: argparse.Namespace) -> int:
-    """Explain each error of the input. 1 where one could not be read.
+    """Explain each error in the input. Returns 1 where one could not be read.
 
     Raises:
         ClientError: there is no input.

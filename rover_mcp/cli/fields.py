@@ -1,5 +1,5 @@
-"""`--format`: a template with fields in braces, for scripts. Fields are named beforehand, so that a
-wrong name is an error and not an empty word."""
+"""`--format`: a template with fields in braces, for scripts. The fields are known in advance, so
+that a wrong name is an error and not an empty word."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rover_mcp.cli.terminal_text import clean
 Json = dict[str, Any]
 Read = Callable[[Json], object]
 _ESCAPES = {r"\t": "\t", r"\n": "\n"}
-"""What a shell's quotes keep from being what they stand for."""
+"""Escapes that a shell leaves as they are inside quotes."""
 
 
 class BadTemplate(ValueError):
-    """A template that cannot be used; says why, and what could be."""
+    """A template that cannot be used. The message says why, and which fields there are."""
 
 
 def _at(path: str) -> Read:
@@ -37,7 +37,7 @@ def _fields(*paths: str) -> dict[str, Read]:
 
 
 def _working(kind: str, *marks: str) -> Read:
-    """The names of those engines or agents that have all marks."""
+    """The names of the engines or agents that have all of these marks."""
 
     def read(status: Json) -> object:
         return [thing["name"] for thing in status[kind] if all(map(thing.get, marks))]
@@ -102,18 +102,19 @@ class FormatTemplate:
     parts: Sequence[str | _Field]
 
     def fill(self, thing: Json) -> str:
-        """The template with a thing's fields; what it does not have is left empty.
+        """The template filled with an object's fields; a field that it lacks is left empty.
 
         Raises:
-            BadTemplate: a field is not what its format is for.
+            BadTemplate: a field does not have the type that its format is for.
         """
         return "".join(p if isinstance(p, str) else p.text(thing) for p in self.parts)
 
 
 def template(text: str, known: Mapping[str, Read]) -> FormatTemplate:
-    """
+    """Parse a template.
+
     Raises:
-        BadTemplate: it has a field that there is not, or is none.
+        BadTemplate: it names an unknown field, or has a syntax error.
     """
     for written, meant in _ESCAPES.items():
         text = text.replace(written, meant)

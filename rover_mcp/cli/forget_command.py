@@ -1,4 +1,4 @@
-"""`rover forget`: all that is kept of a project is shown, and removed where the user agrees."""
+"""`rover forget`: shows all that is kept of a project, and removes it where the user agrees."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from rover_mcp.launcher.daemon_client import has_person
 
 
 def forget(args: argparse.Namespace) -> int:
-    """Show what would go; do it with --yes, or where a person at the terminal says so."""
+    """Show what would be removed; remove it with --yes, or where a person at the terminal
+    agrees."""
     place = str(Path(args.path or ".").expanduser().absolute())
     client = connect(args)
     try:
@@ -44,7 +45,7 @@ def _ask(client: McpClient, place: str, **params: object) -> Json:
 
 
 def lines(plan: Json, paint: Paint) -> list[str]:
-    """What goes, what exists nowhere else first; then what stays."""
+    """What is removed, beginning with what exists nowhere else; then what stays."""
     path = paint(clean(plan["path"]), "bold")
     begin = f"Kept for {path}, {size(plan['bytes'])}:"
     tasks = sorted(plan["tasks"], key=lambda task: task["only_here"] is None)

@@ -1,5 +1,5 @@
-"""What the git on the search path can do, tried: a distribution's version number does not tell
-which fixes it has."""
+"""Tests what the git on the search path can do: a distribution's version number does not tell which
+fixes it has."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _TIMEOUT = 10.0
 
 
 def git_version(program: str) -> str:
-    """The version that it names; "unknown" where it names none."""
+    """The version that git prints, or "unknown"."""
     words = _run(program, "--version").decode(errors="replace").split()
     return words[2] if words[:2] == ["git", "version"] and len(words) > 2 else "unknown"
 
 
 def keeps_line_ends(program: str) -> bool:
-    """Whether a name that ends in a carriage return is read as it was written. In a git where it
-    is not (CVE-2025-48384) a submodule's path leads elsewhere than was checked, and a clone of a
-    stranger's repository can write a hook, and run it."""
+    """Whether git reads a name that ends in a carriage return as it was written. Where it does not
+    (CVE-2025-48384), a submodule's path leads elsewhere than was checked, and a clone of a
+    stranger's repository can write a hook and run it."""
     with tempfile.TemporaryDirectory(prefix="rover-probe-") as folder:
         file = str(Path(folder) / "modules")
         _run(program, "config", "--file", file, "submodule.s.path", _NAME)

@@ -1,4 +1,4 @@
-"""What `--help` of a command shows last: calls that somebody would make. A test parses each."""
+"""The last part of a command's --help: realistic calls. A test parses each of them."""
 
 EXAMPLES = {
     "create": (

@@ -27,7 +27,7 @@ def history(args: argparse.Namespace) -> int:
 
 
 def rewind(args: argparse.Namespace) -> int:
-    """Begin an iteration from a snapshot. Raises as `iterate`."""
+    """Begin an iteration from a snapshot. Raises as `iterate` does."""
     return iterate(args)
 
 

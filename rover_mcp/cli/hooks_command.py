@@ -1,4 +1,4 @@
-"""`rover hooks`: the user's hooks, tried, and what could not be delivered."""
+"""`rover hooks`: lists and tests the user's hooks, and shows what could not be delivered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def list_(args: argparse.Namespace) -> int:
 
 
 def test(args: argparse.Namespace) -> int:
-    """Send test messages; 1 where one could not be delivered."""
+    """Send test messages; returns 1 where one could not be delivered."""
     result = _ask(args, action="test", name=args.name)
     show(args, result, _tested)
     return 1 if any(t["error"] for t in result["tested"]) else 0

@@ -1,5 +1,5 @@
-"""The commands that change the user's own repository: first what would happen, then, with --yes,
-the change itself."""
+"""The commands that change the user's own repository: they show what would happen, and with --yes
+do it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Arguments = argparse.Namespace
 
 
 def merge(args: Arguments) -> int:
-    """Merge a task's branch; 1 where it only said that this cannot be done."""
+    """Merge a task's branch; returns 1 where it cannot be merged."""
     result = call(
         args, "merge_task", **of_task(args), into=args.into,
         mode="squash" if args.squash else "ff" if args.ff else None, message=args.message,

@@ -1,4 +1,4 @@
-"""`rover image`: the images that Rover makes, built, listed and pruned by the daemon."""
+"""`rover image`: builds, lists and prunes Rover's images through the daemon."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def prune(args: argparse.Namespace) -> int:
 
 
 def build(args: argparse.Namespace) -> int:
-    """Build the image of a project's next task, telling its lines as they come."""
+    """Build the image for a project's next task, and print its output as it arrives."""
     begun = time.monotonic()
 
     def print_progress(message: Json) -> None:

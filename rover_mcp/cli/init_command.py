@@ -1,4 +1,4 @@
-"""`rover init`: a first `.rover/config.yaml`, from what the repository is made of."""
+"""`rover init`: writes a first `.rover/config.yaml` that fits the content of the repository."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from rover_mcp.project.detect import detect
 from rover_mcp.project.draft import draft
 
 LOOKED_AT = 1_000_000
-"""Bytes of a file that are looked at."""
+"""How many bytes of a file are read."""
 NAMES = 20_000
-"""Names that are looked at."""
+"""How many names in a folder are read."""
 _FOLDERS = (".github/workflows", ".devcontainer", ".circleci", ".ci")
 
 
@@ -86,7 +86,7 @@ def _read(root: Path, name: str) -> str:
 
 
 def _ready_agents(connect: Callable[[], McpClient]) -> list[str]:
-    """The agents that can work here now, as the daemon knows them; none where it cannot start."""
+    """The agents that can work here now, according to the daemon; empty where it cannot start."""
     try:
         client = connect()
         try:
@@ -100,7 +100,8 @@ def _ready_agents(connect: Callable[[], McpClient]) -> list[str]:
 
 
 def _write(root: Path, text: str, *, force: bool) -> str | None:
-    """Never over another file: that one is kept beside it. Its name, if there was one."""
+    """Write the file, but never over another one, which is kept beside it. Returns that one's new
+    name."""
     path = root / FILE
     if path.parent.is_symlink():
         raise ClientError(f"{path.parent} is a symbolic link", code="not_written")

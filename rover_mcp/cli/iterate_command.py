@@ -18,10 +18,10 @@ _COMMENT = re.compile(r"(?P<file>[^:]+):(?P<line>[1-9][0-9]{0,8}):\s*(?P<text>.+
 
 
 def iterate(args: argparse.Namespace) -> int:
-    """Begin the next iteration; with --watch stay until it stops.
+    """Begin the next iteration; with --watch, follow it until it stops.
 
     Raises:
-        ClientError: the instructions are given twice or cannot be read, or a comment has no place.
+        ClientError: the instructions are given twice or cannot be read, or a comment names no line.
     """
     result = call(
         args,

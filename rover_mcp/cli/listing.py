@@ -10,11 +10,11 @@ from rover_mcp.cli.terminal_text import STATUS_COLOURS, Paint, ago, clean, short
 
 TITLE_SHOWN = 60
 TITLE_LEAST = 24
-"""With less room for the titles, the phase gets a line of its own."""
+"""If there is less room than this for the titles, the phase gets a line of its own."""
 
 
 def task_rows(tasks: list[Json], paint: Paint) -> list[str]:
-    """The tasks in columns; a paused one says where, and until when."""
+    """The tasks in columns. A paused task shows where it is paused, and until when."""
     several = len({t["repo_path"] for t in tasks}) > 1
     paid = any(t.get("cost_usd") for t in tasks)
     rows = [_row(t, several, paid, paint.now()) for t in tasks]
@@ -46,7 +46,7 @@ def _row(t: Json, several: bool, paid: bool, now: datetime) -> list[str]:
 
 
 def _width(rows: list[list[str]], header: list[str]) -> int:
-    """Columns of all but the title."""
+    """The columns of everything but the title."""
     every = [header, *rows]
     return sum(2 + max(width_of(row[i]) for row in every) for i in range(len(header) - 1))
 

@@ -21,7 +21,7 @@ NO_KEYRING = "No keyring can be used here. Only you can read this file, and it i
 
 
 def login(args: argparse.Namespace) -> int:
-    """Keep a key, or list those that are kept."""
+    """Store a key, or list the stored keys."""
     home = Path(home_of(args))
     if args.list:
         show(args, {"logins": [_shown(home, k) for k in stored_keys.all_keys(home)]}, _table)
@@ -36,7 +36,7 @@ def login(args: argparse.Namespace) -> int:
 
 
 def logout(args: argparse.Namespace) -> int:
-    """Remove a key that `login` kept."""
+    """Remove a key that `login` stored."""
     account = stored_keys.account_of(args.provider, args.name, PROVIDERS)
     stored_keys.forget(Path(home_of(args)), account)
     show(args, {"account": account}, lambda result, _: [f"Removed the key of {result['account']}."])

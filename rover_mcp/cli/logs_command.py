@@ -1,4 +1,4 @@
-"""`rover logs`: what a step printed; with --follow as it grows, until the task stops."""
+"""`rover logs`: shows what a step printed; with --follow, until the task stops."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rover_mcp.cli.tool_commands import call, connect, of_task, show
 
 LIVE = ("NEW", "IN_PROGRESS", "ITERATING")
 LINES = 1000
-"""What is asked for at a time; a step that prints more between two looks loses some."""
+"""How many lines are read at a time. A step that prints more between two reads loses some."""
 LOOK_SECONDS = 1.0
 
 
@@ -55,7 +55,7 @@ def _status(client: McpClient, args: argparse.Namespace) -> str:
 
 
 def grown(before: str, now: str) -> str:
-    """What is new of a text whose beginning may have been left out since."""
+    """The new part of a text whose beginning may have been cut off in the meantime."""
     if now.startswith(before):
         return now[len(before) :]
     end = before[-200:]

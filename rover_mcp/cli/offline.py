@@ -1,4 +1,4 @@
-"""What is done to a data folder itself, beside or without its daemon: a program of its own does it,
+"""Runs what works on a data folder itself, beside or without its daemon, as a program of its own,
 so that the command line stays thin."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def run_offline(name: str, *argv: str) -> Any:
     """The answer of `python -P -m rover_mcp.daemon.NAME ARGV`.
 
     Raises:
-        ClientError: it refused, or failed.
+        ClientError: it refused or failed.
     """
     # -P: the working folder may be anybody's repository, and no module comes from there.
     command = [sys.executable, "-P", "-m", f"rover_mcp.daemon.{name}", *argv]

@@ -1,4 +1,4 @@
-"""Adding to the user's own config.yaml what they allowed, with every other byte as it was."""
+"""Adds to the user's own config.yaml what they allowed, without changing any other byte."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rover_mcp.assistants.config_change import ConfigLeftAlone
 
 
 def with_key(text: str, key: str, value: object, lines: str) -> str | None:
-    """The text with `lines`, which say `key: value`; None: it says something of the key already.
+    """The text with `lines`, which set a key; None where it sets that key already.
 
     Raises:
-        ConfigLeftAlone: it cannot be read, or not be changed in this way.
+        ConfigLeftAlone: it cannot be read, or cannot be changed in this way.
     """
     before = parsed(text)
     if key in before:
@@ -27,7 +27,8 @@ def with_key(text: str, key: str, value: object, lines: str) -> str | None:
 
 
 def parsed(text: str) -> Json:
-    """
+    """The file's content.
+
     Raises:
         ConfigLeftAlone: it cannot be read.
     """

@@ -19,7 +19,7 @@ CREDENTIALS = "credentials"
 
 @dataclass(frozen=True)
 class OwnLogin:
-    """Where a program keeps what its user has logged in with, a subscription among it."""
+    """Where a program stores what its user is logged in with, which may be a subscription."""
 
     agent: str
     provider: str
@@ -49,8 +49,8 @@ def offers(
     now: datetime,
     ask: Callable[[str], bool] | None,
 ) -> list[Json]:
-    """What to report of each login on this machine that config.yaml does not mention. `ask` asks
-    the user, and writes what they allow; None where nothing is asked."""
+    """A report about each login on this machine that config.yaml does not mention. `ask` asks the
+    user, and what they allow is written; with None nothing is asked."""
     results: list[Json] = []
     for known in KNOWN:
         if _is_there(known.path(environ, Path.home())):
@@ -105,7 +105,7 @@ def _question(known: OwnLogin) -> str:
 
 
 def lines_of(results: Sequence[Json]) -> Iterator[str]:
-    """The same as lines for people."""
+    """The same report as lines for people."""
     for one in results:
         title = f"{'Login':14}  "
         agent = one["agent"]

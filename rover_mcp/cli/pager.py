@@ -1,4 +1,4 @@
-"""Long text at a terminal, as git shows it: by $ROVER_PAGER, $PAGER or less, which ends at once
+"""Shows long text at a terminal as git does: with $ROVER_PAGER, $PAGER or less, which ends at once
 where everything fits on the screen."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 
 def pager_of(environ: Mapping[str, str]) -> str | None:
-    """The pager, for a shell; None where there is none, or `cat` or nothing is wanted."""
+    """The pager as a shell command; None where there is none, or the user wants none or `cat`."""
     wanted = next((environ[n] for n in ("ROVER_PAGER", "PAGER") if n in environ), "less")
     words = wanted.split()
     if not words or words == ["cat"] or not shutil.which(words[0], path=environ.get("PATH")):

@@ -250,8 +250,8 @@ COMMANDS = (
     ("help", "command_line:help_", "show the help of a command", others.add_help),
     ("version", "command_line:version", "print rover's version", no_arguments),
 )
-"""In the order of `rover --help`: the name, the function that runs it ("module:function"), what it
-does, and what adds its arguments. A command without a function has commands of its own."""
+"""In the order of `rover --help`: the name, the function that runs the command ("module:function"),
+what it does, and what adds its arguments. A command without a function has commands of its own."""
 
 
 def build_parser() -> Parser:

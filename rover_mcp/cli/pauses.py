@@ -1,4 +1,4 @@
-"""What a person sees of a pause: since when, why, which account, and when it ends."""
+"""Shows a pause to a person: since when, why, which account, and when it ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rover_mcp.domain.pause_words import (
 
 
 def pause_lines(task: Json, paint: Paint) -> list[str]:
-    """Why it is paused, since when, until when, and how to stop that."""
+    """Why a task is paused, since when, until when, and how to stop its automatic resume."""
     pause = task.get("pause")
     if not pause:
         return []
@@ -53,7 +53,7 @@ def _sentence(text: str) -> str:
 
 
 def account_of(pause: Json) -> str:
-    """`account anthropic, key from NAME`, or else the provider's name."""
+    """`account anthropic, key from NAME`, or the provider's name where no account is known."""
     names = (clean(pause.get(name) or "") for name in ("account", "provider", "model"))
     return closed_account(*names)
 
@@ -71,7 +71,7 @@ def how_it_resumes(pause: Json, now: datetime) -> str:
 
 
 def in_short(pause: Json, now: datetime) -> str:
-    """For one line of a listing: why, which account, and until when."""
+    """One line of a listing: why, which account, and until when."""
     who = clean(pause.get("account") or pause.get("provider") or "")
     at = when(pause["retry_at"], now) if pause.get("retry_at") else None
     obstacle = obstacle_in_short(pause.get("message") or "")

@@ -27,7 +27,7 @@ from rover_mcp.config.load_project import load_config
 
 DEFAULT = "swe"
 LINES = 3
-"""Of a prompt or a command that are shown: --json has all of it."""
+"""How many lines of a prompt or a command are shown; --json has all of them."""
 MAX_TITLE = 72
 INTRODUCTION = (
     "What would run. No agent is asked and no command runs: outputs are invented, and each "

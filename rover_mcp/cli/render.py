@@ -1,4 +1,4 @@
-"""The tools' results as short text for people. Each ends with the next step. get_diff and
+"""Renders the tools' results as short text for people. Each ends with the next step. get_diff and
 get_status have modules of their own."""
 
 from __future__ import annotations
@@ -118,14 +118,14 @@ def _fact(name: str, value: str, paint: Paint) -> str:
 
 
 def error_lines(task: Json, paint: Paint) -> list[str]:
-    """Why it failed, and what its result is delivered in spite of."""
+    """Why a task failed, and the verdict in spite of which its result was delivered."""
     error, verdict = task.get("error"), task.get("verdict")
     lines = _labelled("But:", verdict, paint, "yellow", "bold") if verdict else []
     return [*lines, *(_labelled("Error:", error, paint, "red", "bold") if error else ())]
 
 
 def warnings(result: Json, paint: Paint) -> list[str]:
-    """All that a task or a list warns of."""
+    """The warnings of a task or of a list."""
     texts = result.get("warnings") or ()
     return [line for w in texts for line in _labelled("Warning:", w, paint, "yellow")]
 
@@ -136,7 +136,7 @@ def _labelled(label: str, text: object, paint: Paint, *styles: str) -> list[str]
 
 
 def context_lines(view: Json, paint: Paint) -> list[str]:
-    """What the agent was given to read, and from where (detail=full)."""
+    """What the agent was given to read, and where it is from (with detail=full)."""
     pieces: list[Json] = view.get("context") or []
     lines: list[str] = []
     for piece in pieces:
@@ -154,7 +154,7 @@ def context_lines(view: Json, paint: Paint) -> list[str]:
 
 
 def _refused(view: Json, paint: Paint) -> list[str]:
-    """Hosts that the gateway refused, why, and what would allow them (detail=full)."""
+    """Hosts that the gateway refused, why, and what would allow them (with detail=full)."""
     hosts: list[Json] = view.get("refused") or []
     lines: list[str] = []
     for host in hosts:
@@ -167,7 +167,7 @@ def _refused(view: Json, paint: Paint) -> list[str]:
 
 
 def _sent(view: Json, paint: Paint) -> list[str]:
-    """What it sent to which host (detail=full)."""
+    """How much the task sent to which host (with detail=full)."""
     hosts: list[Json] = view.get("sent") or []
     rows = [(f"{host['bytes']:,}", clean(host["host"])) for host in hosts]
     return ["", *table(rows, paint, ("sent bytes", "host"))] if rows else []
@@ -189,7 +189,8 @@ def rows(tasks: list[Json], paint: Paint) -> list[str]:
 
 
 def listing(result: Json, paint: Paint) -> list[str]:
-    """list_tasks: a line for each task; a paused one says where, and until when."""
+    """list_tasks: one line for each task. A paused task shows where it is paused, and until
+    when."""
     tasks: list[Json] = result["tasks"]
     damaged = warnings(result, paint)
     if not tasks:
@@ -246,7 +247,7 @@ def _source(workflow: Json) -> str:
 
 
 def switched(result: Json, paint: Paint) -> list[str]:
-    """set_auto_resume: what it is now, and what that changed."""
+    """set_auto_resume: its new state, and what that changed."""
     whose = {"task": "this task", "project": "this project", "all": "all tasks"}[result["scope"]]
     state = paint("on", "green") if result["enabled"] else paint("off", "yellow")
     lines = [f"Automatic resume is {state} for {whose}."]
@@ -271,7 +272,7 @@ def error(message: str, hint: str | None, next_call: Json | None, paint: Paint) 
 
 
 def deleted(result: Json, paint: Paint) -> list[str]:
-    """What a deletion takes and what stays."""
+    """What a deletion removes and what stays."""
     rows = [
         f"{paint('kept', 'green') if i['kept'] else paint('lost', 'red')}  {i['what']:<9} "
         + clean(i["detail"])

@@ -1,4 +1,4 @@
-"""A diff as text for people: the files, the totals, the patch in colour."""
+"""Renders a diff for people: the files, the totals, and the patch in colour."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def patch_lines(patch: str, paint: Paint) -> list[str]:
 
 
 def _cut(result: Json, changes: Json) -> str:
-    """What is left out, and how to see it."""
+    """How much is left out, and how to see it."""
     if result.get("patch"):
         return "… cut here: name paths to see the rest, or --stat"
     more = changes["files"] - len(changes.get("paths") or ())
@@ -47,7 +47,7 @@ def file_line(file: Json, paint: Paint) -> str:
 
 
 def files_run_here(changes: Json, paint: Paint) -> list[str]:
-    """That some files are run by programs on this machine, where some are."""
+    """A warning about files that programs on this machine run, if there are any."""
     run_by: dict[str, int] = changes.get("run_by") or {}
     if not (count := sum(run_by.values())):
         return []

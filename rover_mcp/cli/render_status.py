@@ -1,4 +1,4 @@
-"""The result of get_status as text for people."""
+"""Renders the result of get_status as text for people."""
 
 from __future__ import annotations
 

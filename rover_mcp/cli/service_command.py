@@ -1,5 +1,5 @@
-"""`rover service`: have the daemon started after a reboot or a login, by the user's own service
-manager. Needs no daemon."""
+"""`rover service`: lets the user's own service manager start the daemon after a reboot or a login.
+It needs no daemon."""
 
 from __future__ import annotations
 
@@ -73,9 +73,10 @@ def _service(args: argparse.Namespace) -> tuple[Path, Service]:
 
 
 def _need_manager(service: Service, home: Path) -> None:
-    """
+    """Check that there is a service manager.
+
     Raises:
-        ClientError: there is none, and what to do instead.
+        ClientError: there is none; the error says what to do instead.
     """
     asks = {
         "systemd": ("systemctl", "--user", "show-environment"),
@@ -145,7 +146,8 @@ def _try(*command: str) -> str | None:
 
 
 def _call(*command: str) -> None:
-    """
+    """Run a program.
+
     Raises:
         ClientError: it failed.
     """

@@ -7,7 +7,7 @@ from rover_mcp.cli.command_parser import Commands, Parser
 
 SHELLS = ("bash", "zsh", "fish")
 PROVIDERS = ("anthropic", "openai", "google")
-"""Whose keys `rover login` keeps."""
+"""The providers whose keys `rover login` stores."""
 
 WORKFLOW_NAMES = "see `rover workflows`"
 

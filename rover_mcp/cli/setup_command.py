@@ -1,5 +1,5 @@
-"""`rover setup`: rover in the configuration of each assistant that is on this machine. Without
---write it only shows what would change. No daemon is needed."""
+"""`rover setup`: adds rover to the configuration of each assistant on this machine. Without --write
+it only shows what would change. It needs no daemon."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from rover_mcp.launcher.daemon_client import has_person
 from rover_mcp.launcher.user_service import is_installed
 
 LONGEST_LINE = 200
-"""Columns of a diff's line that are shown: some clients write all on one line."""
+"""How many columns of a line are shown in a diff: some clients write everything on one line."""
 _DONE = {"add": "added", "change": "changed", "remove": "removed"}
 
 
 def setup(args: argparse.Namespace) -> int:
-    """Show or make the change of each client; 1 if one was refused.
+    """Show or make the change for each client; returns 1 if one was refused.
 
     Raises:
-        ClientError: no such client, or the launcher is not where it should be.
+        ClientError: there is no such client, or the launcher is not where it should be.
     """
     machine = Machine(Path.home(), os.environ, sys.platform)
     home = str(Path(args.home).expanduser().absolute()) if args.home else None
@@ -68,8 +68,8 @@ def setup(args: argparse.Namespace) -> int:
 def _session_hook(
     client: Assistant, machine: Machine, argv: Sequence[str], args: argparse.Namespace
 ) -> Json | None:
-    """What is to be done for the hook of an assistant that has one, and done if that is asked for.
-    Without --session-hooks it is offered where it is not there."""
+    """What has to be done for an assistant's session hook, which is also done with --write. Without
+    --session-hooks it is offered where it is missing."""
     hook = HOOKS.get(client.name)
     if hook is None:
         return None
@@ -99,7 +99,7 @@ def _session_hook(
 
 
 def _notifications(args: argparse.Namespace) -> Json:
-    """The desktop's, which are on by default where something shows them."""
+    """The desktop notifications, which are on by default where a program can show them."""
     if args.remove or args.no_notifications:
         return {"action": "nothing"}
     # Late: it brings what reads YAML.
@@ -109,7 +109,7 @@ def _notifications(args: argparse.Namespace) -> Json:
 
 
 def _log_ins(args: argparse.Namespace) -> list[Json]:
-    """Those of the user's own programs, which tasks use only where the user says so."""
+    """The logins of the user's own programs, which tasks use only where the user allows it."""
     if args.remove:
         return []
     # Late: it brings what reads YAML.
@@ -134,7 +134,7 @@ def _named(name: str) -> Assistant:
 def _both(
     client: Assistant, machine: Machine, argv: Sequence[str], args: argparse.Namespace
 ) -> Json:
-    """The server's entry, then the session hook, which may stand in the same file."""
+    """The server's entry, then the session hook, which may be in the same file."""
     result = _one(client, machine, argv, args)
     hook = _session_hook(client, machine, argv, args)
     return {**result, "session_hook": hook} if hook else result
@@ -143,7 +143,7 @@ def _both(
 def _one(
     client: Assistant, machine: Machine, argv: Sequence[str], args: argparse.Namespace
 ) -> Json:
-    """What is to be done for one client, and done if that is asked for."""
+    """What has to be done for one client, which is also done with --write."""
     places = client.files(machine)
     path = next((p for p in places if os.path.lexists(p)), places[0])
     result: Json = {

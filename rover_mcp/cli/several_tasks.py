@@ -1,5 +1,4 @@
-"""What is done to several tasks at once: each in turn, and one that fails keeps none of the
-others."""
+"""Commands for several tasks at once: each in turn, and one that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ Render = Callable[[Json, Paint], list[str]]
 
 
 def resume(args: Arguments) -> int:
-    """Resume each; with --watch stay with the only one until it stops.
+    """Resume each task; with --watch, follow the only one until it stops.
 
     Raises:
         ClientError: --watch with several tasks.
@@ -61,11 +60,11 @@ def delete(args: Arguments) -> int:
 
 
 def each(args: Arguments, tool: str, render_it: Render, **more: object) -> int:
-    """Call a tool for each of the tasks; 1 if it refused one of them. With --json one result, or
-    a list of them where several tasks are given.
+    """Call a tool for each of the tasks; returns 1 if it refused one of them. With --json it prints
+    one result, or a list of them where several tasks are named.
 
     Raises:
-        ClientError: a single task, and it was refused.
+        ClientError: a single task was named, and it was refused.
     """
     if len(args.tasks) == 1:
         show(args, call(args, tool, **of_task(_of(args, args.tasks[0])), **more), render_it)
@@ -93,7 +92,7 @@ def _of(args: Arguments, task: str) -> Arguments:
 
 
 def prune(args: Arguments) -> int:
-    """Delete tasks that are over, here or everywhere; without --yes only say which."""
+    """Delete tasks that have ended, here or everywhere; without --yes only list them."""
     ended = _over(args)
     if args.yes and ended:
         ids: Sequence[str] = [task["id"] for task in ended]
@@ -104,7 +103,7 @@ def prune(args: Arguments) -> int:
 
 
 def _over(args: Arguments) -> list[Json]:
-    """Every task of these statuses, over all pages."""
+    """Every task with one of these statuses, over all pages."""
     from rover_mcp.cli.tool_commands import repository_here
 
     where = None if args.all else args.repo or repository_here()

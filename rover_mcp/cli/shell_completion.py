@@ -1,4 +1,4 @@
-"""What TAB offers that only the disk knows. Asked at each press, so it imports little."""
+"""What TAB offers that only the disk knows. It runs at each key press, so it imports little."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from itertools import islice
 
 _MOST = 500
 _NAME = re.compile(r"([\w.-]+)\.ya?ml", re.ASCII)
-"""Of a workflow's file. Whatever else a repository calls its files stays out of a terminal."""
+"""The name of a workflow's file. Other names that a repository may have are not printed to a
+terminal."""
 
 
 def workflow_names(home: str, folder: str) -> list[str]:
-    """The workflows that a task created in `folder` may use."""
+    """The workflows that a task created in `folder` can use."""
     places = [f"{home}/workflows", *_builtin()]
     if repository := _repository(folder):
         places.append(f"{repository}/.rover/workflows")
@@ -38,6 +39,6 @@ def _repository(folder: str) -> str | None:
 
 
 def _builtin() -> list[str]:
-    """Inside an installed package, or beside it in a checkout."""
+    """The built-in workflows: inside an installed package, or beside it in a checkout."""
     package = os.path.dirname(str(sys.modules["rover_mcp"].__file__))  # noqa: PTH120
     return [f"{package}/builtin_workflows", f"{package}/../workflows"]

@@ -1,4 +1,5 @@
-"""What the steps of a task gave, as they gave it: the answer of a workflow that changes nothing."""
+"""Shows the outputs of a task's steps unchanged: they are the answer of a workflow that changes
+nothing."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from rover_mcp.cli.terminal_text import Paint, clean, wrap
 
 
 def output_lines(task: Json, paint: Paint) -> list[str]:
-    """The outputs of agents, each under its step: all with detail=full, else the summary of a task
-    that has stopped. Of a command `rover logs` has what it printed."""
+    """The outputs of agents, each under its step: all with detail=full, otherwise the summary of a
+    task that has stopped. What a command printed is in `rover logs`."""
     lines: list[str] = []
     for step in steps_of(task):
         if step["type"] == "command":

@@ -1,4 +1,4 @@
-"""The steps of a task as lines: those of a loop indented under it."""
+"""Shows the steps of a task as lines, with those of a loop indented below it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rover_mcp.domain.durations import duration
 
 INDENT = "  "
 NARROW = 80
-"""A terminal of fewer columns gets no column for the type."""
+"""A terminal with fewer columns shows no types."""
 TYPE_LEAST, STATE_LEAST = len("parallel"), len("iteration 2 of 5")
 ERROR_SHOWN = 200
 
@@ -22,7 +22,7 @@ def steps_of(task: Json) -> list[Json]:
 
 
 class StepLine(NamedTuple):
-    """One step in words, `indent` by its depth; `key` changes with what is shown."""
+    """One step in words, indented by its depth. `key` changes whenever what is shown does."""
 
     id: str
     indent: str
@@ -37,7 +37,7 @@ class StepLine(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Columns of the indented name."""
+        """The columns of the indented name."""
         return len(self.indent) + width_of(self.name)
 
     @property
@@ -46,7 +46,7 @@ class StepLine(NamedTuple):
 
 
 def step_lines_of(steps: Sequence[Json]) -> list[StepLine]:
-    """Each step with its depth and, of a loop, its iteration."""
+    """Each step with its depth and, for a loop, its iteration."""
     depth: dict[str, int] = {}
     iterations: dict[str, tuple[object, ...]] = {}
     lines: list[StepLine] = []
@@ -93,7 +93,8 @@ def state_of(step: Json) -> str:
 
 
 class StepTable:
-    """Lines of one width, for steps that are shown together."""
+    """Formats the lines of steps that are shown together, so that their columns have the same
+    width."""
 
     def __init__(self, lines: Sequence[StepLine], paint: Paint) -> None:
         self._paint = paint
@@ -125,7 +126,7 @@ class StepTable:
 
 
 def step_lines(task: Json, paint: Paint) -> list[str]:
-    """One line a step, in columns, and how many more there are."""
+    """One line for each step, in columns, and how many more there are."""
     lines = step_lines_of(steps_of(task))
     table = StepTable(lines, paint)
     more = [paint(f"    … {hidden} more", "dim")] if (hidden := task.get("steps_hidden")) else []

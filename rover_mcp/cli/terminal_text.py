@@ -1,4 +1,4 @@
-"""How things look in a terminal: colour where it helps, control characters nowhere."""
+"""How text looks in a terminal: with colour where it helps, and without control characters."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ STEP_MARKS = {
     "pending": ("·", "dim"),
 }
 NARROWEST = 40
-"""Columns that are used even where a terminal has fewer."""
+"""How many columns are used even where a terminal has fewer."""
 
 
 def clean(text: object, *, one_line: bool = True) -> str:
-    """Untrusted text without what a terminal would obey."""
+    """Untrusted text without anything that a terminal would interpret."""
     safe = unhidden(plain(str(text)))
     return " ".join(safe.split()) if one_line else safe
 
@@ -50,15 +50,16 @@ def _utc_now() -> datetime:
 
 
 def json_text(value: object) -> str:
-    """JSON for people and programs: what a terminal would obey is escaped, nothing is left out."""
+    """JSON for people and programs. What a terminal would interpret is escaped; nothing is left
+    out."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     return _OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class Paint:
-    """Colours, if the stream is a terminal and NO_COLOR is not set (no-color.org). `width` is
-    the terminal's; None where lines may be as long as they like. `now` is what "ago"
-    counts from."""
+    """Colours text if the stream is a terminal and NO_COLOR is not set (no-color.org). `width` is
+    the terminal's, or None where lines may have any length. `now` is the time that "ago" counts
+    from."""
 
     def __init__(self, stream: TextIO, now: Callable[[], datetime] = _utc_now) -> None:
         self.now = now
@@ -86,7 +87,7 @@ def _columns(stream: TextIO) -> int | None:
 
 
 def width_of(text: str) -> int:
-    """Columns that a text takes: two for a wide character, none for a combining one."""
+    """How many columns a text takes: two for a wide character, none for a combining one."""
     return len(text) if text.isascii() else sum(map(_columns_of, text))
 
 
@@ -114,7 +115,7 @@ def pad(text: str, width: int) -> str:
 
 
 def wrap(text: str, width: int | None, indent: str = "  ") -> list[str]:
-    """Lines of at most `width` columns, each indented; one line where there is no width."""
+    """Lines of at most `width` columns, each indented; a single line where `width` is None."""
     if width is None:
         return [indent + text]
     lines = textwrap.wrap(
@@ -124,8 +125,8 @@ def wrap(text: str, width: int | None, indent: str = "  ") -> list[str]:
 
 
 def table(rows: Iterable[Sequence[str]], paint: Paint, header: Sequence[str] = ()) -> list[str]:
-    """Columns aligned to their widest cell; the last one is cut where the terminal ends. Cells
-    are not painted."""
+    """Columns that are aligned to their widest cell. The last one is cut off at the edge of the
+    terminal. Cells must not contain colours."""
     cells = [list(row) for row in rows]
     every = [*([list(header)] if header else []), *cells]
     widths = [max(width_of(row[i]) for row in every) for i in range(len(every[0]))] if every else []
@@ -137,34 +138,34 @@ def table(rows: Iterable[Sequence[str]], paint: Paint, header: Sequence[str] = (
 
 
 def ago(moment: str, now: datetime) -> str:
-    """How long ago an ISO time is."""
+    """How long ago an ISO time was."""
     return about((now - _time(moment)).total_seconds())
 
 
 def clock(moment: str, now: datetime) -> str:
-    """An ISO time on the local clock, with the day where it is not near."""
+    """An ISO time on the local clock, with the day unless it is near."""
     then = _time(moment)
     near = abs((then - now).total_seconds()) < 20 * 3600
     return then.astimezone().strftime("%H:%M" if near else "%d %b %H:%M")
 
 
 def zone(now: datetime) -> str:
-    """The name of the local clock, as CET."""
+    """The name of the local time zone, such as CET."""
     return now.astimezone().strftime("%Z")
 
 
 def zoned(moment: str, now: datetime) -> str:
-    """An ISO time on the local clock, with the clock's name."""
+    """An ISO time on the local clock, with the time zone."""
     return f"{clock(moment, now)} {zone(_time(moment))}"
 
 
 def dated(moment: str | None) -> str:
-    """The same with its date, for tables of what is kept for long."""
+    """The same with its date, for tables of what is kept for a long time."""
     return f"{_time(moment).astimezone():%Y-%m-%d %H:%M %Z}" if moment else ""
 
 
 def local_times(text: str) -> str:
-    """A message of the daemon's, which writes 2026-11-30 14:05Z or 14:05Z, with the local times."""
+    """A message of the daemon with its times (2026-11-30 14:05Z or 14:05Z) as local times."""
     return _UTC.sub(_on_local_clock, text) if "Z" in text else text
 
 
@@ -175,7 +176,7 @@ def _on_local_clock(match: re.Match[str]) -> str:
 
 
 def when(moment: str, now: datetime) -> str:
-    """An ISO time still to come: the local clock with its name, and in how long."""
+    """An ISO time in the future: on the local clock with the time zone, and how long until then."""
     left = (_time(moment) - now).total_seconds()
     return f"{zoned(moment, now)} ({f'in {about(left)}' if left > 0 else 'now'})"
 

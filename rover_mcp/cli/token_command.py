@@ -1,4 +1,5 @@
-"""`rover token`: bearer tokens for `rover-mcp --http`, kept in the data folder; needs no daemon."""
+"""`rover token`: bearer tokens for `rover-mcp --http`, stored in the data folder. It needs no
+daemon."""
 
 from __future__ import annotations
 

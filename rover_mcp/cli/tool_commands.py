@@ -1,4 +1,5 @@
-"""What each command does: one tool call, shown as text or as the tool's own JSON."""
+"""What each command does: it calls one tool and shows the result as text or as the tool's own
+JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ Arguments = argparse.Namespace
 
 
 def home_of(args: Arguments) -> str:
-    """The data folder that the command is about."""
+    """The data folder that the command uses."""
     given = getattr(args, "home", None)
     return _absolute(os.path.expanduser(given)) if given else data_folder_name(os.environ)  # noqa: PTH111
 
@@ -35,8 +36,9 @@ def _absolute(path: str) -> str:
 
 
 def connect(args: Arguments, *, asks: bool = False, only: Json | None = None) -> McpClient:
-    """A session with the daemon; its notice goes to stderr. `asks`: a question that only the user
-    can answer is put to the terminal, where there is one. `only`: `asks` of `McpClient.connect`."""
+    """A session with the daemon, whose notice is printed to stderr. `asks`: a question that only
+    the user can answer is asked at the terminal, where there is one. `only`: `asks` of
+    `McpClient.connect`."""
     home = home_of(args)
     if only is not None:
         client = McpClient.connect(home, asks=only)
@@ -67,13 +69,13 @@ def call(args: Arguments, tool: str, **arguments: object) -> Json:
 
 
 def with_hint(error: ClientError, paint: Paint) -> list[str]:
-    """An error with what to do, as lines."""
+    """An error and what to do, as lines."""
     call = dict(error.next_call) if error.next_call else None
     return render.error(error.message, error.hint, call, paint)
 
 
 def show(args: Arguments, result: Json, render_it: Render) -> None:
-    """Print a result, as JSON where that is asked for."""
+    """Print a result, as JSON if the user asked for that."""
     if args.json:
         print(json_text(result))
     else:
@@ -81,11 +83,11 @@ def show(args: Arguments, result: Json, render_it: Render) -> None:
 
 
 def show_fields(args: Arguments, result: Json, things: Sequence[Json], render_it: Render) -> int:
-    """Print a result, or with --format a line of fields for each of its things. What else the
-    result says goes to stderr then.
+    """Print a result or, with --format, a line of fields for each object in it. The rest of the
+    result goes to stderr then.
 
     Raises:
-        ClientError: --json is given too, or a field is not what its format is for.
+        ClientError: --json is given too, or a field does not have the type that its format is for.
     """
     if not args.format:
         show(args, result, render_it)
@@ -107,7 +109,7 @@ def show_fields(args: Arguments, result: Json, things: Sequence[Json], render_it
 
 
 def of_task(args: Arguments) -> Json:
-    """The arguments that name a task to a tool: numbers count within a project."""
+    """The arguments that name a task in a tool call: numbers count within a project."""
     where = args.repo or (_absolute("") if args.task.isdigit() and len(args.task) < 32 else None)
     return {"task": args.task, "repo_path": where}
 
@@ -208,7 +210,7 @@ def watch_(args: Arguments) -> int:
 
 
 def follow(args: Arguments, task: Json) -> int:
-    """Show the task until it stops. With --json only the end goes to stdout."""
+    """Show the task until it stops. With --json only the end is printed to stdout."""
     from rover_mcp.cli.watch_command import exit_code, watch
 
     try:
@@ -230,10 +232,10 @@ def follow(args: Arguments, task: Json) -> int:
 
 
 def auto_resume(args: Arguments) -> int:
-    """A task, a project or all; which one is decided by what is given.
+    """Switch automatic resumes for a task, a project or all tasks, depending on what is given.
 
     Raises:
-        ClientError: none is, or more than one.
+        ClientError: nothing is given, or more than one of these.
     """
     if [args.task is not None, args.project, args.all].count(True) != 1:
         raise ClientError(

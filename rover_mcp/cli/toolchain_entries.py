@@ -1,4 +1,4 @@
-"""Toolchains that a user keeps in HOME, as entries for `toolchains` in config.yaml."""
+"""Finds toolchains in the user's HOME, as entries for `toolchains` in config.yaml."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _GO = re.compile(r"go[0-9.]+")
 
 
 def toolchains_in(home: Path) -> list[str]:
-    """The newest of each kind, as config.yaml names them."""
+    """The newest toolchain of each kind, as config.yaml names them."""
     return [f"~/{folder.relative_to(home)}" for folder in _tool_folders(home)]
 
 
 def toolchains_to_name(data: Path, home: Path) -> list[str]:
-    """The same; none where the user's config.yaml names some already, or cannot be read."""
+    """The same; empty where the user's config.yaml names some already, or cannot be read."""
     try:
         named = load_settings(data).toolchains
     except RoverError:

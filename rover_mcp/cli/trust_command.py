@@ -16,8 +16,8 @@ _MARKS = {"trusted": ("✔", "green"), "new": ("+", "yellow"), "changed": ("~", 
 
 
 def trust(args: argparse.Namespace) -> int:
-    """Show what a repository asks for, and ask the person at the terminal. 1 where it is not
-    trusted afterwards.
+    """Show what a repository asks for, and ask the person at the terminal. Returns 1 where the
+    repository is not trusted afterwards.
 
     Raises:
         ClientError: no person can be asked, or there is no repository.
@@ -69,7 +69,7 @@ def _missing(asked_for: Json) -> bool:
 
 
 def lines(asked_for: Json, paint: Paint) -> list[str]:
-    """What the repository asks for, a line each, and the digest of all of it."""
+    """What the repository asks for, one line each, and the digest of all of it."""
     if not asked_for["asks"]:
         return [f"{clean(asked_for['path'])} asks for nothing beyond your defaults."]
     text = [

@@ -1,4 +1,5 @@
-"""`rover wait`: until one of several tasks pauses or ends. One line, and a status that says how."""
+"""`rover wait`: waits until one of several tasks pauses or ends. Prints one line; the exit status
+says how it ended."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ LIVE = ["NEW", "IN_PROGRESS", "ITERATING"]
 
 
 def wait(args: argparse.Namespace) -> int:
-    """0 completed, 1 failed or cancelled, 2 paused, 3 nothing runs that --any could wait for.
+    """Wait. The exit status is 0: completed, 1: failed or cancelled, 2: paused, 3: no task is
+    running that --any could wait for.
 
     Raises:
         ClientError: neither a task nor --any is given, or both; or there is no such task.
@@ -39,11 +41,11 @@ def wait(args: argparse.Namespace) -> int:
 
 
 def stopped(dial: Callable[[], McpClient], arguments: Json) -> Json:
-    """The result of the wait_for_task that returned with a task that stopped, over as many daemons
-    as it takes.
+    """The result of the wait_for_task call that returned because a task stopped, reconnecting to as
+    many daemons as it takes.
 
     Raises:
-        ConnectionLost: one daemon after the other went away.
+        ConnectionLost: one daemon after another went away.
     """
     for attempt in range(MAX_RECONNECTS + 1):
         client = dial()

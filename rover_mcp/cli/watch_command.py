@@ -1,4 +1,5 @@
-"""Following a task: notifications say that something changed, `wait_for_task` that it stopped."""
+"""Follows a task: notifications say that something has changed, `wait_for_task` that it has
+stopped."""
 
 from __future__ import annotations
 
@@ -21,20 +22,20 @@ RUNNING = ("NEW", "IN_PROGRESS", "ITERATING")
 WAIT_SECONDS = 45
 TICK_SECONDS = 0.5
 PEEK_SECONDS, PEEK_LINES = 2.0, 5
-"""Between two looks at what a step printed last, and how much of it is asked for."""
+"""How long to wait between two reads of a step's latest output, and how many lines to read."""
 MAX_RECONNECTS = 5
 ENDED = ("completed", "failed", "interrupted")
-"""How a step is that uses nothing more."""
+"""The statuses of steps that use nothing more."""
 EXIT_CODES = {"COMPLETED": 0, "MERGED": 0, "PUSHED": 0, "PAUSED": 2}
 
 
 def exit_code(task: Json) -> int:
-    """0 completed, 1 failed or cancelled, 2 paused: the same as the runner's."""
+    """0: completed, 1: failed or cancelled, 2: paused; the same as the runner's."""
     return EXIT_CODES.get(task["status"], 1)
 
 
 class Follower:
-    """Follows one task over one connection, showing it at every change."""
+    """Follows one task over one connection and shows it at every change."""
 
     def __init__(
         self, client: McpClient, task: Json, show: Callable[[Json], None], *, peeks: bool = False
@@ -50,7 +51,7 @@ class Follower:
         self._changed = False
 
     def follow(self) -> Json:
-        """Until it ends or pauses: the result of the last wait_for_task.
+        """Follow the task until it ends or pauses, and return the result of the last wait_for_task.
 
         Raises:
             ConnectionLost: the daemon has gone; follow again over a new connection.
@@ -92,7 +93,7 @@ class Follower:
         return self._client.result_of(wait)
 
     def _with_line(self, view: Json) -> Json:
-        """The view with the last line that was printed, which is looked for from time to time."""
+        """The view with the line that was printed last, which is read from time to time."""
         if not self._peeks:
             return view
         if time.monotonic() - self._peeked >= PEEK_SECONDS:
@@ -111,13 +112,13 @@ class Follower:
 
 
 def last_line(text: str) -> str | None:
-    """The last line of a log that says something."""
+    """The last line of a log that has any text."""
     lines = (clean(line).strip() for line in reversed(text.splitlines()))
     return next((line for line in lines if line), None)
 
 
 def spent(task: Json) -> str:
-    """What a task has used so far, in short; nothing where that is not known."""
+    """What a task has used so far, in short; empty where that is not known."""
     usage: Json = task.get("usage") or {}
     tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
     if not tokens:
@@ -127,7 +128,7 @@ def spent(task: Json) -> str:
 
 
 def _older(view: Json, seconds: float) -> Json:
-    """The same view some seconds later, so that clocks move between two changes."""
+    """The same view some seconds later, so that clocks advance between two changes."""
     steps: list[Json] = [
         {**s, "duration_s": s["duration_s"] + seconds}
         if s["status"] == "running" and s.get("duration_s") is not None
@@ -138,7 +139,8 @@ def _older(view: Json, seconds: float) -> Json:
 
 
 def watch(connect: Callable[[], McpClient], task: Json, out: TextIO) -> Json:
-    """Show a task until it stops, over as many daemons as it takes. Raises as `follow` does."""
+    """Show a task until it stops, reconnecting to as many daemons as it takes. Raises as `follow`
+    does."""
     screen = Screen(out) if out.isatty() else Lines(out)
     with screen:
         for attempt in range(MAX_RECONNECTS + 1):
@@ -156,8 +158,8 @@ def watch(connect: Callable[[], McpClient], task: Json, out: TextIO) -> Json:
 
 
 class Lines:
-    """For pipes and logs: a line at each change of a step, and what was used until each one's end;
-    nothing twice."""
+    """Output for pipes and logs: one line at each change of a step, with what was used when it
+    ended."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -171,7 +173,7 @@ class Lines:
         self._out.flush()
 
     def show(self, task: Json) -> None:
-        """Say what is new in this view."""
+        """Print what is new in this view."""
         if not self._shown:
             self._say(render.headline(task, self._paint))
         for warning in task.get("warnings") or ():
@@ -199,7 +201,7 @@ class Lines:
 
 
 class Screen:
-    """For terminals: one table that is drawn again in place."""
+    """Output for terminals: one table that is redrawn in place."""
 
     def __init__(self, out: TextIO) -> None:
         # Imported here, because rich is slow to import and only a terminal needs it.
@@ -224,8 +226,8 @@ class Screen:
 
 
 def task_table(task: Json, paint: Paint) -> RenderableType:
-    """A task as rich draws it: a bar, where it stands, and last its steps, of which a terminal
-    that is too short shows the first."""
+    """A task as rich draws it: a bar, where the run stands, and last its steps, of which a terminal
+    that is too short shows only the first."""
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table

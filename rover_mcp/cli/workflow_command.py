@@ -1,4 +1,4 @@
-"""`rover workflow`: files checked, and the language as JSON Schema. No daemon is needed."""
+"""`rover workflow`: checks workflow files, and prints their JSON Schema. It needs no daemon."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def schema(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Read each file: a line for one that is valid; on stderr what is wrong with another."""
+    """Check each file. Prints a line for each that is valid, and on stderr what is wrong with
+    another."""
     checked: list[Json] = []
     agents = _agents(args)
     for name in args.files:
@@ -46,8 +47,8 @@ def check(args: argparse.Namespace) -> int:
 
 
 def _agents(args: argparse.Namespace) -> list[str] | None:
-    """The agents that a step can name here. None where config.yaml cannot be read, which may define
-    others: `rover config check` says why."""
+    """The agents that a step can name here. None where config.yaml, which may define others, cannot
+    be read: `rover config check` says why."""
     from rover_mcp.config.load_settings import load_settings
 
     try:
@@ -65,7 +66,7 @@ def _load(name: str, agents: list[str] | None) -> Checked:
 
 
 def _each(error: WorkflowError) -> list[WorkflowError]:
-    """The errors of a file, one at a time."""
+    """The errors in a file, one at a time."""
     return [WorkflowError(e.file, e.line, e.column, e.message) for e in error.all]
 
 

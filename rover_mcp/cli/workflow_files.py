@@ -1,4 +1,4 @@
-"""`rover workflow show | new | copy`: the files of workflows. No daemon is needed."""
+"""`rover workflow show | new | copy`: the files of workflows. It needs no daemon."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def found(args: argparse.Namespace, name: str) -> CatalogEntry:
 
 
 def clean_lines(text: str) -> str:
-    """A file as a terminal may show it."""
+    """The lines of a file, safe for a terminal."""
     return clean(text, one_line=False)
 
 
@@ -131,7 +131,8 @@ def _new_name(name: str) -> str:
 
 
 def _write(args: argparse.Namespace, name: str, text: str, message: str) -> int:
-    """Never over another file; the schema beside it, where there is none, for editors."""
+    """Write a file, but never over another one. Its schema is written beside it for editors, if
+    missing."""
     root = root_here(Path(args.repo) if args.repo else None)
     if not args.user and not (root / ".git").exists():
         raise ClientError(

@@ -1,5 +1,8 @@
-"""`allowed_secrets` of the user's own config.yaml: what looks like a secret and may leave all the
-same. A repository's own configuration cannot set it: an agent could write that."""
+"""`allowed_secrets` in the user's own config.yaml: what looks like a secret and may leave all the
+same.
+
+A repository's own configuration cannot set it, because an agent could write that.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Certificate authorities that the user's environment names beside those that every machine knows.
+"""Certificate authorities that the user's environment names, in addition to those of the machine.
 
-An organisation that reads its TLS traffic signs it with an authority of its own. Programs are told
-of it by different variables; whichever is set counts for all that Rover connects to or starts.
+An organisation that reads its TLS traffic signs it with an authority of its own. Programs learn of
+it from different variables; whichever is set counts for all that Rover connects to or starts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[\s\w+/=]+?-----END CERTI
 
 
 def authorities(environ: Mapping[str, str]) -> list[str]:
-    """The certificates in the files that are named, each once, in PEM; nothing else of them."""
+    """The certificates in the named files, each once, in PEM, without anything else in the
+    files."""
     return list(
         dict.fromkeys(
             certificate for path in _files(environ) for certificate in _certificates(path)
@@ -41,7 +42,8 @@ def authorities(environ: Mapping[str, str]) -> list[str]:
 
 
 def trusting(context: ssl.SSLContext, environ: Mapping[str, str] = os.environ) -> ssl.SSLContext:
-    """For connections to others: `context`, which also trusts what the environment names."""
+    """The `context` for connections to others, which also trusts the authorities that the
+    environment names."""
     for certificate in authorities(environ):
         try:
             context.load_verify_locations(cadata=certificate)
@@ -51,8 +53,8 @@ def trusting(context: ssl.SSLContext, environ: Mapping[str, str] = os.environ) -
 
 
 def bundle(environ: Mapping[str, str] = os.environ) -> str:
-    """What a sandbox is to trust, in PEM: all that this machine does; "" where the environment
-    names nothing, so that the sandbox's own authorities count."""
+    """The authorities that a sandbox has to trust, in PEM: all that this machine trusts; "" where
+    the environment names none, so that the sandbox's own authorities count."""
     named = authorities(environ)
     if not named:
         return ""
@@ -61,7 +63,7 @@ def bundle(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def for_node(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for a program of Node's, which reads one of these variables only."""
+    """The environment for a Node program, which reads only one of these variables."""
     files = [str(path) for path in _files(environ)]
     variables = {VARIABLES[0]: files[0]} if files and not environ.get(VARIABLES[0]) else {}
     return {**environ, **variables}
@@ -90,7 +92,7 @@ def _read(path: Path, _version: tuple[int, ...]) -> Sequence[str]:
 
 
 def _everybodys() -> str:
-    """The file of the authorities that this machine trusts, whatever the environment says."""
+    """The file of the authorities that this machine trusts, whatever the environment names."""
     places = (ssl.get_default_verify_paths().openssl_cafile, *_PLACES)
     if bundle := next((place for place in places if Path(place).is_file()), None):
         return bundle

@@ -1,9 +1,9 @@
-"""Programs of the user's on this machine, found where the user's shell finds them.
+"""Finds the user's programs on this machine where the user's shell finds them.
 
 A desktop or systemd starts a daemon with a short PATH. So programs are looked for on the PATH of
-the client that calls, then on that of the client that connected last, which is kept in memory only,
-and then on the daemon's own. What a repository brings is not the user's: folders that are relative,
-or that lie in the work tree that the call is about, do not count.
+the client that calls, then on that of the client that connected last, which is kept only in memory,
+and then on the daemon's own. What a repository contains is not the user's: folders that are
+relative, or inside the work tree that the call is about, do not count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _last: list[str] = []
 
 
 def remember(path: str | None, place: Path) -> None:
-    """A client of the daemon's own user connected, with this PATH, at work in `place`."""
+    """Note that a client of the daemon's own user connected, with this PATH, and works in
+    `place`."""
     if path:
         _last[:] = _without(path.split(os.pathsep), place)
 
@@ -51,8 +52,8 @@ def _is_in(folder: str, tree: Path | None) -> bool:
 
 
 def _work_tree(place: Path) -> Path | None:
-    """The repository that a folder is in. One that holds all of HOME is how some keep their own
-    files, and is not meant."""
+    """The repository around a folder. A repository around all of HOME does not count: some people
+    keep their own files in one."""
     home = Path.home()
     for folder in (place, *place.parents):
         if folder == home or folder in home.parents:

@@ -1,7 +1,7 @@
-"""Open files of this process: how many there may be, and what to do where there are too many.
+"""Limits the open files of this process, and handles a lack of them.
 
-A daemon that holds a connection or two for each that an agent opens is soon at the 1,024 that a
-login shell sets. What it cannot have is refused to whoever asked, and never ends the daemon.
+A daemon that holds a connection or two for each that an agent opens soon reaches the 1,024 that a
+login shell sets. What it cannot have is refused to whoever asked for it, and never ends the daemon.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from collections.abc import Callable
 log = logging.getLogger("rover.descriptors")
 
 MOST = 65536
-"""More than this is not asked for: some programs close every descriptor that they might have."""
+"""No more than this is requested: some programs close every descriptor that they might have."""
 OWN = 96
 """Descriptors that the daemon needs for itself: database, journals, logs, git."""
 PAUSE_SECONDS = 0.2
 BURST, PER_SECOND = 256, 200
-"""Connections that one listener takes at once, and then in a second; others wait in the kernel."""
+"""How many connections one listener accepts at once, and then per second; others wait in the
+kernel."""
 _STRAINED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # Linux passes on what became of a connection before it was accepted (accept(2)).
 _OF_THE_CLIENT = frozenset(
@@ -41,7 +42,7 @@ _at_first, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def raise_limit() -> None:
-    """Let this process open as many files as it may."""
+    """Allow this process as many open files as the system permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST if hard == resource.RLIM_INFINITY else min(MOST, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -50,7 +51,7 @@ def raise_limit() -> None:
 
 def lower_limit(pid: int) -> None:
     """Give a child the limit that this process was started with: the user's own programs may use
-    select(), which knows no descriptor above 1,023."""
+    select(), which cannot handle a descriptor above 1,023."""
     try:
         _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (_at_first, hard))
@@ -59,7 +60,7 @@ def lower_limit(pid: int) -> None:
 
 
 def share(wanted: int, sandboxes: int) -> int:
-    """Connections that one sandbox may hold where `wanted` are asked for: each costs up to two
+    """How many connections one sandbox may hold where `wanted` are requested. Each costs up to two
     descriptors, and all sandboxes together leave the daemon what it needs."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
@@ -68,10 +69,8 @@ def share(wanted: int, sandboxes: int) -> int:
 
 
 async def accept_from(listener: socket.socket, take: Callable[[socket.socket], None]) -> None:
-    """Accept until the socket is closed. `take` owns each connection.
-
-    A lack of descriptors or memory is waited out: the clients wait in the socket's backlog.
-    """
+    """Accept until the socket is closed. `take` owns each connection. A lack of descriptors or
+    memory is waited out, while the clients wait in the socket's backlog."""
     loop = asyncio.get_running_loop()
     pace, strain = AcceptPace(loop.time), Strain()
     while True:
@@ -89,7 +88,7 @@ async def accept_from(listener: socket.socket, take: Callable[[socket.socket], N
 
 
 class Strain:
-    """What to do when a connection could not be accepted."""
+    """Decides what to do when a connection could not be accepted."""
 
     def __init__(self) -> None:
         self._reported = False
@@ -98,7 +97,7 @@ class Strain:
         self._reported = False
 
     async def wait(self, error: OSError) -> None:
-        """Wait until it is worth another try.
+        """Wait until another try may succeed.
 
         Raises:
             OSError: `error`, where the listening socket itself is broken.

@@ -1,7 +1,7 @@
-"""`devcontainer.json`: what of it Rover honours, and by name what it does not.
+"""Reads `devcontainer.json`: what Rover honours of it, and the names of what it does not.
 
-A repository's file, so it is data: nothing of it reaches the host, and what it would open (mounts,
-privileges, run arguments) is never applied.
+It is a repository's file and therefore data: none of it reaches the host, and what it would open
+(mounts, privileges, run arguments) is never applied.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,499}")
 
 @dataclass(frozen=True)
 class Devcontainer:
-    """What is honoured, and `ignored`: the names of what is not."""
+    """What is honoured, and `ignored`, the names of what is not."""
 
     image: str | None = None
     build: DockerfileBuild | None = None
@@ -49,8 +49,8 @@ class Devcontainer:
     ignored: tuple[str, ...] = ()
 
     def within(self, use: DevcontainerUse, *, own_setup: bool = False) -> Devcontainer:
-        """What of it counts. `own_setup`: the project's configuration has commands of its own,
-        which stand in for these."""
+        """The part of it that counts. `own_setup`: the project's configuration has commands of its
+        own, which replace these."""
         if use == "off":
             return Devcontainer()
         return replace(self, commands=()) if own_setup or use == "image" else self
@@ -62,10 +62,10 @@ class Devcontainer:
 
 
 def parse_devcontainer(data: bytes, place: str) -> Devcontainer:
-    """Read the file found at `place`.
+    """Read the file at `place`.
 
     Raises:
-        UserFixable: "invalid_devcontainer": it is not such a file, or names a path outside.
+        UserFixable: it is not such a file, or names a path outside ("invalid_devcontainer").
     """
     content = _load(data, place)
     ignored = [k for k in content if k not in _HONOURED and k not in _HARMLESS]
@@ -95,7 +95,7 @@ def _load(data: bytes, place: str) -> dict[str, Any]:
 
 
 def _plain_json(text: str) -> str:
-    """Without comments and trailing commas. Linear, whatever the text."""
+    """The text without comments and trailing commas. Linear for every text."""
     parts: list[str] = []
     comma: int | None = None  # its place in `parts`, while nothing but space follows it
     at = 0
@@ -146,7 +146,7 @@ def _build(
 
 
 def _inside(path: object, place: str, folder: str) -> str:
-    """A path from the root of the repository, which it does not leave."""
+    """A path from the root of the repository that stays inside it."""
     if not isinstance(path, str) or path.startswith("/") or "\0" in path or "\\" in path:
         raise _invalid(place, f"{path!r} is not a relative path")
     normal = posixpath.normpath(posixpath.join(folder, path))

@@ -1,4 +1,5 @@
-"""How `config.yaml` names hooks: only the user's own file can, since a hook runs on the host."""
+"""Hooks in `config.yaml`. Only the user's own file can name them, because a hook runs on the
+host."""
 
 from __future__ import annotations
 
@@ -83,7 +84,8 @@ Hook = Annotated[DesktopHook | WebhookHook | CommandHook, Field(discriminator="k
 
 
 class HookRetry(BaseModel):
-    """How often a delivery is tried. Times in seconds, each wait five times the one before."""
+    """How often a delivery is tried. Times are in seconds, and each wait is five times the one
+    before."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -129,7 +131,7 @@ def wrong_url(url: str, *, allow_http: bool) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, as an address names it, is this machine."""
+    """Whether a host in an address is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -1,5 +1,7 @@
-"""Bearer tokens for `rover-mcp --http`. A token is shown once, when it is made; what is kept is its
-SHA-256, which is enough for 256 random bits, in a file of mode 0600 in the data folder.
+"""Bearer tokens for `rover-mcp --http`.
+
+A token is shown once, when it is created. What is stored is its SHA-256, which is enough for 256
+random bits, in a file of mode 0600 in the data folder.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ from rover_mcp.domain.errors import EnvironmentFault, NotFound, UserFixable
 
 FILE = "http-tokens.json"
 MIN_LENGTH = 32
-"""Characters of a token that somebody else made: a short one could be guessed."""
+"""The least number of characters of a token from elsewhere: a short one could be guessed."""
 PREFIX = "rover_"
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a token gives: `name` is the user. `digest` is the token's SHA-256, in hexadecimal."""
+    """What a token permits: `name` is the user. `digest` is the token's SHA-256 in hexadecimal
+    digits."""
 
     name: str
     scopes: tuple[str, ...]
@@ -35,15 +38,15 @@ class Grant:
 
 
 def digest_of(token: str) -> str:
-    """What is kept of a token."""
+    """What is stored of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def new_token(home: Path, name: str, scopes: Sequence[str]) -> str:
-    """Make a token, keep its digest, and return it: it cannot be had again.
+    """Create a token, store its digest, and return the token, which cannot be recovered later.
 
     Raises:
-        UserFixable: the name is none.
+        UserFixable: the name is invalid.
         EnvironmentFault: the file cannot be read or written.
     """
     if not NAME.fullmatch(name):
@@ -61,7 +64,7 @@ def new_token(home: Path, name: str, scopes: Sequence[str]) -> str:
 
 
 def revoke(home: Path, name: str) -> int:
-    """Forget the tokens of a user that were made by `new_token`; how many.
+    """Remove the tokens that `new_token` created for a user; how many there were.
 
     Raises:
         NotFound: there are none.
@@ -79,7 +82,7 @@ def revoke(home: Path, name: str) -> int:
 
 
 def stored_grants(home: Path) -> list[Grant]:
-    """Those of the data folder's file, the oldest first.
+    """The grants in the data folder's file, the oldest first.
 
     Raises:
         EnvironmentFault: it cannot be read, or is damaged.
@@ -101,10 +104,10 @@ def stored_grants(home: Path) -> list[Grant]:
 
 
 def configured_grants(settings: HttpSettings, environ: Mapping[str, str]) -> list[Grant]:
-    """Those of config.yaml.
+    """The grants in config.yaml.
 
     Raises:
-        EnvironmentFault: a file or variable is not there, or its token is too short.
+        EnvironmentFault: a file or variable does not exist, or its token is too short.
     """
     return [Grant(t.name, t.scopes, _digest(t, environ)) for t in settings.tokens]
 
@@ -132,8 +135,8 @@ def _digest(token: HttpToken, environ: Mapping[str, str]) -> str:
 
 
 class Tokens:
-    """The tokens that count now. One that is revoked, or new, in the data folder's file counts
-    from the next look on."""
+    """The tokens that are valid now. One that is added to the data folder's file, or removed from
+    it, counts at the next check."""
 
     def __init__(self, home: Path, configured: Sequence[Grant]) -> None:
         self._path = home / FILE
@@ -143,7 +146,7 @@ class Tokens:
         self._grants: tuple[Grant, ...] = ()
 
     def grants(self) -> tuple[Grant, ...]:
-        """All of them. A file that is damaged holds none."""
+        """All grants. A file that is damaged has none."""
         try:
             facts = self._path.stat()
             state: object = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
@@ -168,7 +171,7 @@ class Tokens:
         return match
 
     def hold(self, digest: str) -> bool:
-        """Whether the token of this digest still counts."""
+        """Whether the token with this digest is still valid."""
         return any(grant.digest == digest for grant in self.grants())
 
 

@@ -1,7 +1,7 @@
-"""The system's keyring, asked in a process of its own.
+"""Uses the system's keyring in a process of its own.
 
-`python -m rover_mcp.config.keyring_program get|set|delete ENTRY`: a key comes on stdin and goes to
-stdout. Exit 3: no keyring can be used.
+`python -m rover_mcp.config.keyring_program get|set|delete ENTRY`: a key is read from stdin and
+written to stdout. Exit status 3: no keyring can be used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 SERVICE = "rover-mcp"
 EXIT_NONE = 3
 LEAST_PRIORITY = 1
-"""What keyring recommends; below are files in plain text, and nothing."""
+"""What keyring recommends; below it are files in plain text, and the absence of any keyring."""
 
 
 def main(action: str, entry: str, *_: str) -> int:

@@ -1,4 +1,5 @@
-"""The limits of a sandbox and of a run: the project's where they are less than the user's. Pure."""
+"""The limits of a sandbox and of a run: the project's where they are lower than the user's.
+Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YAML text to a ProjectConfig; every error names file, line and column."""
+"""Reads a ProjectConfig from YAML text; every error names the file, line and column."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rover_mcp.domain.errors import UserFixable
 WHAT = "the configuration"
 MAX_DEPTH = 8
 _TEXTS = ("environment",)
-"""Mappings whose values are texts as they are written: `5` and `yes` too."""
+"""Mappings whose values are texts exactly as they are written, even `5` and `yes`."""
 
 Place = tuple[str | int, ...]
 
@@ -92,7 +92,7 @@ def _read(source: YamlSource, node: Node) -> ProjectConfig:
 
 
 class _Reader:
-    """Nodes to plain values, and where each of them stands."""
+    """Converts nodes to plain values, and finds the node of an error."""
 
     def __init__(self, source: YamlSource) -> None:
         self._source = source
@@ -142,7 +142,7 @@ class _Reader:
         return text
 
     def place(self, error: ErrorDetails) -> Node:
-        """The node that an error is about: of an unknown key the key, else the value's."""
+        """The node that an error is about: the key where it is unknown, otherwise the value."""
         place: Place = error["loc"]
         if name := error.get("ctx", {}).get("key"):
             place = (*place, name)

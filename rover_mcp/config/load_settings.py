@@ -1,4 +1,4 @@
-"""Reads config.yaml, keeps the last one that could be used, and says where a mistake stands."""
+"""Reads config.yaml, keeps the last usable one, and says where a mistake is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rover_mcp.config.validation import reason
 from rover_mcp.domain.errors import EnvironmentFault
 
 LAST_GOOD: Final = "config.last.yaml"
-"""The last config.yaml that could be used, in the data folder."""
+"""The copy of the last usable config.yaml in the data folder."""
 
 
 def load_settings(home: Path) -> Settings:
@@ -46,8 +46,8 @@ def load_settings(home: Path) -> Settings:
 
 
 def settings_to_serve(home: Path) -> Settings:
-    """Settings for a daemon: where config.yaml cannot be used, as of the last one that could, so
-    that the tasks that there are continue.
+    """The settings for a daemon. Where config.yaml cannot be used they are those of the last usable
+    one, so that existing tasks continue.
 
     Raises:
         EnvironmentFault: it cannot be used, and there was none before.
@@ -68,7 +68,7 @@ def settings_to_serve(home: Path) -> Settings:
 
 
 def _parsed(last: Path) -> Settings | None:
-    """The settings that were kept; None: there are none that this version can use."""
+    """The settings that were kept; None where there are none that this version can use."""
     try:
         raw: object = yaml.safe_load(last.read_text("utf-8")) or {}
         values = {**cast("dict[str, Any]", raw), "home": last.parent, "text": "", "wrong": ""}
@@ -78,7 +78,8 @@ def _parsed(last: Path) -> Settings | None:
 
 
 def _keep(last: Path, text: str) -> None:
-    """Best effort: without it a mistake in config.yaml stops what waits."""
+    """Keep a copy. Without one a mistake in config.yaml stops what waits, so a failure here is
+    harmless."""
     with suppress(OSError, UnicodeDecodeError):
         if last.is_file() and last.read_text("utf-8") == text:
             return
@@ -86,7 +87,8 @@ def _keep(last: Path, text: str) -> None:
 
 
 def _line(text: str, place: Sequence[str | int]) -> int:
-    """Where in a file what a place leads to stands, or the last of it that the file has."""
+    """The line in a file at which a setting, or the innermost part of its path that exists, is
+    found."""
     node = cast("yaml.Node | None", yaml.compose(text, yaml.SafeLoader))  # pyright: ignore[reportUnknownMemberType]  # untyped
     line = 1
     for part in place:
@@ -102,7 +104,7 @@ def _line(text: str, place: Sequence[str | int]) -> int:
 
 
 def _unquoted(error: Exception) -> str:
-    """What is wrong and where, without the line of the file: a secret may stand in it."""
+    """What is wrong and where, without the line of the file, which may contain a secret."""
     mark = getattr(error, "problem_mark", None)
     if isinstance(error, yaml.MarkedYAMLError) and mark is not None:
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
@@ -110,7 +112,7 @@ def _unquoted(error: Exception) -> str:
 
 
 def have_changed(settings: Settings) -> bool:
-    """Whether config.yaml is another now than when these were read."""
+    """Whether config.yaml has changed since these settings were read."""
     try:
         return _read(settings.home / "config.yaml") != settings.text
     except (OSError, UnicodeDecodeError):

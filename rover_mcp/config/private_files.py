@@ -12,7 +12,7 @@ from rover_mcp.domain.errors import EnvironmentFault
 
 
 def unwritable(what: str, home: Path, error: OSError) -> EnvironmentFault:
-    """The error where `what` cannot be kept in a data folder."""
+    """The error where `what` cannot be stored in a data folder."""
     return EnvironmentFault(
         f"{what} cannot be kept in {home}: {error.strerror}",
         hint="check that the data folder is writable and its disk not full",
@@ -22,10 +22,10 @@ def unwritable(what: str, home: Path, error: OSError) -> EnvironmentFault:
 
 @contextmanager
 def locked(home: Path, name: str, what: str) -> Generator[None]:
-    """One program at a time changes the file of this name.
+    """Let one program at a time change the file of this name.
 
     Raises:
-        EnvironmentFault: `what` cannot be kept there.
+        EnvironmentFault: `what` cannot be stored there.
     """
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,5 +1,5 @@
-"""What a project asks for beyond the defaults of its user, each thing with a digest of its
-content: what a person consents to. Pure but for the reading of the task's base commit."""
+"""What a project asks for beyond the defaults of its user, each with a digest of its content: what
+a person consents to. Pure, apart from reading the task's base commit."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ LINK = "120000"
 
 @dataclass(frozen=True)
 class Ask:
-    """One thing. `shown` is a line for a person; another content has another digest. `preparing`:
-    it only prepares the sandbox, so a task can do without it."""
+    """One thing that is asked for. `shown` is a line for a person; other content has another
+    digest. `preparing`: it only prepares the sandbox, so a task can do without it."""
 
     name: str
     shown: str
@@ -61,8 +61,8 @@ def digest_of_all(asks: Sequence[Ask]) -> str:
 
 
 def config_asks(config: ProjectConfig, settings: Settings) -> list[Ask]:
-    """What `.rover/config.yaml` asks for. What only narrows (limits, a budget, a network that
-    reaches less) and who does the work are not among it."""
+    """What `.rover/config.yaml` asks for. Whatever only narrows (limits, a budget, a network that
+    reaches less), and who does the work, is not included."""
     return [
         Ask(name, shown, digest_of(name, *parts), preparing=name == SETUP_COMMANDS)
         for name, shown, *parts in _of_config(config, settings)
@@ -91,14 +91,14 @@ def _of_config(config: ProjectConfig, settings: Settings) -> Iterator[tuple[str,
 
 
 def opens(mode: NetworkMode, settings: Settings) -> bool:
-    """Whether a project's network mode reaches more than the user's. One that the user named is
+    """Whether a project's network mode reaches more than the user's. A mode that the user named is
     the most that a project gets, whoever consents."""
     mine = settings.network.mode
     return openness(mode) > openness(mine) and not names_mode(settings)
 
 
 def hosts_beyond(config: ProjectConfig, settings: Settings) -> list[str]:
-    """Hosts of the project's list that no task would reach without it."""
+    """Hosts in the project's list that no task would reach without it."""
     mine = settings.network
     closed = names_mode(settings) and openness(mine.mode) < openness(NetworkMode.ALLOWLIST)
     if closed or mine.mode is NetworkMode.OPEN:
@@ -107,7 +107,7 @@ def hosts_beyond(config: ProjectConfig, settings: Settings) -> list[str]:
 
 
 def narrowed(config: ProjectConfig, settings: Settings) -> ProjectConfig:
-    """The configuration without all that `config_asks` names."""
+    """The configuration without everything that `config_asks` names."""
     mode = config.network.mode
     kept = mode if mode and not opens(NetworkMode(mode), settings) else None
     beyond = hosts_beyond(config, settings)
@@ -131,9 +131,9 @@ def setup_asks(
     engine: str | None = None,
     image: bool = False,
 ) -> list[Ask]:
-    """What the commit says of the sandbox's setup: its devcontainer as far as `use` lets it count,
-    its Dockerfile, its scripts. With an engine only what is used there; `image`: one goes before
-    the devcontainer's.
+    """What the commit says about the sandbox's setup: its devcontainer as far as `use` lets it
+    count, its Dockerfile and its scripts. With an engine, only what is used there; `image`: another
+    image takes the place of the devcontainer's.
 
     Raises:
         UserFixable: the devcontainer cannot be used, or a script or Dockerfile is a symbolic link.
@@ -202,7 +202,8 @@ def _devcontainer_asks(
 
 
 def workflow_ask(name: str, path: str, data: bytes, shadowed: str | None) -> Ask:
-    """A workflow of the project's own. `shadowed`: whose of the same name it stands for."""
+    """A workflow of the project's own. `shadowed` is the origin of the workflow that it
+    replaces."""
     instead = f", in place of the {shadowed} one" if shadowed else ""
     digest = hashlib.sha256(data).hexdigest()
     shown = f"workflow {name}: the project's own {path} ({len(data)} bytes, {digest[:12]}){instead}"

@@ -17,14 +17,14 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def config_schema() -> Json:
-    """What a configuration may say. The loader checks more: see docs/configuration.md."""
+    """What a configuration may contain. The loader checks more: see docs/configuration.md."""
     schema = _plain(ProjectConfig.model_json_schema(by_alias=True))
     schema |= {"title": "Rover configuration", "description": f"{FILE}: docs/configuration.md"}
     return {"$schema": DIALECT, **schema}
 
 
 def _plain(node: Any) -> Any:
-    """Without titles and null branches: what is left out is left out."""
+    """The schema without titles and null branches, because nothing is null: it is left out."""
     if isinstance(node, list):
         return [_plain(item) for item in cast("list[Any]", node)]
     if not isinstance(node, dict):

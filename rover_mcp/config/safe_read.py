@@ -1,5 +1,5 @@
-"""Files of a user's checkout, opened beneath its root by descriptor: no symbolic link is followed,
-in no part of the path, and nothing but a regular file is read."""
+"""Reads files of a user's checkout, which are opened beneath its root by descriptor: no symbolic
+link is followed in any part of the path, and only regular files are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class NotTaken(Exception):
-    """The file cannot be read from there; the message says why. `missing`: there is none."""
+    """The file cannot be read from there; the message says why. `missing`: it does not exist."""
 
     def __init__(self, why: str, *, missing: bool = False) -> None:
         super().__init__(why)
@@ -45,8 +45,8 @@ def read_beneath(root: Path, path: str, limit: int) -> FoundFile:
 
 
 def names_beneath(root: Path, path: str, most: int) -> list[str]:
-    """The names in the folder at `path`, sorted; none where there is no such folder. Of a folder
-    that holds more than `most` names only so many are looked at.
+    """The names in the folder at `path`, sorted; empty where there is no such folder. At most
+    `most` names are read.
 
     Raises:
         NotTaken: a part of it is a symbolic link, or it cannot be read.

@@ -54,7 +54,7 @@ class TaskConfig(BaseModel):
     setup: SetupConfig | None = None
     devcontainer: DevcontainerUse = "all"
     without_setup: bool = False
-    """nobody had trusted the setup, and the user could not be asked: none of its commands runs"""
+    """no one had trusted the setup, and the user could not be asked: none of its commands runs"""
     hooks: HooksConfig = HooksConfig()
     origins: dict[str, Origin] = Field(default_factory=dict[str, Origin])
     """of what the task's own columns hold (agent, model, workflow, engine, budget, network), and of

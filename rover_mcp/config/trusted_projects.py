@@ -1,4 +1,4 @@
-"""`trusted_projects` of the user's own config.yaml: projects that need nobody's consent."""
+"""`trusted_projects` of the user's own config.yaml: projects that need no consent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The life of an attempt, one sandbox for one iteration of a task, as one table of data.
+"""The states of an attempt, which is one sandbox for one iteration of a task, as one table of data.
 
 `docs/states.md` is generated from it and from the table of a task's statuses.
 """
@@ -41,25 +41,25 @@ HELD_BACK: Final = (_S.HELD, _S.AWAITING)
 """It waits until its account opens or its credential is there, without a workflow of its own."""
 
 STARTED: Final = (_S.STARTING, _S.RUNNING)
-"""Somebody has to follow it."""
+"""Something has to follow it."""
 
 OVER: Final = (_S.ENDED, _S.SUPERSEDED)
 """Nothing more will happen to it."""
 
 BY_ITSELF: Final = (_S.SCHEDULED, _S.HELD, _S.AWAITING, _S.RELEASED)
-"""With it a paused task resumes automatically."""
+"""In these a paused task resumes automatically."""
 
 WAITING: Final = (_S.QUEUED, *BY_ITSELF)
 """It has not begun."""
 
 OPEN: Final = (*IN_QUEUE, *STARTED)
-"""A workflow has to see it through."""
+"""A workflow has to complete it."""
 
 UNDER_WAY: Final = (_S.RELEASED, _S.QUEUED, *STARTED)
 """It is in the queue without a time to wait for, or has started."""
 
 FIRST: Final = (_S.QUEUED, _S.SCHEDULED, _S.HELD, _S.AWAITING)
-"""What a new attempt can be."""
+"""The states in which an attempt can be created."""
 
 MOVES: Final[Mapping[AttemptState, tuple[AttemptState, ...]]] = {
     _S.QUEUED: (_S.STARTING, _S.HELD, _S.AWAITING, _S.ENDED, _S.SUPERSEDED),

@@ -1,4 +1,4 @@
-"""Stopping what blocks in another thread: the build of an image, or git."""
+"""Stops what blocks in another thread, such as the build of an image, or git."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rover_mcp.domain.errors import EnvironmentFault, RoverError
 
 
 class Stopped(RoverError):
-    """It was stopped by whoever asked for it."""
+    """The work was stopped on request."""
 
     code = "stopped"
 
@@ -24,7 +24,7 @@ class CancelToken:
         self._ends: list[Callable[[], None]] = []
 
     def ask(self) -> None:
-        """End what is going on, and let nothing more begin."""
+        """End what is running, and let nothing more begin."""
         with self._lock:
             self._asked.set()
             ends = list(self._ends)
@@ -32,21 +32,21 @@ class CancelToken:
             end()
 
     def check(self) -> None:
-        """Raise Stopped where it has been asked for."""
+        """Raise Stopped if that was requested."""
         if self._asked.is_set():
             raise Stopped("stopped")
 
     def wait(self, seconds: float) -> None:
-        """Let time pass; raise Stopped as soon as it is asked for."""
+        """Wait; raise Stopped as soon as that is requested."""
         self._asked.wait(seconds)
         self.check()
 
     @contextmanager
     def during(self, end: Callable[[], None]) -> Generator[None]:
-        """What blocks inside, and is ended by `end`, called in the other thread.
+        """Run what blocks in a block that `end`, called in the other thread, ends.
 
         Raises:
-            Stopped: it has been asked for; in place of what `end` made it fail with.
+            Stopped: that was requested; it replaces the error that `end` caused.
         """
         with self._lock:
             self.check()

@@ -1,7 +1,5 @@
-"""A full disk, as an error that names it: which place could not be written, and what is free there.
-
-Every part of the host says it in this way, so that the task it struck can be paused with it.
-"""
+"""A full disk as an error that names the place that could not be written and what is free there.
+Every part of the host uses it, so that the task that was affected can be paused with it."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ WHAT_TO_DO: Final = (
 
 
 def disk_full(what: str, place: Path) -> EnvironmentFault:
-    """The error where `what` failed since the disk of `place` is full."""
+    """The error where `what` failed because the disk of `place` is full."""
     return EnvironmentFault(
         f"{what}: the disk that holds {place} is full{_free(place)}",
         hint=WHAT_TO_DO,
@@ -33,7 +31,7 @@ def disk_full(what: str, place: Path) -> EnvironmentFault:
 def write_fault(
     what: str, place: Path, error: OSError, hint: str = "see that the data folder is writable"
 ) -> EnvironmentFault:
-    """The error where a place of ours cannot be written: "disk_full" or "data_folder"."""
+    """The error where one of Rover's own files cannot be written: "disk_full" or "data_folder"."""
     if is_no_space(error):
         return disk_full(what, place)
     return EnvironmentFault(f"{what}: {error.strerror or error}", hint=hint, code="data_folder")

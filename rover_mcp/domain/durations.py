@@ -1,10 +1,10 @@
-"""Lengths of time as people say them. Pure."""
+"""Writes lengths of time for people. Pure."""
 
 from __future__ import annotations
 
 
 def duration(seconds: float | None) -> str:
-    """As people say it: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
+    """A length of time: 0.4 s, 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
     if seconds is None:
         return ""
     if seconds < 10:
@@ -19,7 +19,7 @@ def duration(seconds: float | None) -> str:
 
 
 def about(seconds: float) -> str:
-    """A duration without what does not matter: 40 s, 12 min, 2 h 10 min, 3 d 4 h."""
+    """A rounded length of time: 40 s, 12 min, 2 h 10 min, 3 d 4 h."""
     rounded = max(0, round(seconds))
     if rounded < 60:
         return f"{rounded} s"

@@ -5,7 +5,7 @@ RoverError
 │   ├── NotFound       no such task, workflow, agent, ...
 │   ├── Conflict       the state does not allow it (a status, a race that was lost)
 │   └── NeedsConsent   only a person can allow it
-└── EnvironmentFault   engine, git, disk, data folder: something of the machine's has to be mended
+└── EnvironmentFault   engine, git, disk, data folder: something of the machine's has to be fixed
 
 Anything else that escapes is a bug and becomes a protocol error without a trace.
 """
@@ -17,9 +17,9 @@ from typing import Literal
 
 
 class RoverError(Exception):
-    """Base. `message` says what failed and why; `hint` says what to do; `next_call` would work.
-    `instead`: so would the call that failed with these arguments in place of its own, None for one
-    to be left out."""
+    """The base class. `message` says what failed and why, `hint` what to do, and `next_call` is a
+    call that would work. `instead`: so would the failed call with these arguments in place of its
+    own; None leaves one out."""
 
     code = "error"
 
@@ -48,22 +48,22 @@ class UserFixable(RoverError):
 
 
 class NotFound(UserFixable):
-    """The thing named does not exist, or not for this caller."""
+    """What was named does not exist, or not for this caller."""
 
     code = "not_found"
 
 
 class Conflict(UserFixable):
-    """The present state does not allow it."""
+    """The current state does not allow it."""
 
     code = "conflict"
 
 
 class NeedsConsent(UserFixable):
-    """A person has to agree first. `question` is what that person is asked, and `digest` stands
-    for exactly this question. `askable`: over which way it may be asked; None where only a line of
-    config.yaml, or a command at a terminal, allows it. `can_do_without`: where nobody can be asked
-    it is left out."""
+    """A person has to agree first. `question` is what that person is asked, and `digest` identifies
+    exactly this question. `askable` is how it may be asked; None where only a line of config.yaml
+    or a command at a terminal allows it. `can_do_without`: where no one can be asked, it is left
+    out."""
 
     def __init__(
         self,
@@ -84,6 +84,6 @@ class NeedsConsent(UserFixable):
 
 
 class EnvironmentFault(RoverError):
-    """Something of the machine's is missing or broken; nothing of the task's is lost."""
+    """Something on this machine is missing or broken. Nothing of the task is lost."""
 
     code = "environment"

@@ -1,4 +1,4 @@
-"""Every kind of event: how loud it is and what it means. The contract of docs/notifications.md."""
+"""Every kind of event: its level and its meaning. docs/notifications.md promises these."""
 
 from __future__ import annotations
 
@@ -67,5 +67,5 @@ KINDS: Final[Mapping[str, EventKind]] = {
 
 
 def level_of(kind: str) -> Level:
-    """How loud an event is."""
+    """The level of an event."""
     return KINDS[kind].level if kind in KINDS else "info"

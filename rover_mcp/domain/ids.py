@@ -1,4 +1,4 @@
-"""Parses how a task is named: by its id, or by its number or branch within its project."""
+"""Parses the names of tasks: an id, or a number or branch within a project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal
 from rover_mcp.domain.errors import UserFixable
 
 RESOURCE = "rover://tasks/"
-"""What a task's address begins with (rover_mcp/server/session.py)."""
+"""The beginning of a task's address (rover_mcp/server/session.py)."""
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _HANDLE = re.compile(r"([0-9a-f]{32})\.[1-9][0-9]{0,5}", re.ASCII)
 _NUMBER = re.compile(r"(?:(?:[Tt]ask )?#|[Tt]ask )?([1-9][0-9]{0,8})", re.ASCII)
@@ -23,8 +23,8 @@ _BRANCH = re.compile(r"[A-Za-z0-9][\w./-]{0,150}/[1-9][0-9]{0,8}-[a-z0-9-]{1,60}
 
 @dataclass(frozen=True)
 class TaskName:
-    """What a call names a task by. `prefix`: the beginning of its id, 8 digits at least. A number
-    and a branch are a project's own."""
+    """The name of a task in a call. `prefix` is the beginning of its id, at least 8 digits. Numbers
+    and branches belong to a project."""
 
     kind: Literal["id", "prefix", "number", "branch"]
     value: str
@@ -36,20 +36,20 @@ def new_task_id() -> str:
 
 
 def short_id(task_id: str) -> str:
-    """The beginning of an id by which calls name the task: 8 digits, and more only where these
-    would be read as a number."""
+    """The beginning of an id, by which calls name the task: 8 digits, or more where these would be
+    read as a number."""
     most = next((n for n in range(8, 32) if _PREFIX.fullmatch(task_id[:n])), 32)
     return task_id[:most] if _ID.fullmatch(task_id) else task_id
 
 
 def sandbox_name(task_id: str, attempt: int) -> str:
-    """Deterministic, so that a repeated start finds the sandbox that is there."""
+    """The name of a sandbox. It is deterministic, so that a repeated start finds the existing
+    sandbox."""
     return f"rover-{task_id[:12]}-{attempt}"
 
 
 def parse_task(text: str) -> TaskName:
-    """What names a task: "3", "#3", "task 3", its branch, its id or the beginning of that, or the
-    handle of one of its lives.
+    """Parse the name of a task: "3", "#3", "task 3", a branch, an id or its beginning, or a handle.
 
     Raises:
         UserFixable: it is none of these.
@@ -72,7 +72,7 @@ def parse_task(text: str) -> TaskName:
 
 
 def slug(title: str, most: int = 40) -> str:
-    """A title as a part of a branch name: lower-case ASCII letters, digits and dashes."""
+    """A title as part of a branch name: lower-case ASCII letters, digits and dashes."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:most].rstrip("-") or "task"
 
@@ -88,8 +88,8 @@ def branch_name(number: int, title: str, taken: frozenset[str], prefix: str = "r
 
 
 def named(name: str, names: Iterable[str], *suffixes: str) -> str | None:
-    """The one of the names that is written so, in any case, with blanks or underscores for
-    dashes, or followed by one of the suffixes; None: none, or more than one."""
+    """The one name that matches in any case, with blanks or underscores in place of dashes, or
+    followed by one of the suffixes; None where none does, or more than one."""
     known = list(names)
     if name in known:
         return name
@@ -104,17 +104,17 @@ def _plain(name: str) -> str:
 
 
 def agent_named(name: str, known: Iterable[str]) -> str:
-    """The agent that is called so, else the name as it is: Claude, claude-code and codex_cli are
-    claude and codex."""
+    """The agent of this name, or the name itself where there is none: Claude, claude-code and
+    codex_cli are claude and codex."""
     return named(name, known, "-cli", "-code", "-agent") or name
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name that is written most nearly so; None: none is near."""
+    """The name with the most similar spelling; None where none is similar."""
     return next(iter(get_close_matches(name[:80], list(names), n=1)), None)
 
 
 def meant(name: str, names: Iterable[str]) -> str:
-    """ "did you mean quick? else " for quik; nothing where no name is near."""
+    """ "did you mean quick? else " for quik; empty where no name is similar."""
     near = nearest(name, names)
     return f"did you mean {near}? else " if near else ""

@@ -1,4 +1,4 @@
-"""What a model's tokens cost: the figures alone. Pure."""
+"""What a model's tokens cost, as numbers. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ _MILLION = 1_000_000
 
 
 def price_line(provider: str, model: str) -> str:
-    """What gives a model a price in config.yaml; its name is an agent's text."""
+    """The line of config.yaml that gives a model a price. The model's name may come from an
+    agent."""
     return f"prices: {{{provider}: {{{json.dumps(model)}: {{input: INPUT, output: OUTPUT}}}}}}"
 
 
 class Rates(BaseModel):
-    """US dollars per million tokens. Where no rate for the cache is named, it is as input."""
+    """US dollars per million tokens. A cache rate that is not given is the same as `input`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -28,9 +29,9 @@ class Rates(BaseModel):
     cache_read: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """what it reads from the cache"""
     cache_write: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """what it puts there"""
+    """what it writes to the cache"""
     cache_write_1h: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """what it puts there for an hour"""
+    """what it writes to the cache for an hour"""
 
     def cost(self, usage: Usage, cache_write_1h: int) -> float:
         read = self.input if self.cache_read is None else self.cache_read

@@ -1,8 +1,8 @@
-"""What a task may reach: the policy as a value, and host names, strictly parsed. Pure.
+"""What a task may reach: the policy as a value, and strictly parsed host names. Pure.
 
-A pattern of the allow-list is a host (`example.org`), all hosts beneath one (`*.example.org`, the
-host itself not included) or an address, and perhaps a port (`example.org:8443`); without one it
-is 443. The gateway decides by it: rover_mcp/gateway/policy.py.
+A pattern of the allow-list is a host (`example.org`), all hosts beneath one (`*.example.org`, which
+does not include the host itself) or an address, and may have a port (`example.org:8443`); without
+one the port is 443. The gateway decides by it: rover_mcp/gateway/policy.py.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 HTTPS = 443
 HTTP = 80
 IF_ALLOWED = "which the user's config.yaml has to allow"
-"""Said wherever a wider network is proposed: by itself a call gets no more than that."""
+"""Added wherever a wider network is proposed: a call alone gets no more than that."""
 MAX_HOST = 253
 MAX_ALLOWED = 200
-"""Entries of one list."""
+"""How many entries a list may have."""
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 # What inet_aton(3) takes for an address: decimal, octal, hexadecimal.
@@ -42,27 +42,27 @@ class NetworkMode(StrEnum):
 
 
 class BadHost(ValueError):
-    """A host, a port or a pattern that is not written as it must be."""
+    """A host, a port or a pattern with a syntax error."""
 
 
 @dataclass(frozen=True)
 class Host:
-    """A name in lower case without a dot at its end, or an address in its canonical form."""
+    """A name in lower case without a trailing dot, or an address in its canonical form."""
 
     name: str
     address: Address | None = None
 
     def at(self, port: int) -> str:
-        """As a request names it."""
+        """The host and port as a request names them."""
         return f"[{self.name}]:{port}" if ":" in self.name else f"{self.name}:{port}"
 
 
 def parse_host(text: str) -> Host:
-    """A host as a request or a list names it. One spelling is accepted for each: what could be
+    """Parse a host in a request or a list. Only one spelling of each is accepted: whatever could be
     read in two ways is refused.
 
     Raises:
-        BadHost: it is none, says why.
+        BadHost: it is not a host; the message says why.
     """
     if not text or len(text) > MAX_HOST + 1:
         raise BadHost("a host has 1 to 253 characters")
@@ -115,7 +115,7 @@ def parse_authority(text: str) -> tuple[Host, int]:
 
 @dataclass(frozen=True)
 class HostPattern:
-    """An entry of an allow-list. `port` is None where the entry names none."""
+    """An entry of an allow-list. `port` is None where the entry has none."""
 
     host: Host
     beneath: bool = False
@@ -135,7 +135,7 @@ class HostPattern:
         return cls(host, beneath, port)
 
     def names(self, host: Host) -> bool:
-        """Whether the host is meant, on whatever port."""
+        """Whether the entry names this host, on any port."""
         if self.beneath:
             return host.address is None and host.name.endswith(f".{self.host.name}")
         return host == self.host
@@ -176,18 +176,18 @@ class NetworkPolicy(BaseModel):
         return self.mode in (NetworkMode.ALLOWLIST, NetworkMode.OPEN)
 
     def with_hosts(self, more: Sequence[str]) -> NetworkPolicy:
-        """The same with further hosts."""
+        """The same policy with further hosts."""
         return self.model_copy(update={"allow": tuple(dict.fromkeys((*self.allow, *more)))})
 
     def with_uploads(self, most: int) -> NetworkPolicy:
-        """The same with another limit of what is sent to one host."""
+        """The same policy with another limit on what is sent to one host."""
         return self.model_copy(update={"upload_bytes": most})
 
     @classmethod
     def stored(cls, value: Mapping[str, Any] | None) -> NetworkPolicy:
-        """As a task's record holds it; the default where it holds none.
+        """The policy in a task's record; the default where the record has none.
 
         Raises:
-            pydantic.ValidationError (a ValueError): it is not one.
+            pydantic.ValidationError (a ValueError): it is not a policy.
         """
         return cls.model_validate(value) if value else cls()

@@ -1,4 +1,5 @@
-"""What is in a paused task's way until somebody clears it, and can be seen to be gone. Pure."""
+"""What keeps a paused task from continuing until someone clears it, and can be seen to be gone.
+Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ IN_SHORT: Final = {
 
 
 def obstacle_of(pause: Pause | None) -> Obstacle | None:
-    """What a pause waits for; None: for something else."""
+    """What a pause waits for; None where it waits for something else."""
     return obstacle_in(pause.message) if pause is not None else None
 
 
@@ -55,5 +56,5 @@ def obstacle_in_short(message: str) -> str | None:
 
 def is_watched(pause: Pause | None, retries: int, most: int) -> bool:
     """Whether a task that has resumed automatically `retries` times does so again once its obstacle
-    is gone. One that fills the disk itself would do so for ever."""
+    is gone. A task that fills the disk itself would otherwise do so for ever."""
     return obstacle_of(pause) is not None and retries < most

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class OperationKind(StrEnum):
-    """What is done in the repository."""
+    """What an operation does in the repository."""
 
     MERGE = "merge"
     PUSH = "push"
@@ -24,7 +24,7 @@ class OperationState(StrEnum):
 
 
 class OperationPoint(StrEnum):
-    """The places within an operation at which a test has the daemon die; see
+    """The places in an operation at which a test kills the daemon; see
     agent_runner/crashpoints.py."""
 
     RECORDED = "operation-recorded"

@@ -1,4 +1,4 @@
-"""Where a task's files live in the data folder. Paths only; nothing here touches a disk."""
+"""The places of a task's files in the data folder. Paths only: nothing here touches a disk."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class TaskFolders:
 
     @property
     def packages(self) -> Path:
-        """Packages on their way into a HOME that the engine keeps, or out of it."""
+        """Packages on their way into or out of a HOME that the engine keeps."""
         return self.root / "packages"
 
     @property
     def base_objects(self) -> Path:
-        """What the base commit reaches, lent to the task's sandboxes."""
+        """The objects of the base commit, which the task's sandboxes borrow."""
         return self.root / "base" / "objects"
 
     @property
@@ -56,7 +56,7 @@ class TaskFolders:
 
     @property
     def preparation(self) -> Path:
-        """Logs of what was prepared on this machine before there was a sandbox."""
+        """Logs of what was prepared on this machine before the sandbox existed."""
         return self.root / "iterations" / str(self.iteration) / "preparation"
 
     @property
@@ -82,5 +82,5 @@ class TaskFolders:
 
 
 def project_folder(home: Path, project_id: str) -> Path:
-    """Where a project's hub is kept."""
+    """The folder of a project's hub."""
     return home / "projects" / project_id

@@ -1,4 +1,4 @@
-"""Upper bounds of what one sandbox may use."""
+"""Upper limits for what one sandbox may use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ResourceLimits:
-    """Upper bounds of one sandbox: bytes, cores, processes."""
+    """Upper limits of one sandbox: bytes, cores, processes."""
 
     memory_bytes: int = 4 * 1024**3
     cpus: float = 2.0

@@ -1,6 +1,5 @@
-"""The forms in which a secret may be repeated: as it is, backwards, in hexadecimal digits or in
-base64, and each of them with bytes escaped as addresses, JSON and HTML have them. Pure.
-"""
+"""The forms in which a secret may be repeated: unchanged, backwards, in hexadecimal digits or in
+base64, and each of them with bytes escaped as in addresses, JSON and HTML. Pure."""
 
 from __future__ import annotations
 
@@ -31,15 +30,15 @@ _ESCAPE_LETTERS = rb"%\&#;/ux0123456789abcdefABCDEF"
 
 @dataclass(frozen=True)
 class PartialSecret:
-    """How many bytes at an end may be the beginning of a form, and whether they are `most` of it:
-    the rest could be guessed."""
+    """How many bytes at an end may be the beginning of a form, and whether they are `most` of it,
+    so that the rest could be guessed."""
 
     count: int
     most: bool
 
 
 class SecretForms:
-    """Of one secret or several, worked out once."""
+    """The forms of one secret or several, computed once."""
 
     def __init__(self, *secrets: bytes) -> None:
         self._forms = tuple(dict.fromkeys(form for secret in secrets for form in _forms(secret)))
@@ -48,7 +47,7 @@ class SecretForms:
         self._lower = tuple(form.lower() for form in self._forms)
 
     def spans(self, data: Bytes, begin: int, end: int) -> list[Span]:
-        """Where a form stands in `data[begin:end]`. Some may overlap."""
+        """Where a form occurs in `data[begin:end]`. Some may overlap."""
         spans = list(self._find(data, begin, end))
         if escapes := _escapes(data, begin, end):
             plain = _unescape(data, begin, end, escapes)
@@ -57,7 +56,7 @@ class SecretForms:
         return spans
 
     def masked(self, data: bytes) -> bytes:
-        """`data` with an asterisk for each byte of a form."""
+        """`data` with an asterisk in place of each byte of a form."""
         spans = self.spans(data, 0, len(data))
         if not spans:
             return data
@@ -67,12 +66,13 @@ class SecretForms:
         return bytes(changed)
 
     def names(self, name: bytes) -> bool:
-        """Whether a form stands in what is read without regard to case."""
+        """Whether a form occurs in text that is read without regard to case."""
         lower = name.lower()
         return any(form in lower for form in self._lower)
 
     def begun(self, data: Bytes, begin: int, end: int) -> PartialSecret:
-        """Whether `data[begin:end]` ends with the beginning of a form; the longest there is."""
+        """Whether `data[begin:end]` ends with the beginning of a form; the longest such
+        beginning."""
         if begin >= end or data[end - 1] not in self._letters:
             return PartialSecret(0, most=False)
         raw = bytes(data[max(begin, end - self._tail) : end])
@@ -98,8 +98,8 @@ class SecretForms:
 
 @dataclass(frozen=True)
 class _Plain:
-    """Text without its escapes. `at` is where their bytes stand in it, `more` by how many bytes
-    the text is shorter up to each of them."""
+    """Text without its escapes. `at` has the places of their bytes, `more` by how many bytes the
+    text is shorter up to each of them."""
 
     text: bytes
     begin: int
@@ -107,7 +107,7 @@ class _Plain:
     more: Sequence[int]
 
     def place(self, position: int) -> int:
-        """Where a position of `text` is in what it was made of."""
+        """Where a position in `text` is in the original."""
         return self.begin + position + self.more[bisect_left(self.at, position)]
 
 
@@ -166,5 +166,5 @@ def _forms(secret: bytes) -> Iterator[bytes]:
 
 
 def _in_base64(encoded: bytes, before: int, size: int) -> bytes:
-    """The digits that depend on the secret alone, not on what stands before or behind it."""
+    """The digits that depend on the secret alone, and not on what is before or after it."""
     return encoded[-(-before * 8 // 6) : (before + size) * 8 // 6]

@@ -107,7 +107,7 @@ MOST_VALUES = 200
 
 def values_of_file(content: bytes) -> list[bytes]:
     """What of a copied file is worth hiding: values with names such as PASSWORD, long values that
-    are no address without a password, and long lines that are no assignment."""
+    are no address without a password, and long lines that are not assignments."""
     values: list[bytes] = []
     for line in content.splitlines():
         text = line.strip()

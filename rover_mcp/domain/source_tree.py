@@ -1,4 +1,4 @@
-"""The files of a task's base commit, and what a project says of its sandbox image."""
+"""The files of a task's base commit, and what a project says about its sandbox image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file or symbolic link of a commit: git's mode and id of its content."""
+    """A file or symbolic link of a commit: git's mode, and the id of its content."""
 
     path: str
     mode: str
@@ -19,10 +19,11 @@ class SourceFile:
 
 
 class SourceTree(Hashable, Protocol):
-    """The files of the task's base commit. Untrusted data. Equal trees are the same commit's."""
+    """The files of the task's base commit. Untrusted data. Equal trees belong to the same
+    commit."""
 
     def files(self) -> Sequence[SourceFile]:
-        """All of them; no submodules.
+        """All files, without submodules.
 
         Raises:
             EnvironmentFault: they cannot be read.
@@ -44,8 +45,8 @@ class SourceTree(Hashable, Protocol):
 
 @dataclass(frozen=True)
 class DockerfileBuild:
-    """A Dockerfile of the repository. Paths are from its root, without `..`; "" is the root.
-    `key` is another one for another content of the context. `offline`: without a network."""
+    """A Dockerfile of the repository. Paths are relative to its root, without `..`; "" is the root.
+    `key` changes with the content of the context. `offline`: without a network."""
 
     dockerfile: str
     context: str
@@ -57,8 +58,8 @@ class DockerfileBuild:
 
 @dataclass(frozen=True)
 class ProjectSetup:
-    """What a project says of its sandboxes' image: `image` or `build` it is made from, and that
-    the commands of `SandboxSpec.run.setup` belong into it."""
+    """What a project says about its sandboxes' image: the `image` or `build` that it is made from,
+    and that the commands of `SandboxSpec.run.setup` run in it."""
 
     image: str | None = None
     build: DockerfileBuild | None = None

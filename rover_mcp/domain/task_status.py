@@ -1,4 +1,4 @@
-"""The life of a task as one table of data: (status, event) -> status.
+"""The statuses of a task as one table of data: (status, event) -> status.
 
 `docs/states.md` is generated from it (`python -m rover_mcp.domain.task_status`).
 """
@@ -14,7 +14,7 @@ from rover_mcp.domain.errors import RoverError
 
 
 class TaskStatus(StrEnum):
-    """The statuses of a task; anything else in a record is an error that names the record."""
+    """The statuses of a task. Any other value in a record is an error that names the record."""
 
     NEW = "NEW"
     IN_PROGRESS = "IN_PROGRESS"
@@ -82,12 +82,12 @@ TRANSITIONS: Final[Mapping[tuple[S, Event], S]] = {
 RUNNING: Final = frozenset({S.IN_PROGRESS, S.ITERATING})
 ENDED: Final = frozenset({S.COMPLETED, S.FAILED, S.CANCELLED, S.MERGED, S.PUSHED})
 DELETING: Final = "task.deleting"
-"""The event that a deletion began, after which the task can never continue."""
+"""The event that a deletion has begun, after which the task can never continue."""
 RESUMABLE: Final = frozenset({S.PAUSED, S.FAILED, S.CANCELLED})
 
 
 class IllegalTransition(RoverError):
-    """The table has no such move."""
+    """The table has no such transition."""
 
     code = "illegal_transition"
 
@@ -96,7 +96,7 @@ def advance(status: S, event: Event) -> S:
     """The status after `event`.
 
     Raises:
-        IllegalTransition: the table has no such move.
+        IllegalTransition: the table has no such transition.
     """
     try:
         return TRANSITIONS[status, event]
@@ -111,7 +111,7 @@ def sources(event: Event) -> frozenset[S]:
 
 
 def as_markdown() -> str:
-    """The table, and that of attempts, as a page of documentation."""
+    """The table, and the one of attempts, as a page of documentation."""
     rows = [f"| {status} | {event} | {target} |" for (status, event), target in TRANSITIONS.items()]
     head = [
         "# States of tasks and attempts",

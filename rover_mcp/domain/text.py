@@ -1,4 +1,5 @@
-"""Text of an agent's, with everything that does not show, or moves what does, as an escape."""
+"""Makes an agent's text safe to show: whatever is invisible, or moves what is visible, becomes an
+escape."""
 
 from __future__ import annotations
 
@@ -25,11 +26,12 @@ _CONTROL = re.compile(
 _CONTROLS = re.compile(f"(?:{_CONTROL.pattern})+")
 _COLOUR = re.compile(r"(?:\x1b\[|\x9b)[0-9;:]*m")
 MARK = "\u241b"
-"""Stands in a log for control characters that are left out."""
+"""Stands in a log for control characters that were left out."""
 
 
 def plain(text: str) -> str:
-    """Text without terminal escapes and control characters but tab and line feed. Linear."""
+    """Text without terminal escapes, and without control characters except tab and line feed.
+    Linear."""
     return _CONTROL.sub("", text.replace("\r\n", "\n"))
 
 
@@ -39,22 +41,22 @@ def marked(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Text of many lines: nothing is left out, nothing is obeyed by a terminal."""
+    """Text of many lines in which nothing is left out and nothing is interpreted by a terminal."""
     return _HIDDEN.sub(_escape, text)
 
 
 def unhidden(text: str) -> str:
-    """Text without what does not show."""
+    """Text with escapes for everything invisible."""
     return _HIDDEN.sub("", text)
 
 
 def visible_line(text: str) -> str:
-    """The same for what has to stay one line, such as a file's name."""
+    """The same for what has to stay in one line, such as a file's name."""
     return _BREAKS.sub(_escape, visible(text))
 
 
 def visible_patch(patch: str) -> str:
-    """The same for a diff. The carriage return at the end of a line shows where the line was
+    """The same for a diff. The carriage return at the end of a line is shown where the line was
     changed, and not on every line around it."""
     return visible(_CARRIAGE.sub(r"\1", patch))
 

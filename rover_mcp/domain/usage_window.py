@@ -1,4 +1,4 @@
-"""How full an account's usage window is, and times as people read them."""
+"""How full an account's usage window is, and times in the form for people."""
 
 from __future__ import annotations
 

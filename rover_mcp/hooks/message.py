@@ -28,11 +28,11 @@ SHOWN: Final = 300
 
 
 class BadSecret(ValueError):
-    """A webhook's secret is not to be had, or none; says what is wrong."""
+    """A webhook's secret cannot be read or used; the message says why."""
 
 
 def message_of(event: EventRow, task: TaskRow, most: Budget | None = None) -> HookMessage:
-    """The event as its receivers see it. `most`: the user's own budget."""
+    """The event as its receivers see it. `most` is the user's own budget."""
     view = event_view(event, task, most).model_dump()
     news = NewsView(
         **view, title=printable(task.title), branch=task.branch, repo_path=task.project_path
@@ -41,7 +41,7 @@ def message_of(event: EventRow, task: TaskRow, most: Budget | None = None) -> Ho
 
 
 def test_message(now: float) -> HookMessage:
-    """What `rover hooks test` sends: of a task that does not exist."""
+    """What `rover hooks test` sends: a message about a task that does not exist."""
     news = NewsView(
         seq=0,
         at=time_of(now),
@@ -62,10 +62,10 @@ def as_body(message: HookMessage) -> bytes:
 
 
 def key_of(secret: str) -> bytes:
-    """The key that a secret stands for: `whsec_<base64>`, or the text's own bytes.
+    """The key in a secret: `whsec_<base64>`, or the bytes of the text.
 
     Raises:
-        BadSecret: it is too short, or no base64.
+        BadSecret: it is too short, or not base64.
     """
     text = secret.strip()
     try:
@@ -100,8 +100,8 @@ def headers(
 
 
 def wait_after(tries: int, retry: HookRetry, chance: float) -> float | None:
-    """Seconds until the next try when `tries` have failed; None: no more. `chance` is a random
-    number from 0 to 1."""
+    """Seconds until the next try after `tries` have failed; None where there is none. `chance` is a
+    random number from 0 to 1."""
     if tries >= retry.tries:
         return None
     wait = min(retry.most, retry.first * GROWTH ** (tries - 1))
@@ -109,8 +109,8 @@ def wait_after(tries: int, retry: HookRetry, chance: float) -> float | None:
 
 
 def desktop_text(message: HookMessage) -> tuple[str, str]:
-    """Title and text of a notification: one line each, nothing that a terminal or a desktop
-    takes for a command or for markup."""
+    """The title and the text of a notification: one line each, without anything that a terminal or
+    a desktop would take for a command or for markup."""
     news = message.data
     what = message.type.removeprefix("task.").replace("_", " ")
     project = news.repo_path.rpartition("/")[2]
@@ -120,7 +120,8 @@ def desktop_text(message: HookMessage) -> tuple[str, str]:
 
 
 def notify_send(program: str, message: HookMessage) -> list[str]:
-    """The notification as notify-send's arguments. Its text is markup, so that is escaped."""
+    """The notification as arguments of notify-send, which reads markup in the text; so that is
+    escaped."""
     title, text = desktop_text(message)
     urgency = "normal" if message.type in ("task.completed", "test") else "critical"
     options = ["--app-name=Rover", f"--urgency={urgency}"]
@@ -135,7 +136,7 @@ _SCRIPT: Final = (
 
 
 def osascript(program: str, message: HookMessage) -> list[str]:
-    """The same on macOS: the texts are the script's arguments, never part of it."""
+    """The same on macOS, where the texts are arguments of the script and never part of it."""
     title, text = desktop_text(message)
     return [program, *(part for line in _SCRIPT for part in ("-e", line)), title, text]
 
@@ -143,8 +144,8 @@ def osascript(program: str, message: HookMessage) -> list[str]:
 def command_environment(
     environment: Mapping[str, str], message: HookMessage, delivery: str
 ) -> dict[str, str]:
-    """What a command sees: where it is, and whom the message is about. No key, no token and no
-    text that an agent wrote."""
+    """The environment of a command: the basics of this machine, and what the message is about. It
+    has no key, no token and no text that an agent wrote."""
     kept = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER", "XDG_RUNTIME_DIR")
     return {
         **{name: environment[name] for name in kept if name in environment},

@@ -1,7 +1,8 @@
 """The daemon's part of the hooks: plans deliveries from the event log and carries them out.
 
-Driven by the hub's bell and one timer, for the next retry. At least once: what is under way when
-the daemon is killed is sent again, with the same id.
+It is driven by announcements of new events and by one timer, for the next retry. Each message is
+delivered at least once: what is being sent when the daemon is killed is sent again, with the same
+id.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ from rover_mcp.tasks.quoted_text import printable
 log = logging.getLogger("rover.hooks")
 
 LINGER_SECONDS: Final = 60.0
-"""A retry that is due so soon keeps the daemon alive; a later one is for the next daemon."""
+"""A retry that is due within this time keeps the daemon alive; a later one is left to the next
+daemon."""
 LONGEST_NAP_SECONDS: Final = 300.0
-"""A clock that was set, or a machine that slept, is noticed after this long."""
+"""A clock that was changed, or a machine that slept, is noticed after this time."""
 
 
 def sender_of(hook: Hook, environment: Mapping[str, str]) -> Sender:
-    """What tells a hook."""
+    """The sender for a hook."""
     if isinstance(hook, WebhookHook):
         return WebhookSender(hook, environment)
     if isinstance(hook, CommandHook):
@@ -78,7 +80,8 @@ class HookRunner:
         self._next: float | None = None
 
     def poke(self) -> None:
-        """There may be new events, or something to send. Call it on the loop's thread."""
+        """Announce that there may be new events, or something to send. Call it on the event loop's
+        thread."""
         self._wake.set()
 
     @property
@@ -90,7 +93,8 @@ class HookRunner:
         return self._looking or self._wake.is_set() or bool(self._busy) or soon
 
     async def run(self) -> None:
-        """Deliver for ever. Raises what a broken disk or database raises: call it again then."""
+        """Deliver until cancelled. Raises what a broken disk or database raises; call it again
+        then."""
         async with anyio.create_task_group() as group:
             while True:
                 for hook, due in (await self.look()).items():
@@ -102,7 +106,7 @@ class HookRunner:
                     await self._wake.wait()
 
     async def look(self) -> dict[str, list[DeliveryRow]]:
-        """Plan what is new; what is to be sent now, by hook."""
+        """Plan deliveries of new events; what has to be sent now, by hook."""
         self._wake, self._looking = anyio.Event(), True
         await self.plan()
         due = await self.due()
@@ -110,7 +114,7 @@ class HookRunner:
         return due
 
     async def plan(self) -> None:
-        """Make deliveries of the events that are new."""
+        """Create the deliveries for new events."""
         if self._seq is None:
             await anyio.to_thread.run_sync(self._deliveries.configure, sorted(self._hooks))
             places = await anyio.to_thread.run_sync(self._deliveries.places)
@@ -127,7 +131,7 @@ class HookRunner:
         return lambda event: event.kind in kinds
 
     async def due(self) -> dict[str, list[DeliveryRow]]:
-        """What is to be sent now, by hook. A hook that is busy rings when it is done."""
+        """What has to be sent now, by hook. A hook that is busy announces when it is done."""
         by_hook: dict[str, list[DeliveryRow]] = {}
         for hook in self._hooks.keys() - self._busy:
             if due := await anyio.to_thread.run_sync(self._deliveries.due, hook):
@@ -137,7 +141,7 @@ class HookRunner:
         return by_hook
 
     def nap(self) -> float:
-        """Seconds to the next retry."""
+        """Seconds until the next retry."""
         if self._next is None:
             return float("inf")
         return min(max(0.0, self._next - self._now()), LONGEST_NAP_SECONDS)
@@ -151,7 +155,7 @@ class HookRunner:
             self.poke()
 
     async def deliver(self, delivery: DeliveryRow) -> None:
-        """One try, and what comes of it."""
+        """Try once, and record the outcome."""
         outcome = await self._try(delivery)
         if outcome.error is None:
             await anyio.to_thread.run_sync(self._deliveries.delivered, delivery)
@@ -207,7 +211,7 @@ class HookRunner:
         ]
 
     async def test(self, name: str | None) -> list[dict[str, Any]]:
-        """Tell one hook, or all, that this is a test; what came of it.
+        """Send a test message to one hook, or to all; the outcomes.
 
         Raises:
             NotFound: there is no such hook.
@@ -223,7 +227,7 @@ class HookRunner:
         return results
 
     def dead(self) -> list[dict[str, Any]]:
-        """Deliveries that are tried no more, the newest first."""
+        """Deliveries that are no longer tried, newest first."""
         return [
             {
                 "id": d.id,
@@ -238,7 +242,7 @@ class HookRunner:
         ]
 
     def retry(self, delivery: str) -> None:
-        """Try a dead one again; `poke` then.
+        """Try a dead delivery again; call `poke` afterwards.
 
         Raises:
             NotFound: there is no such dead delivery, or its hook is gone.

@@ -1,4 +1,4 @@
-"""One try of telling a hook: the only code here that reaches the outside."""
+"""One try of sending to a hook: the only code here that reaches outside."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ from rover_mcp.tasks.view_models import HookMessage
 WEBHOOK_SECONDS: Final = 10.0
 COMMAND_SECONDS: Final = 30.0
 OUTPUT_BYTES: Final = 4096
-"""Of a command, for the log."""
+"""Bytes of a command's output for the log."""
 MAX_SECRET_BYTES: Final = 4096
 GONE: Final = 410
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a try. `error` of None: delivered. `final`: no other try would help."""
+    """The outcome of a try. An `error` of None means delivered. `final`: no other try would
+    help."""
 
     error: str | None = None
     final: bool = False
@@ -46,19 +47,19 @@ class Outcome:
 
 
 class Sender(Protocol):
-    """Tells one hook."""
+    """Sends to one hook."""
 
     async def send(self, message: HookMessage, delivery: str) -> Outcome:
-        """One try, bounded in time; never raises for what the other side does."""
+        """Try once, within a time limit. Never raises for what the other side does."""
         ...
 
     def problem(self) -> str | None:
-        """Why it cannot work here, found without telling anybody."""
+        """Why it cannot work here, found without sending anything."""
         ...
 
 
 class WebhookSender:
-    """A signed POST. Redirects are not followed, nothing of the answer is kept but its status."""
+    """A signed POST. Redirects are not followed, and only the status of the answer is kept."""
 
     def __init__(
         self,
@@ -113,9 +114,10 @@ class WebhookSender:
             return answer.status_code
 
     def _key(self) -> bytes | None:
-        """
+        """The key for signing.
+
         Raises:
-            BadSecret: it is not to be had, or none.
+            BadSecret: it cannot be read or used.
         """
         hook = self._hook
         if hook.secret_env is not None:
@@ -209,8 +211,8 @@ class DesktopSender:
 def run_program(
     argv: Sequence[str], stdin: bytes, environment: Mapping[str, str], seconds: float
 ) -> Outcome:
-    """Run a program to its end in the user's home folder; after `seconds` it is killed. What it
-    leaves running in its process group ends with it."""
+    """Run a program to its end in the user's home folder; after `seconds` it is killed. Whatever it
+    leaves running in its process group is killed, too."""
     try:
         process = _start(argv, environment)
     except (OSError, ValueError) as error:
@@ -258,7 +260,7 @@ def _start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Po
 
 
 def _collect(stream: IO[bytes], into: bytearray) -> None:
-    """Read to the end, and keep the beginning."""
+    """Read the stream to its end, and keep the beginning."""
     with suppress(OSError, ValueError), stream:
         while chunk := os.read(stream.fileno(), 65536):
             into += chunk[: OUTPUT_BYTES - len(into)]

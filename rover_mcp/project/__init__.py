@@ -1,1 +1,2 @@
-"""`.rover/config.yaml`: what a repository says of its own tasks. It may close, hardly ever open."""
+"""What a repository is made of, for a first `.rover/config.yaml`, and the programs that it
+needs."""

@@ -1,4 +1,4 @@
-"""What a repository is made of, by its files' names and a few lines of them. Pure."""
+"""Finds out what a repository is made of, from its files' names and a few of their lines. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from fnmatch import fnmatch
 from typing import Any, cast
 
 Read = Callable[[str], str]
-"""The beginning of a file; empty where it cannot be read."""
+"""Reads the beginning of a file; empty where it cannot be read."""
 
 
 @dataclass(frozen=True)
 class DetectedProject:
-    """What `rover init` writes of. `installs` and `tests` are commands, the likeliest first."""
+    """What `rover init` writes about. `installs` and `tests` are commands, the most likely
+    first."""
 
     languages: tuple[str, ...] = ()
     managers: tuple[str, ...] = ()
@@ -29,8 +30,8 @@ class DetectedProject:
 
 @dataclass(frozen=True)
 class _Language:
-    """A language, by the file that every project of it has. Each manager: its lock file, its name,
-    what it installs with, and what runs the tests."""
+    """A language, by the file that every project in it has. Each manager has its lock file, its
+    name, the command that installs, and the command that runs the tests."""
 
     marks: tuple[str, ...]
     language: str
@@ -118,7 +119,7 @@ _TARGET = re.compile(r"^test\s*:", re.MULTILINE)
 
 
 def detect(names: Collection[str], read: Read) -> DetectedProject:
-    """What the files, by their paths from the root, say of the project."""
+    """What the files, named by their paths from the root, say about the project."""
     kinds = [kind for kind in _KINDS if any(mark in names for mark in kind.marks)]
     managers = [next(m for m in kind.managers if not m[0] or m[0] in names) for kind in kinds]
     tests = [
@@ -145,7 +146,7 @@ def _languages(kinds: list[_Language], names: Collection[str]) -> Iterator[str]:
 
 
 def _targets(names: Collection[str], read: Read) -> Iterator[str]:
-    """A target of the project's own says best how its tests are run."""
+    """A target of the project's own is the best evidence of how its tests are run."""
     for file, command in (("Makefile", "make test"), ("justfile", "just test")):
         if file in names and _TARGET.search(read(file)):
             yield command

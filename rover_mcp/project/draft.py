@@ -88,11 +88,11 @@ def _copies(facts: DetectedProject) -> Iterator[str]:
 
 
 def _text(value: str) -> str:
-    """A text as YAML reads it, in a list too."""
+    """A text in YAML syntax, also inside a list."""
     plain = value.replace("-", "a").replace("_", "a").replace(".", "a").isalnum()
     return value if plain and value[0].isalpha() else json.dumps(value)
 
 
 def _comment(value: str) -> str:
-    """On one line, whatever a file is called."""
+    """A comment that stays in one line, whatever a file's name contains."""
     return only_printable(value)[:300]

@@ -1,5 +1,5 @@
-"""The programs that a repository's own files ask for, and which of them are missing. Pure: the
-caller reads the files and asks the programs."""
+"""Finds the programs that a repository's own files ask for, and which of them are missing. Pure:
+the caller reads the files and runs the programs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 MAX_BYTES = 200_000
-"""Of a file that is looked at."""
+"""Bytes of a file that are read."""
 MOST = 12
-"""Programs that are named."""
+"""How many programs are named."""
 
 
 @dataclass(frozen=True)
 class ProgramNeed:
-    """A program, the versions that are asked for as the file writes them, and the file."""
+    """A program, the versions that are asked for in the file's own syntax, and the file."""
 
     program: str
     version: str
@@ -55,10 +55,11 @@ _TOOLS = {
 }  # fmt: skip
 _MANAGERS = frozenset({"npm", "pnpm", "yarn", "bun"})
 ASKED = frozenset({"node", "python3", "ruby", "php", "deno", "bun", "uv"})
-"""Programs that are run for their version, where one is asked for. No repository adds to these."""
+"""Programs that are run to find out their version, where one is asked for. A repository cannot add
+to these."""
 _READ = ("package.json", "pyproject.toml", ".tool-versions", *_LINES)
 FILES = (*_BY_NAME, *_READ)
-"""What is looked at, at the repository's root."""
+"""The files that are read, at the repository's root."""
 _NUMBERS = re.compile(r"v?=?\s*([0-9]{1,4}(?:\.[0-9]{1,5}){0,2})")
 _CONDITION = re.compile(
     r"\s*(>=|<=|==|!=|~=|>|<|\^|~|=)?\s*v?([0-9]{1,4}(?:\.(?:[0-9]{1,5}|[x*]))*)\s*"
@@ -66,8 +67,8 @@ _CONDITION = re.compile(
 
 
 def wants(texts: Mapping[str, str]) -> list[ProgramNeed]:
-    """What the files ask for, by their names and contents; a program once, with its version where
-    one is said."""
+    """What the files ask for, from their names and contents: each program once, with its version
+    where one is given."""
     wants_by_name: dict[str, ProgramNeed] = {}
     for want in _wants(texts):
         known = wants_by_name.get(want.program)
@@ -125,9 +126,9 @@ def lacking(
     find: Callable[[str], str | None],
     version_of: Callable[[str], str | None],
 ) -> list[str]:
-    """A line for each program that is not there, or not in a version that is asked for. `find`
-    gives a program's path, `version_of` what the program at a path says of itself. A version that
-    cannot be understood is not judged."""
+    """A line for each program that is missing, or has a version that is not asked for. `find`
+    returns a program's path, `version_of` what the program at a path prints. A version that cannot
+    be understood is not judged."""
     lines: list[str] = []
     for want in wants:
         path = find(want.program)
@@ -145,7 +146,8 @@ def lacking(
 
 
 def _fits(wanted: str, version: tuple[int, ...]) -> bool | None:
-    """Whether a version is one that is asked for; None where that is not understood."""
+    """Whether a version is one of those that are asked for; None where that cannot be
+    understood."""
     judged = [_fits_all(part, version) for part in wanted.split("||")]
     if True in judged:
         return True

@@ -1,4 +1,5 @@
-"""The calls that a client is offered: those of its server's tools, with agents that can sign in."""
+"""Which calls a client is offered: those to the tools of its server, with agents that can sign
+in."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ Works = Callable[[NextAction], bool]
 
 
 def working(status: StatusReport, caller: Caller, tools: Container[str]) -> Works:
-    """Which calls work for a caller who is offered these tools."""
+    """A function that says whether a call works for a caller who is offered these tools."""
 
     def works(call: NextAction) -> bool:
         agent = call.arguments.get("agent")
@@ -27,7 +28,7 @@ def working(status: StatusReport, caller: Caller, tools: Container[str]) -> Work
 
 
 def keep_working(model: BaseModel, works: Works) -> None:
-    """Take out of a result, wherever they stand in it, the calls that do not work."""
+    """Remove from a result, wherever they are in it, the calls that do not work."""
     for name in type(model).model_fields:
         value: object = getattr(model, name)
         if isinstance(value, NextAction):

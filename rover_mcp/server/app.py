@@ -105,6 +105,7 @@ class App:
             on_list_prompts=handlers.list_prompts,
             on_get_prompt=handlers.get_prompt,
             on_completion=handlers.complete,
+            # The SDK's own handler parses `taskIds` and then drops them without an error.
             on_subscriptions_listen=TasksListenHandler(bus, handles, partial(hub.note, UPDATED)),
         )
         self._extend(server, session, handlers, handles)
@@ -129,6 +130,8 @@ class App:
         )
         if tools_for(session.caller) is TOOLS:
             _add_private_methods(server, handlers)
+        # The SDK (2.3) knows extensions only in its MCPServer, which cannot serve
+        # resources/subscribe and logging/setLevel, and clients of the older era send these.
         install(server, TasksExtension(handles))
         serve_skills(server)
         show_icon(server)

@@ -1,4 +1,4 @@
-"""Errors for calls whose arguments do not fit: what failed, why, and a call that works."""
+"""Errors for calls whose arguments do not fit: what is wrong, why, and a call that works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rover_mcp.server.tool_call import ToolEntry
 from rover_mcp.server.tools import TOOLS
 
 REPEATED = 2000
-"""Characters of a caller's own arguments that are given back at most."""
+"""Characters of a caller's own arguments that an error repeats at most."""
 
 EXAMPLES: Mapping[str, object] = {
     "description": "Fix the failing test in tests/test_sum.py",
@@ -32,7 +32,7 @@ LIMITS: Mapping[str, object] = {
     "budget_usd": 5,
     "network": "providers",
 }
-"""A value for what keeps a task within bounds: an example does not leave it out."""
+"""A value for each argument that limits a task: an example never leaves such an argument out."""
 TOOL_NAMES: Mapping[str, str] = {
     "delegate": "create_task",
     "run_task": "create_task",
@@ -59,11 +59,11 @@ TOOL_NAMES: Mapping[str, str] = {
     "remove_task": "delete_task",
     "status": "get_status",
 }
-"""What models call the tools, where the letters are too different to tell."""
+"""Other names that models use for the tools, where the spelling is too different to guess."""
 
 
 def meant_tool(name: str, offered: Collection[str]) -> str | None:
-    """The tool that a name which there is not was meant for."""
+    """The tool that was probably meant by a name that no tool has."""
     plain = name.rsplit("__", 1)[-1].rsplit(".", 1)[-1].lower().replace("-", "_")
     plain = plain.removeprefix("rover_")
     if plain in offered:
@@ -73,8 +73,8 @@ def meant_tool(name: str, offered: Collection[str]) -> str | None:
 
 
 def unknown_tool(name: str, given: Mapping[str, Any], offered: Mapping[str, ToolEntry]) -> MCPError:
-    """What a caller is answered who calls a tool that does not exist, or not here. It names the
-    tool that was meant, and the call of it where it takes the same arguments."""
+    """The answer to a call of a tool that does not exist, or not for this caller. It names the tool
+    that was probably meant, and the call of it where it takes the same arguments."""
     if name in TOOLS:
         return MCPError(
             INVALID_PARAMS, f"the tool {name} is not offered here; tell the user what to do"
@@ -96,7 +96,7 @@ def unknown_tool(name: str, given: Mapping[str, Any], offered: Mapping[str, Tool
 def corrected(
     error: RoverError, entry: ToolEntry, given: Mapping[str, Any]
 ) -> Mapping[str, object] | None:
-    """The call that an error names: its own, or the one that failed with other arguments."""
+    """The call that an error proposes: its own, or the failed call with other arguments."""
     if error.next_call is not None or error.instead is None:
         return error.next_call
     fields = entry.arguments.model_fields
@@ -109,9 +109,9 @@ def corrected(
 def bad_arguments(
     error: ValidationError, entry: ToolEntry, given: Mapping[str, Any]
 ) -> UserFixable:
-    """The first three things that are wrong, and the call without them: as the next call where
-    the tool only reads and it has all that it requires, else as an example in the hint. What
-    changes something is not to be called without a limit that was mistyped."""
+    """The error about the first three things that are wrong. It has the call without them: as the
+    next call where the tool only reads and nothing required is missing, otherwise as an example in
+    the hint. A call that changes something is never proposed without a limit that was mistyped."""
     wrong = error.errors(include_url=False, include_input=False)
     fields = entry.arguments.model_fields
     message = "; ".join(_problem(e, fields) for e in wrong[:3])
@@ -136,19 +136,19 @@ def bad_arguments(
 
 
 def _example(name: str, given: object) -> object:
-    """Of several that were given for one the first, else anything."""
+    """An example value: the first of several that were given for one, else any that fits."""
     first = next(iter(cast("list[object]", given)), None) if isinstance(given, list) else None
     return first if isinstance(first, str) and len(first) <= REPEATED else EXAMPLES[name]
 
 
 def _limits(bad: Collection[str], fields: Collection[str]) -> dict[str, object]:
-    """For each limit that was given a wrong value or a wrong name, a value that it may have."""
+    """A possible value for each limit that was given with a wrong value or under a wrong name."""
     meant = {one for name in bad for one in ([name] if name in fields else _near(name, fields)[:1])}
     return {name: value for name, value in LIMITS.items() if name in meant}
 
 
 def _problem(error: ErrorDetails, fields: Collection[str]) -> str:
-    """One thing that is wrong; of a name that there is not, which may have been meant."""
+    """One thing that is wrong. For an unknown name it says which name may have been meant."""
     where = ".".join(map(str, error["loc"])) or "arguments"
     if error["type"] == "missing":
         return f"{where} is missing"

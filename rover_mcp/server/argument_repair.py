@@ -1,8 +1,8 @@
-"""What a call means whose arguments have another form than the schema's. Pure.
+"""Understands calls whose arguments have another form than the schema's. Pure.
 
-Models and the programs around them slip in a few known ways: strict-mode clients send null for
+Models and the programs around them make a few known mistakes: strict-mode clients send null for
 every argument that they leave out, others send JSON as text, a list of one, or a status in their
-own words. What can mean one thing only is understood. A limit is never made wider.
+own words. Whatever has only one possible meaning is accepted. A limit is never widened.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from agent_runner.duration_grammar import parse_duration
 
 # Clients in strict mode send null for every argument that the model left out.
 NOTHING = ("", "null", "undefined")
-"""What models write where they leave an argument out. Not "none", which network may be."""
+"""What models write for an argument that they leave out. "none" is not among them: it is a value of
+`network`."""
 
 NAMES: Mapping[str, str] = {
     "id": "task",
@@ -41,7 +42,7 @@ NAMES: Mapping[str, str] = {
     "lines": "tail",
     "statuses": "status",
 }
-"""Other names of arguments, beside those that end in `_id` or are written in camelCase."""
+"""Other names for arguments, in addition to those that end in `_id` or are written in camelCase."""
 
 STATUSES: Mapping[str, tuple[str, ...]] = {
     "running": ("IN_PROGRESS", "ITERATING"),
@@ -71,7 +72,7 @@ _COMMENT = re.compile(
 
 
 def repaired(fields: Mapping[str, FieldInfo], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments under the names that the tool has for them, without what is absent."""
+    """The arguments under the names that the tool has for them, without those that are absent."""
     meant: dict[str, Any] = {}
     for name, value in given.items():
         field = fields.get(known := _name(name, fields))
@@ -87,7 +88,7 @@ def repaired(fields: Mapping[str, FieldInfo], given: Mapping[str, Any]) -> dict[
 
 
 def _name(name: str, fields: Collection[str]) -> str:
-    """The argument that another name stands for, else the name itself."""
+    """The argument that another name stands for, or the name itself."""
     if name in fields:
         return name
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|-", "_", name).lower()
@@ -100,7 +101,8 @@ def _is_absent(value: object) -> bool:
 
 
 def _plain(field: FieldInfo, value: Any) -> Any:
-    """A list of one for the thing in it, and a number for an optional text."""
+    """The only item of a list of one, and a number as text where the argument is an optional
+    text."""
     kinds = _kinds(field.annotation)
     if not kinds & {list, dict}:
         value = _only(value)
@@ -117,13 +119,13 @@ def _kinds(annotation: object) -> set[object]:
 
 
 def _only(value: object) -> object:
-    """The one thing in a list of one."""
+    """The only item of a list of one."""
     several = _list(value)
     return several[0] if several is not None and len(several) == 1 else value
 
 
 def text_of_number(value: object) -> object:
-    """A number as the text that it stands for: 3 and 3.0 for "3"."""
+    """A number as text: 3 and 3.0 as "3"."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     is_integer = isinstance(value, float) and value.is_integer()
@@ -131,13 +133,13 @@ def text_of_number(value: object) -> object:
 
 
 def task_text(value: object) -> object:
-    """What names a task, in a list of one or as a number too."""
+    """The name of a task, which may also be given as a list of one or as a number."""
     value = text_of_number(_only(value))
     return value.strip().strip("\"'") if isinstance(value, str) else value
 
 
 def items(value: object) -> object:
-    """A list that may be JSON in a text, or a single text."""
+    """A list, which may also be given as JSON in a text or as a single text."""
     if isinstance(value, str):
         parsed = _list(_json(value)) if value.lstrip().startswith("[") else None
         value = [value] if parsed is None else parsed
@@ -146,7 +148,8 @@ def items(value: object) -> object:
 
 
 def comment(value: object) -> object:
-    """A review comment, also as a compiler would print it: `src/a.py:12: text`."""
+    """A review comment, which may also have the form of a compiler's messages: `src/a.py:12:
+    text`."""
     match = _COMMENT.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         return value
@@ -154,7 +157,7 @@ def comment(value: object) -> object:
 
 
 def task_list(value: object) -> object:
-    """Tasks by name, also "1, 2"."""
+    """Several tasks by name, which may also be given as "1, 2"."""
     if isinstance(value, str) and not value.lstrip().startswith("["):
         value = [part for part in value.split(",") if part.strip()]
     several = _list([value] if isinstance(value, int | float) else items(value))
@@ -162,7 +165,7 @@ def task_list(value: object) -> object:
 
 
 def names_in_order(value: object) -> object:
-    """Names in one text, also given as a list."""
+    """Several names in one text, which may also be given as a list."""
     names = None if value is None else _list(items(value))
     if names is None or not all(isinstance(name, str) for name in names):
         return value
@@ -170,7 +173,7 @@ def names_in_order(value: object) -> object:
 
 
 def statuses(known: Iterable[str]) -> Callable[[object], object]:
-    """Statuses of tasks in any case and in other words; "all" for every one of them."""
+    """A reader of task statuses, in any case and in other words; "all" stands for every status."""
     by_word = {_word(status): (status,) for status in known}
 
     def read(value: object) -> object:
@@ -190,7 +193,7 @@ def statuses(known: Iterable[str]) -> Callable[[object], object]:
 
 
 def choice(*known: str, **also: str) -> Callable[[object], object]:
-    """One of a few words, in any case; `also`: what else is understood."""
+    """A reader of one of a few words, in any case. `also` maps other words to these."""
     by_word = {_word(name): name for name in known} | also
 
     def read(value: object) -> object:
@@ -200,7 +203,7 @@ def choice(*known: str, **also: str) -> Callable[[object], object]:
 
 
 def within(least: float, most: float) -> Callable[[object], object]:
-    """A number, taken to the nearest that is allowed."""
+    """A reader of a number, which is moved to the nearest value that is allowed."""
 
     def read(value: object) -> object:
         number = _number(value)
@@ -210,8 +213,8 @@ def within(least: float, most: float) -> Callable[[object], object]:
 
 
 def seconds(most: float) -> Callable[[object], object]:
-    """A time, also "30 s" or "5 min", at most `most`. Models write units in any case, and spaces
-    where they like; the grammar, which files keep to, knows neither."""
+    """A reader of a time such as "30 s" or "5 min", of at most `most` seconds. Models write units
+    in any case, and spaces where they like, which the grammar for files does not allow."""
 
     def read(value: object) -> object:
         text = " ".join(value.lower().split()) if isinstance(value, str) else ""
@@ -222,7 +225,7 @@ def seconds(most: float) -> Callable[[object], object]:
 
 
 def inputs(value: object) -> object:
-    """A workflow's inputs: also JSON in a text, and values that are not texts."""
+    """A workflow's inputs, which may also be JSON in a text, with values of any type."""
     if isinstance(value, str):
         value = _json(value)
     if not isinstance(value, Mapping):

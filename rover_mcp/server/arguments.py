@@ -1,4 +1,4 @@
-"""What each tool takes. Unknown keys are refused; descriptions are read by models."""
+"""The arguments of each tool. Unknown names are refused. Models read the descriptions."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ class CreateTaskArguments(Arguments):
 
     @property
     def options(self) -> TaskOptions:
-        """The task's options among the arguments. Agents and the budget are written differently
-        here: models fill in a flat field more reliably than a nested one."""
+        """The task's options among the arguments. Agents and the budget are flat fields here,
+        because models fill in a flat field more reliably than a nested one."""
         agents = [name for part in (self.agent or "").split(",") if (name := part.strip())]
         same = TaskOptions.model_fields.keys() & type(self).model_fields.keys()
         values = {name: getattr(self, name) for name in same}

@@ -1,5 +1,5 @@
-"""Leaves out of a result what its reader has already: most of an id, and the events of the task
-that it shows."""
+"""Leaves out of a result what its reader already has: most of an id, and the events of the task
+that the result shows."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def brief(model: BaseModel) -> None:
 
 
 def besides_shown(result: Result, events: Sequence[EventRow]) -> list[EventRow]:
-    """The news without what the result says anyway."""
+    """The new events, without those that the result shows anyway."""
     shown: object = getattr(result, TASK, None)
     if not isinstance(shown, TaskView):
         return list(events)

@@ -1,8 +1,8 @@
-"""Asks the user of this machine for what no call may decide alone, in both eras.
+"""Asks the user of this machine for what no call may decide alone, in both protocol eras.
 
 The client is asked, never the model: in 2026-07-28 by a result that requires input and a repeated
-call, before that by a request to the client. The answer counts only for the question that was
-asked.
+call, before that by a request to the client. An answer counts only for the question that was asked,
+which its digest identifies.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ async def answer(
     ctx: Context, params: CallToolRequestParams, caller: Caller, need: NeedsConsent
 ) -> InputRequiredResult | str | None:
     """Ask for the consent that a call needs. Returns the question's digest where the user agrees; a
-    result where the client has to ask first and repeats the call; None where no user can be asked
-    and the call works without.
+    result where the client has to ask first and then repeats the call; None where no user can be
+    asked and the call works without.
 
     Raises:
         UserFixable: the user does not agree, or cannot be asked for what has to be allowed.

@@ -1,5 +1,5 @@
-"""What stays the same for as long as a client is connected: how long it may be kept, and the icon,
-which is shown once."""
+"""What stays the same for as long as a client is connected: how long answers may be cached, and the
+icon, which is sent only once."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mcp.server.lowlevel import NotificationOptions, Server
 from mcp_types import SERVER_INFO_META_KEY, DiscoverResult, RequestParams, ServerCapabilities
 
 KEPT_MS: Final = 3_600_000
-"""An hour: only another version of Rover changes these."""
+"""One hour: only another version of Rover changes these answers."""
 CACHE_HINTS: Final[Mapping[CacheableMethod, CacheHint]] = {
     "server/discover": CacheHint(KEPT_MS),
     "tools/list": CacheHint(KEPT_MS),
     "prompts/list": CacheHint(KEPT_MS),
     "resources/templates/list": CacheHint(KEPT_MS),
 }
-"""Private, since a server's user decides which tools there are. Tasks change at any time: what
-lists or shows them has no hint."""
+"""Private, because the tools depend on how the user started the server. Tasks change at any time,
+so whatever lists or shows them has no hint."""
 
 
 class NamedServer(Server[Any]):
@@ -56,7 +56,7 @@ class NamedServer(Server[Any]):
 
 
 def show_icon(server: Server[Any]) -> None:
-    """Have `server/discover` answer with all that the server says of itself."""
+    """Make `server/discover` answer with all that the server says about itself."""
     entry = server.get_request_handler("server/discover")
     if entry is None:
         return

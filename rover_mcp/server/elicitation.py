@@ -1,10 +1,10 @@
-"""The forms that a person is shown: what to do about a paused task, whether to delete,
-merge or push one.
+"""The forms that a person is shown: what to do about a paused task, and whether to delete or merge
+one.
 
-Forms are those of MCP 2026-07-28: a flat object schema, a choice as `oneOf` of constants. Whether
-a task is deleted is asked in both eras: in 2026-07-28 by a result that requires input and a
-repeated call, before that by a request to the client. Where the client cannot ask, `confirm` in
-the call counts.
+Forms follow MCP 2026-07-28: a flat object schema, with a choice as `oneOf` of constants. The
+confirmation of a deletion or a merge is asked for in both eras: in 2026-07-28 by a result that
+requires input and a repeated call, before that by a request to the client. If the client cannot
+show forms, `confirm` in the call counts.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ CHOICE = "choice"
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The two answers that a person chooses between, each by its constant and its title, and what
-    is reported where it is not `yes`."""
+    """The two answers that a person chooses between, each as its constant and its title, and the
+    report where the answer is not `yes`."""
 
     no: tuple[str, str]
     yes: tuple[str, str]
@@ -52,8 +52,8 @@ class Confirmation:
 
     @property
     def form(self) -> dict[str, Any]:
-        """The form's schema. It asks for no yes or no: VS Code 1.139 offers `true` first, whatever
-        the default."""
+        """The form's schema. It has a choice and not a boolean, because VS Code 1.139 preselects
+        `true`, whatever the default is."""
         choice = {
             "type": "string",
             "title": "What should happen?",
@@ -70,7 +70,7 @@ PUSH = Confirmation(("leave", "Leave it"), ("push", "Push it"), "nothing was pus
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person decided. `leave`: it stays paused, and is not asked again."""
+    """What a person decided. `leave`: the task stays paused and the question is not asked again."""
 
     action: Literal["resume", "cancel", "leave"]
     agent: str | None = None
@@ -99,8 +99,8 @@ def pause_message(view: TaskView) -> str:
 
 
 def needs_person(view: TaskView) -> bool:
-    """Whether only a person can help: the task does not resume automatically, or only once somebody
-    has supplied a credential; and it was not paused by a person."""
+    """Whether only a person can help: the task does not resume automatically, or only once someone
+    has supplied a credential; and it was not a person who paused it."""
     pause = view.pause
     if pause is None or pause.reason is PauseReason.REQUESTED:
         return False
@@ -115,6 +115,8 @@ def pause_form(view: TaskView) -> dict[str, Any]:
         "oneOf": [{"const": name, "title": title} for name, title in _choices(view).items()],
     }
     if not _accepts(view):
+        # The default is what Enter does in most dialogs: it must not start a task that pauses again
+        # at once. To deliver work that no one has looked at is no default at all.
         choice["default"] = WAIT if _would_pause_again(view) else NOW
     properties: dict[str, Any] = {"choice": choice}
     resume = _resumes(view)[0]
@@ -142,10 +144,10 @@ def pause_form(view: TaskView) -> dict[str, Any]:
 
 
 def decision(view: TaskView, response: object) -> Decision:
-    """What an ElicitResult says.
+    """The decision in an ElicitResult.
 
     Raises:
-        UserFixable: it is none, or not one of the choices.
+        UserFixable: it is malformed, or not one of the choices.
     """
     answer = cast("Mapping[str, object]", response if isinstance(response, Mapping) else {})
     match answer.get("action"):
@@ -186,7 +188,7 @@ def _after(prefix: str, choice: str) -> str | None:
 
 
 def _used_up(view: TaskView, name: str) -> bool:
-    """Whether a budget ended that only more than the user's own would help."""
+    """Whether a budget has ended and only more than the user's own budget would help."""
     if view.pause is None or view.pause.reason is not PauseReason.BUDGET or view.budget is None:
         return False
     offered = set(_resumes(view)[0].arguments) & set(_BUDGETS)
@@ -194,8 +196,8 @@ def _used_up(view: TaskView, name: str) -> bool:
 
 
 def _choices(view: TaskView) -> dict[str, str]:
-    """What can be chosen, each with its words for people, the first thing first. They are short:
-    Claude Code's dialog shows 47 characters of a choice."""
+    """The choices with their titles, the most useful first. The titles are short: Claude Code's
+    dialog shows 47 characters of a choice."""
     _, *others = _resumes(view)
     choices = {NOW: "Accept: deliver the work as it is" if _accepts(view) else "Resume now"}
     for other in others:
@@ -210,7 +212,7 @@ def _choices(view: TaskView) -> dict[str, str]:
 
 
 def _would_pause_again(view: TaskView) -> bool:
-    """Whether resuming helps only once something outside has changed."""
+    """Whether resuming helps only after something outside of Rover has changed."""
     return view.pause is not None and view.pause.reason in (*CLOSED, PauseReason.AUTH)
 
 
@@ -220,12 +222,12 @@ def _accepts(view: TaskView) -> bool:
 
 
 def _resumes(view: TaskView) -> list[NextAction]:
-    """The ways to resume it: as it was, then with other models and agents."""
+    """The calls that resume the task: as it was, then with other models and agents."""
     return [a for a in view.next_actions if a.tool == "resume_task"]
 
 
 def can_ask(ctx: Context) -> bool:
-    """Whether the client shows forms to a person."""
+    """Whether the client can show forms to a person."""
     capabilities = ctx.session.client_capabilities
     return capabilities is not None and capabilities.elicitation is not None
 
@@ -233,7 +235,8 @@ def can_ask(ctx: Context) -> bool:
 async def confirmed(
     ctx: Context, params: CallToolRequestParams, message: str, asks: Confirmation = DELETION
 ) -> InputRequiredResult | None:
-    """None: go ahead. A result: the client has to ask first, and repeats the call.
+    """Ask a person to confirm. None: they did, or the client cannot ask and `confirm` counts. A
+    result: the client has to ask first and then repeats the call.
 
     Raises:
         UserFixable: the person said no, or could not be asked.

@@ -1,8 +1,8 @@
-"""Carries events from the store to the clients: one tailer reads new events and notifies every
+"""Carries events from the store to the clients: one task reads new events and notifies every
 session.
 
-Delivery is fire-and-forget and bounded. The truth stays in the store, and `attention` and
-`wait_for_task` report whatever a push lost.
+Delivery is fire-and-forget and bounded. The truth stays in the store: `attention` and
+`wait_for_task` report whatever a notification lost.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from rover_mcp.tasks.view_models import EventView
 log = logging.getLogger("rover.hub")
 
 LIST_CHANGES = frozenset({"task.created", "task.deleted"})
-"""Events after which there are other tasks."""
+"""Events after which the list of tasks is a different one."""
 WAIT, TASKS = "wait_for_task", "notifications/tasks"
 UPDATED, MESSAGE = "notifications/resources/updated", "notifications/message"
 CHANNEL = "notifications/claude/channel"
-"""The channels, as they are recorded."""
+"""The names under which deliveries are recorded."""
 CHANNEL_CAPABILITY = "claude/channel"
 
 
 class EventBroadcaster:
-    """Sessions register here; `poke` (from any thread, through `wake`) announces new rows."""
+    """Sessions register here. `poke` announces that the store has new events."""
 
     def __init__(
         self,
@@ -73,18 +73,18 @@ class EventBroadcaster:
         self.also: Callable[[], object] = lambda: None
 
     def bus_of(self, caller: Caller) -> InMemorySubscriptionBus:
-        """The bus of this caller's streams: of all tasks, or of the user's own alone."""
+        """The bus for this caller's streams: that of all tasks, or one with only the user's own."""
         if caller.user is None:
             return self._bus
         return self._buses.setdefault(caller.user, InMemorySubscriptionBus())
 
     def poke(self) -> None:
-        """There may be new events. Call it on the loop's thread."""
+        """Announce that there may be new events. Call it on the event loop's thread."""
         self._wake.set()
         self.also()
 
     async def run(self) -> None:
-        """Tail the outbox until cancelled."""
+        """Read and deliver new events until cancelled."""
         if self._seq is None:
             self._seq = await anyio.to_thread.run_sync(self._store.events.last_seq)
         while True:
@@ -107,7 +107,7 @@ class EventBroadcaster:
                 return
 
     def note(self, channel: str) -> None:
-        """Note that a listener of the bus took the current event, for this channel."""
+        """Record that a listener of the bus took the current event, for this channel."""
         self._over.add(channel)
 
     async def _deliver(self, event: EventRow) -> None:
@@ -118,6 +118,8 @@ class EventBroadcaster:
                 waiter.set()
         uri = task_uri(event.task_id)
         await _publish(self._bus, event, uri)
+        # The sequence in the store is what counts. Whoever misses a push here is shown the event
+        # later, under `attention`, so a failure to notify is never a reason to retry.
         pushed = [s for s in self.sessions if s.legacy or self._claude_channel]
         task = None
         if pushed or self._buses:
@@ -151,8 +153,8 @@ class EventBroadcaster:
                 self.note(CHANNEL)
 
     async def _record(self, deliveries: Sequence[tuple[int, str]]) -> None:
-        """Record over which channels events were delivered. A failure is only logged: the delivery
-        matters more than its record."""
+        """Record over which channels events were delivered. A failure is only logged, because the
+        delivery matters more than its record."""
         try:
             record = self._store.events.record_reported
             await anyio.to_thread.run_sync(record, deliveries, self._now())
@@ -161,7 +163,8 @@ class EventBroadcaster:
 
     @contextmanager
     def watching(self, task_ids: Sequence[str]) -> Generator[Callable[[], anyio.Event]]:
-        """Yields a function that gives an event which is set at the next news of one of them."""
+        """Yields a function that returns an asyncio-style event, which is set at the next event of
+        one of these tasks."""
         held: set[anyio.Event] = set()
         waiting = {task_id: self._waiters.setdefault(task_id, set()) for task_id in task_ids}
 
@@ -192,7 +195,7 @@ class EventBroadcaster:
         return await anyio.to_thread.run_sync(unseen_events, self._store, session, limit)
 
     async def confirm(self, session: ClientSession) -> None:
-        """Acknowledge the events of the session's earlier answers, which have arrived."""
+        """Acknowledge the events in the session's earlier answers, which have arrived."""
         arrived = session.arrived()
         if not arrived:
             return
@@ -206,15 +209,15 @@ class EventBroadcaster:
         self.also()
 
     async def leave(self, session: ClientSession) -> None:
-        """The session's connection has ended."""
+        """Unregister a session whose connection has ended."""
         self.sessions.discard(session)
         if session.has_received(self.clock()):
             await self.confirm(session)
 
 
 def channel_message(event: EventView) -> dict[str, Any]:
-    """A notable event for Claude Code's channel, which reads it as a prompt. So it is in Rover's
-    own words alone, without anything that an agent, a provider or a repository wrote."""
+    """A notable event for Claude Code's channel, which treats it as a prompt. So it consists of
+    Rover's own words, without anything that an agent, a provider or a repository wrote."""
     what = event.event.removeprefix("task.").replace("_", " ")
     why = f" ({event.reason})" if event.reason else ""
     content = (

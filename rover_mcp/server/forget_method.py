@@ -1,5 +1,5 @@
-"""`rover/forget`, a method outside of MCP: for the command line and not a tool, so that no model
-deletes a project."""
+"""`rover/forget`, a method outside of MCP. It is for the command line and not a tool, so that no
+model can delete a project."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ METHOD = "rover/forget"
 
 
 class ForgetParams(RequestParams):
-    """Without `confirm` it only says what would go. `seen`: the ids of the tasks that a person was
-    shown; where there is another by now, nothing is done."""
+    """Without `confirm` the method only says what would be removed. `seen` has the ids of the tasks
+    that a person was shown; if there is another one by now, nothing is removed."""
 
     repo_path: str | None = None
     confirm: bool = False
@@ -27,7 +27,7 @@ class ForgetParams(RequestParams):
 
 
 async def forget(service: ForgetProject, caller: Caller, params: ForgetParams) -> dict[str, Any]:
-    """What would go, or has gone."""
+    """What would be removed, or what was removed."""
     if caller.user is not None:
         raise MCPError(METHOD_NOT_FOUND, "a project is forgotten by the user of this machine")
     try:

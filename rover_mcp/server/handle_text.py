@@ -10,8 +10,9 @@ from rover_mcp.tasks.quoted_text import quoted, shortened
 from rover_mcp.tasks.view_models import TaskView
 
 AGENT_TASK = "com.anthropic/agent-task"
-"""The key in a handle's `_meta` under which Claude Code looks for what it shows its model at
-once. It shows 2,000 characters of that."""
+"""The key in a handle's `_meta` under which Claude Code looks for what it shows its model at once.
+It shows 2,000 characters of it."""
+# Below the limit of 2,000, so that a text that Claude Code cuts does not lose its last call.
 NOTE_SHOWN = 1800
 TITLE_SHOWN = 80
 WARNINGS_SHOWN = 3
@@ -20,7 +21,7 @@ WARNING_SHOWN = 250
 
 
 def status_message(view: TaskView, now: str) -> str:
-    """`now` is how the task stands; before it stands which one it is, after it what is amiss."""
+    """The status of a task in words: which task it is, then `now`, then its warnings."""
     end = "" if now.endswith((".", '"')) else "."
     head = f"Task {view.number} {quoted(view.title, TITLE_SHOWN)} on branch {view.branch}"
     return " ".join([f"{head}: {now}{end}", *_warnings(view)])

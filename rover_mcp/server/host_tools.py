@@ -1,5 +1,5 @@
-"""The tools that change the user's own repository: first what would happen, then, with `confirm`,
-the change itself."""
+"""The tools that change the user's own repository: first they say what would happen; with `confirm`
+they do it."""
 
 from __future__ import annotations
 

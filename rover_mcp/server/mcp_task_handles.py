@@ -1,4 +1,4 @@
-"""Rover's tasks as the Tasks extension shows them to one client."""
+"""Shows Rover's tasks to one client through the Tasks extension."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ LEFT_MESSAGE = "no longer followed; the task was paused; resume_task continues i
 
 @dataclass(frozen=True)
 class _Named:
-    """One span of a task, as it stands. `key`: what it asks under, where it asks; `shown`: the
-    last notable event of which whoever sees it has heard."""
+    """One span of a task as it is now. `key` is the key of its question, if it asks one; `shown` is
+    the last notable event that its readers have seen."""
 
     row: TaskRow
     span: HandleSpan
@@ -59,7 +59,7 @@ class _Named:
 
 
 class TaskHandles:
-    """A TaskSource over the use cases, for one session. `works`: which calls work for it."""
+    """A TaskSource over the use cases, for one session. `works` says which calls work for it."""
 
     def __init__(
         self, tasks: TaskService, hub: EventBroadcaster, session: ClientSession, works: Works
@@ -70,7 +70,7 @@ class TaskHandles:
         self._session = session
 
     async def new(self, task_id: str) -> str | None:
-        """The handle of a task's present span; None: the session has it already."""
+        """The handle of a task's current span; None where the session already has it."""
         return await anyio.to_thread.run_sync(self._new, task_id)
 
     def _new(self, task_id: str) -> str | None:
@@ -115,7 +115,7 @@ class TaskHandles:
             self._session.report_one(named.shown, self._hub.clock(), owned=owned)
 
     async def answer(self, ctx: Context, task: Task, responses: Mapping[str, Any]) -> None:
-        """Act on a person's answer.
+        """Carry out a person's answer.
 
         Raises:
             MCPError: the form does not allow the answer, or it cannot be carried out.
@@ -155,8 +155,8 @@ class TaskHandles:
             raise MCPError(INVALID_PARAMS, "this server was started to look at tasks only")
 
     async def cancel(self, ctx: Context, task: Task) -> None:
-        """End the handle. The task is paused: whoever stops following it did not say that its work
-        is to end, and cancel_task would be the call for that."""
+        """End the handle and pause the task. A client that stops following a task has not said that
+        its work is to end; cancel_task is the call for that."""
         self._check_may_run()
 
         def act() -> None:
@@ -190,7 +190,7 @@ class TaskHandles:
 
 
 def as_of(view: TaskView, span: HandleSpan) -> TaskView:
-    """The task at the end of a span that is over: what it says now is of a later one."""
+    """The task as it was at the end of a span. What the task says now belongs to a later span."""
     end = span.end
     if end is None:
         return view
@@ -209,7 +209,7 @@ def as_of(view: TaskView, span: HandleSpan) -> TaskView:
 
 
 def as_task(named: _Named, *, asks: bool) -> Task:
-    """One span as a task of the extension. `asks`: its client can be asked."""
+    """One span as a task of the extension. `asks`: its client can show questions."""
     view = named.view
     state, message = _STATES.get(view.status, TaskState.COMPLETED), view.phase
     requests: dict[str, Any] = {}
@@ -238,11 +238,11 @@ _STATES = {
     TaskStatus.CANCELLED: TaskState.CANCELLED,
     **dict.fromkeys((TaskStatus.NEW, TaskStatus.PAUSED, *RUNNING), TaskState.WORKING),
 }
-"""The others are COMPLETED: a task that FAILED has a result that says so."""
+"""The statuses that are not here are COMPLETED: a task that FAILED has a result that says so."""
 
 
 def _result(view: TaskView) -> dict[str, Any]:
-    """The final CallToolResult, valid for every tool that gives a handle."""
+    """The final CallToolResult, which is valid for every tool that returns a handle."""
     result = TaskResult(task=view)
     return {
         "resultType": "complete",

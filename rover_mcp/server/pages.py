@@ -1,4 +1,4 @@
-"""A page of tasks as a result, with what could not be put on it."""
+"""A page of tasks as a result, including the records that could not be shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rover_mcp.tasks.view_models import ListedTask, NextAction
 def task_list(
     views: Sequence[ListedTask], cursor: str | None, damaged: Sequence[DamagedRecord]
 ) -> r.TaskListResult:
-    """A page, and what could not be put on it."""
+    """A page with the records that could not be shown."""
     return r.TaskListResult(
         tasks=views,
         next_cursor=cursor,

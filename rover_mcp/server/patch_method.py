@@ -37,7 +37,7 @@ async def patch(
     params: PatchParams,
     progress: Callable[[int, str], Awaitable[None]],
 ) -> dict[str, Any]:
-    """Its size and digest, after all of it."""
+    """Send the patch and return its size and digest."""
     if caller.user is not None:
         raise MCPError(METHOD_NOT_FOUND, "complete patches are for the command line")
     with tempfile.TemporaryFile() as file:

@@ -1,4 +1,4 @@
-"""Which events a session sees with its next answer."""
+"""Selects the events that a session sees with its next answer."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""`rover/hooks` and `rover/images`: methods outside of MCP, for the command line alone. They are
-not tools, so that no model can make Rover send anything, or pays for them with its context."""
+"""`rover/hooks` and `rover/images`: methods outside of MCP, only for the command line. They are not
+tools, so that no model can make Rover send anything or pays for them with its context."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from rover_mcp.tasks.images import BuildImage, BuildRequest, RoverImages
 HOOKS = "rover/hooks"
 IMAGES = "rover/images"
 LINES_KEPT = 1000
-"""Lines of a build that wait to be sent; a build that prints faster loses some."""
+"""How many lines of a build may wait to be sent; a build that prints faster loses some."""
 SEND_SECONDS = 0.2
 
 
 class HooksControl(Protocol):
-    """What the user's hooks are asked."""
+    """Access to the user's hooks."""
 
     def list(self) -> list[dict[str, Any]]: ...
 
@@ -40,7 +40,8 @@ class HooksControl(Protocol):
 
 
 class HooksParams(RequestParams):
-    """`name` is a hook's, for `test` (none: all); `id` a delivery's, for `retry`."""
+    """`name` is a hook's name, for `test` (without it: all hooks); `id` is a delivery's, for
+    `retry`."""
 
     action: Literal["list", "test", "dead", "retry"] = "list"
     name: str | None = None
@@ -48,7 +49,8 @@ class HooksParams(RequestParams):
 
 
 async def hooks(desk: HooksControl, params: HooksParams) -> dict[str, Any]:
-    """
+    """List, test or retry what the user's hooks send.
+
     Raises:
         MCPError: there is no such hook or delivery.
     """
@@ -70,8 +72,8 @@ async def hooks(desk: HooksControl, params: HooksParams) -> dict[str, Any]:
 
 
 class ImagesParams(RequestParams):
-    """`prune` tells what it would remove, and removes it where `confirm` is set. `build` is of
-    the caller's project, or of `repo_path`, and tells its lines as progress."""
+    """`prune` says what it would remove, and with `confirm` removes it. `build` is for the caller's
+    project or for `repo_path`, and sends its lines as progress."""
 
     action: Literal["list", "prune", "build"] = "list"
     confirm: bool = False
@@ -81,7 +83,7 @@ class ImagesParams(RequestParams):
 
 
 async def images(service: RoverImages, params: ImagesParams) -> dict[str, Any]:
-    """The images listed, or pruned."""
+    """List or prune the images."""
 
     def work() -> list[dict[str, Any]]:
         if params.action == "list":
@@ -120,7 +122,7 @@ async def build_image(
     params: ImagesParams,
     progress: Callable[[int, str], Awaitable[None]],
 ) -> dict[str, Any]:
-    """The image built. Where the caller goes away, or takes its request back, the build ends."""
+    """Build the image. If the caller disconnects or cancels its request, the build ends."""
     request = BuildRequest(params.repo_path, params.engine, params.image)
     lines, stop = _SentLines(progress), CancelToken()
 

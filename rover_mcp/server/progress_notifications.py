@@ -1,14 +1,15 @@
-"""Progress as the protocol wants it: more at each notification. Pure but for what was said last."""
+"""Produces progress as the protocol requires it: more at each notification. Pure, apart from the
+last value."""
 
 from __future__ import annotations
 
 WHOLE = 100.0
 NEARER = 1000
-"""A notification without progress goes this part of the way that is left."""
+"""A notification without progress moves by this part of the distance that is left."""
 
 
 class Rising:
-    """Turns the progress of a task, which may stand still or fall back, into the values of one
+    """Converts the progress of a task, which may stand still or fall back, into the values of one
     request, which must always rise and stay below the total."""
 
     def __init__(self) -> None:

@@ -1,5 +1,5 @@
-"""Prompts, which a person starts from a client's menu, and the completion of what prompts and
-resource templates take. Prompts name tools and contain no secrets."""
+"""Prompts, which a person starts from a client's menu, and completions for the arguments of prompts
+and resource templates. Prompts name tools and contain no secrets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rover_mcp.tasks.status_report import StatusReport
 LONGEST = 50_000
 """Characters of an argument."""
 COMPLETIONS_SHOWN = 100
-"""Values in an answer: the protocol's limit."""
+"""Values in an answer, which the protocol limits to this number."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +152,9 @@ def complete(
     typed: str,
     task_id: str | None = None,
 ) -> Completion:
-    """What `argument` of a prompt or a template could be, beginning with what was typed. A prompt
-    names a task by its number, an address by its id. `task_id`: what the address names already.
-    Nothing where nothing is known."""
+    """Possible values of `argument` of a prompt or a template, which begin with what was typed. A
+    prompt names a task by its number, an address by its id. `task_id` is the task that the address
+    already names. Empty where nothing is known."""
     match ref, argument:
         case PromptReference(), "task":
             views = tasks.list(session.caller, (), None, None, COMPLETIONS_SHOWN)[0]

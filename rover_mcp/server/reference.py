@@ -1,4 +1,4 @@
-"""docs/tools.md: every tool, prompt and resource, out of the code that serves them.
+"""Generates docs/tools.md, with every tool, prompt and resource, from the code that serves them.
 
 `python -m rover_mcp.server.reference docs/tools.md` writes it; a test fails when it differs.
 """

@@ -1,5 +1,7 @@
-"""The handlers of the protocol's requests, beside those of the Tasks extension. This module and
-`app` are the ones that know the SDK's handler types."""
+"""The handlers of the protocol's requests, other than those of the Tasks extension.
+
+Only this module and `app` know the SDK's handler types.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +62,8 @@ Context = ServerRequestContext[Any, Any]
 T = TypeVar("T")
 
 
+# Most assistants still connect with a protocol of 2025, in which messages may be sent at any time.
+# In 2026-07-28 a server may only answer, and notify on a stream that the client has opened.
 class RequestHandlers:
     """The handlers of one session's requests."""
 
@@ -77,8 +81,8 @@ class RequestHandlers:
         self._session.legacy = ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS
 
     async def initialized(self, ctx: Context, _: NotificationParams) -> None:
-        """From now on news may be pushed, whatever it asks first; after the daemon was replaced
-        it may ask nothing for hours."""
+        """Allow notifications to be pushed from now on, whatever the client asks first: after the
+        daemon was replaced it may ask nothing for hours."""
         self._note_era(ctx)
 
     async def list_tools(self, ctx: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
@@ -200,7 +204,7 @@ class RequestHandlers:
 
 
 async def _in_thread(work: Callable[[], T], uri: str | None = None) -> T:
-    """What a use case says, in a thread.
+    """The result of a use case, which runs in a thread.
 
     Raises:
         MCPError: it cannot, and why.

@@ -30,15 +30,14 @@ LOG_LINES = 2000
 LIVE = frozenset(TaskStatus) - ENDED
 ENDED_SHOWN = 20
 RECENT_SECONDS = 7 * 24 * 3600
-"""A list is of what somebody may still want to follow or look at: of those that ended, the last
-few, for a week."""
+"""How long a task that has ended stays in the list, for those who want to look at it."""
 PATCH_BYTES = 64_000
 JSON = "application/json"
 
 
 @dataclass(frozen=True)
 class _ResourceTemplate:
-    """One template. `pattern` has the group `task` or `name`, maybe `step`."""
+    """One template. `pattern` has the group `task` or `name`, and maybe `step`."""
 
     name: str
     title: str
@@ -66,12 +65,12 @@ class Resources:
     works: Works
 
     def list(self, cursor: str | None) -> tuple[list[Resource], str | None]:
-        """A page of resources, and the cursor of the next: first all there is to follow and what
-        ended of late, then the tasks that have not ended, newest first. Any other task can be
-        read under its address all the same.
+        """A page of resources and the cursor of the next page: first what can be followed and what
+        ended recently, then the tasks that have not ended, newest first. Every other task can still
+        be read at its address.
 
         Raises:
-            UserFixable: the cursor is not one that was given out.
+            UserFixable: Rover did not produce this cursor.
         """
         caller = self.session.caller
         views, following, _damaged = self.tasks.list(caller, LIVE, None, cursor, PAGE)
@@ -128,7 +127,7 @@ class Resources:
         raise NotFound("there is no such resource", code="unknown_resource")
 
     def followed(self, uri: str) -> str:
-        """The address to be followed: that of all tasks, or of one that exists.
+        """The address to follow: that of all tasks, or that of a task that exists.
 
         Raises:
             NotFound: there is nothing to follow there.
@@ -156,7 +155,7 @@ class Resources:
         return self._as_json(self.tasks.inspect(self._task(match), full=False))
 
     def _as_json(self, view: BaseModel) -> str:
-        """As the tools tell it."""
+        """A view as the tools return it."""
         keep_working(view, self.works)
         return view.model_dump_json(exclude_none=True)
 

@@ -95,7 +95,7 @@ def _diff(result: r.DiffToolResult) -> str:
 
 
 def _history(result: r.HistoryResult) -> Iterator[str]:
-    """The snapshots in lines; of a single one its patch, too."""
+    """The snapshots in lines; a single snapshot with its patch."""
     if not result.snapshots:
         yield f"Task {short_id(result.task)} has no snapshots yet."
         return
@@ -115,7 +115,7 @@ def _history(result: r.HistoryResult) -> Iterator[str]:
 
 
 def _workflow(w: r.WorkflowView) -> Iterator[str]:
-    """A workflow, what it takes and what it does; what a repository wrote is quoted."""
+    """A workflow, its inputs and its steps. What a repository wrote is quoted."""
     shown = quoted if w.source == "project" else printable
     summary = shown(w.description, 300) if w.description else ""
     yield f"{named(w.name)}{_source(w)}: {quoted(w.error) if w.error else summary}"
@@ -128,7 +128,8 @@ def _workflow(w: r.WorkflowView) -> Iterator[str]:
 
 
 def _waited(result: r.WaitResult) -> str:
-    """Short where nothing has happened: a model calls it again and again."""
+    """The result of a wait. It is short where nothing has happened, because a model calls again and
+    again."""
     task, rest = result.task, result.waiting or []
     numbers = ", ".join(str(other.number) for other in rest)
     others = f"; also waited for: {numbers}" if numbers else ""
@@ -139,7 +140,7 @@ def _waited(result: r.WaitResult) -> str:
 
 
 def _source(workflow: r.WorkflowView) -> str:
-    """Where a workflow is from, if a repository brought it along."""
+    """Where a workflow comes from, if a repository brought it along."""
     if workflow.source != "project":
         return ""
     instead = f", in place of the {workflow.shadowed} one" if workflow.shadowed else ""
@@ -213,7 +214,8 @@ def _window(w: r.WindowView) -> str:
 
 
 def _agents(result: r.StatusResult) -> list[str]:
-    """Which can be used and how they sign in; what the others miss; what has no price."""
+    """Which agents can be used and how they sign in, what the others lack, and what has no
+    price."""
     ready = [a for a in result.agents if a.installed and a.signed_in]
     can = [f"{a.name} ({a.credential})" if a.credential else a.name for a in ready]
     lines = [f"Agents that can be used: {', '.join(can) or 'none'}"]

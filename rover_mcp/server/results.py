@@ -1,4 +1,4 @@
-"""What each tool returns, and its schema. One TaskView for all that return a task."""
+"""The result of each tool and its schema. All tools that return a task use the same TaskView."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rover_mcp.tasks.view_models import (
 
 
 class Result(BaseModel):
-    """`attention` is what happened to the caller's tasks that it has not seen yet."""
+    """`attention` has the events of the caller's tasks that it has not seen yet."""
 
     attention: list[AttentionView] = []
     attention_more: int | None = None
@@ -32,7 +32,7 @@ class TaskResult(Result):
 
 
 class DamagedTaskView(BaseModel):
-    """A task whose record cannot be read, as far as it can."""
+    """What is known of a task whose record cannot be read."""
 
     id: str | None = None
     number: int | None = None
@@ -56,7 +56,7 @@ class InspectResult(TaskResult):
 
 
 class WaitedView(BaseModel):
-    """A task that runs on, as short as can be."""
+    """A task that is still running, in as few words as possible."""
 
     number: int
     status: TaskStatus
@@ -65,7 +65,8 @@ class WaitedView(BaseModel):
 
 
 class WaitResult(Result):
-    """After a timeout `task` is a WaitedView; `waiting` are the others that were waited for."""
+    """After a timeout `task` is a WaitedView; `waiting` are the other tasks that the call waited
+    for."""
 
     task: TaskView | WaitedView
     returned: Literal["paused", "ended", "news", "timeout"]
@@ -82,7 +83,7 @@ class ResumeTaskResult(TaskResult):
 
 
 class AutoResumeResult(Result):
-    """`changed` tasks that were paused wait for a person from now on, or no longer do."""
+    """`changed` paused tasks wait for a person from now on, or no longer do."""
 
     enabled: bool
     scope: Literal["task", "project", "all"]
@@ -164,7 +165,7 @@ class DiffToolResult(Result):
     patch: str | None = None
     truncated: bool
     elsewhere: int | None = None
-    """changed files outside the paths, where none of these changed"""
+    """how many files changed outside of the paths, where no file in them did"""
     untrusted: bool = True
 
 
@@ -176,8 +177,8 @@ class SnapshotDiff(BaseModel):
 
 
 class HistoryResult(Result):
-    """`more`: older ones that are not listed. `diff` is that of the one snapshot that was asked
-    for, against the one before."""
+    """`more` older snapshots are not listed. `diff` is that of the snapshot that the call named,
+    against the one before it."""
 
     task: str
     snapshots: list[SnapshotView]
@@ -234,7 +235,8 @@ class QueueView(BaseModel):
 
 
 class HoldView(BaseModel):
-    """An account, or one model of it, that refuses. `waiting` tasks need it; `probe` tries it."""
+    """An account, or one of its models, that the provider refuses to serve. `waiting` tasks need
+    it; `probe` is the task that tries it."""
 
     account: str
     model: str | None = None
@@ -259,7 +261,7 @@ class WindowView(BaseModel):
 
 
 class SwitchesView(BaseModel):
-    """Where automatic resumes are off, but for tasks switched off one by one."""
+    """Where automatic resumes are switched off, apart from single tasks."""
 
     off_for_all: bool
     off_in_config: bool
@@ -273,7 +275,8 @@ class ProjectUseView(BaseModel):
 
 
 class DiskUseView(BaseModel):
-    """What the data folder takes, without what container engines keep. The largest projects."""
+    """How much of the disk the data folder uses, without what container engines store. It lists
+    only the largest projects."""
 
     measured_at: datetime
     age_s: int
@@ -284,7 +287,7 @@ class DiskUseView(BaseModel):
 
 
 class DiskView(BaseModel):
-    """`used` is not there until it has been measured once, and for no user over HTTP."""
+    """`used` is absent until it has been measured once, and always for a user over HTTP."""
 
     free_bytes: int
     used: DiskUseView | None = None
@@ -316,7 +319,7 @@ PROMISED = frozenset((
     "id", "number", "title", "status", "phase", "progress", "branch", "pause", "error", "steps",
     "changes", "usage", "warnings", "next_actions",
 ))  # fmt: skip
-"""The fields of a task that inspect's schema names."""
+"""The fields of a task that the schema of `inspect` names."""
 NOT_PROMISED = frozenset((
     "attention", "attention_more", "more", "diff", "untrusted", "elsewhere", "waiting", "damaged",
     "still_off", "conflicts", "hand_off", "hooks", "into", "onto", "base_commit", "commit",
@@ -324,17 +327,17 @@ NOT_PROMISED = frozenset((
     "has_checkpoint", "notice", "home", "cannot_start", "credentials", "unpriced", "auto_resume",
     "disk",
 ))  # fmt: skip
-"""Fields of results that no schema names: any result may carry them, or only few calls need them,
-and none has to know their types before."""
+"""Fields of results that no schema names, because any result may have them or few calls need them,
+and no client has to know their types in advance."""
 CHECKED_ONLY = frozenset({"maxLength", "maxItems", "exclusiveMinimum"})
-"""Limits that the server checks, and says where one is passed: no schema shows them."""
+"""Limits that no schema shows. The server checks them, and an error says which one was exceeded."""
 
 
 def output_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """A result's schema: its fields and their types, and a task's own fields in inspect's alone.
+    """A result's schema: its fields and their types, with a task's own fields only for `inspect`.
 
-    The whole list of tools has to stay under 4,500 tokens with 21 tools. Nothing is required: an
-    error result has `error` in place of the rest, and every result is valid against this.
+    The list of all tools has to stay under 4,500 tokens with 21 tools. No field is required: an
+    error has `error` in place of the rest, and every result has to be valid against this schema.
     """
     full = model.model_json_schema(mode="serialization")
     definitions: Mapping[str, Any] = full.get("$defs", {})

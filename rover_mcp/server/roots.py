@@ -1,9 +1,10 @@
-"""The repository among a client's roots, for a call that named none from a folder that is in none.
+"""Finds the repository among a client's roots, for a call that names none and comes from outside of
+any.
 
-Programs with a window start servers in / or in HOME; what the user has open there they name as
-roots. In 2026-07-28 the client is asked by a result that requires input and a repeated call,
-before that by a request. A root is data: it is only looked for as a folder of this machine, and
-what is done there asks for the same consent as anywhere.
+Programs with a window start servers in / or in HOME, and report the folders that the user has
+opened as roots. In 2026-07-28 the client is asked by a result that requires input and a repeated
+call, before that by a request. A root is data: Rover only looks for it as a folder on this machine,
+and whatever is done there needs the same consent as anywhere else.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rover_mcp.tasks.task_ports import Repositories
 KEY = "roots"
 MOST_ROOTS = 50
 ANSWER_SECONDS = 5.0
-"""How long a client of the older era may take to name its roots: no person is asked."""
+"""How long a client of the older era may take to report its roots; no person is involved."""
 
 
 Run = Callable[[Arguments], Awaitable[Result | InputRequiredResult]]
@@ -42,11 +43,11 @@ async def run_where_a_repository_is(
     run: Run,
     repositories: Repositories,
 ) -> Result | InputRequiredResult:
-    """Run a call in the repository that it names, else in that of the caller's folder, else in the
-    one that the client has open. A result that requires input: see repository_of_client.
+    """Run a call in the repository that it names, else in the one around the caller's folder, else
+    in the one that the client has open. A result may require input: see `repository_of_client`.
 
     Raises:
-        RoverError: what the call raises, or there is no such repository ("no_repository").
+        RoverError: whatever the call raises, or there is no such repository ("no_repository").
     """
     try:
         return await run(arguments)
@@ -73,12 +74,13 @@ async def repository_of_client(
     none_here: UserFixable,
     repositories: Repositories,
 ) -> str | InputRequiredResult:
-    """The one repository among the client's roots. A result: the client has to be asked first, and
-    repeats the call. `none_here` says that the caller's own folder is in none.
+    """The only repository among the client's roots. A result: the client has to be asked first and
+    then repeats the call. `none_here` is the error that the caller's own folder is in no
+    repository.
 
     Raises:
-        UserFixable: the client names no roots, none of them is in a repository, or several are:
-            the hint lists these.
+        UserFixable: the client reports no roots, none of them is in a repository, or several are,
+            which the hint then lists.
     """
     capabilities = ctx.session.client_capabilities
     if capabilities is None or capabilities.roots is None:
@@ -115,7 +117,7 @@ async def _list_roots(ctx: Context, none_here: UserFixable) -> ListRootsResult:
 
 
 def _repositories(folders: Sequence[Path], repositories: Repositories) -> list[str]:
-    """The repositories that the folders are in, each once, in the client's order."""
+    """The repositories around the folders, each once, in the client's order."""
     roots: dict[str, None] = {}
     for folder in folders:
         try:

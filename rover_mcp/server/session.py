@@ -1,4 +1,4 @@
-"""One client's connection: who it is, what it watches, and how news is pushed to it."""
+"""One client's connection: who it is, what it watches, and how notifications are pushed to it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from rover_mcp.store.records import EventRow, TaskRow
 from rover_mcp.tasks.caller import Caller
 
 Push = Callable[[str, dict[str, Any]], None]
-"""Takes a notification (method, params) for the connection, which sends it in its own time."""
+"""Takes a notification (method, params) for the connection, which sends it later."""
 
 Send = Callable[[str, dict[str, Any]], Awaitable[object]]
-"""Sends a notification (method, params); it may take as long as the client does not read."""
+"""Sends a notification (method, params); this takes until the client reads it."""
 
 WAITING: Final = 256
-"""Notifications that wait for a slow client; beyond, the oldest go."""
+"""How many notifications may wait for a slow client; beyond that the oldest are dropped."""
 
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 
 MAX_WATCHED = 1000
 HELD_SECONDS = 60.0
-"""A handle that has not been used for this long is no longer held, where programs share a session:
+"""Where programs share a session, a handle that has not been used for this long is no longer held:
 clients are asked to poll every few seconds."""
 ATTENTION, GET = "attention", "tasks/get"
-"""The channels of answers, as they are recorded."""
+"""The names under which answers are recorded as deliveries."""
 RECEIVED_SECONDS = 5.0
 """A connection that stays open for this long after an answer has received it."""
 
@@ -37,7 +37,8 @@ RECEIVED_SECONDS = 5.0
 @dataclass(frozen=True)
 class PendingEvents:
     """What a result reports to a session: the newest events, and how many more there are. `last` is
-    the number up to which the sequence was read; `owned` are those of the session's own user."""
+    the number up to which the sequence was read; `owned` are the events of the session's own
+    user."""
 
     events: tuple[EventRow, ...]
     more: int
@@ -47,13 +48,14 @@ class PendingEvents:
 
 @dataclass(eq=False)
 class ClientSession:
-    """State of one connection. `cursor` is the position in the event sequence up to which events
-    were reported to it; None until its first tool result, which begins with what no client has
+    """The state of one connection. `cursor` is the position in the sequence of events up to which
+    they were reported to it; None until its first tool result, which begins with what no client has
     seen.
 
     An answer may still be lost: its connection breaks, or its reader is killed. So the events in it
     are acknowledged in the store only when there is a sign that it arrived, which is the session's
-    next request. Until then they are reported to other sessions too: at least once.
+    next request. Until then they are reported to other sessions, too: each event is delivered at
+    least once.
     """
 
     caller: Caller
@@ -67,9 +69,9 @@ class ClientSession:
     """held while an answer's events are gathered, so that two answers do not report the same
     ones"""
     root: str | None = None
-    """the repository among the client's roots, until a question about it was answered"""
+    """the repository among the client's roots, while the question about it is open"""
     shared: bool = False
-    """several programs of one user may stand behind it"""
+    """several programs of one user may use it"""
     seen_by_get: dict[str, int] = field(default_factory=dict[str, int])
     """by task: the number of the last event that an answer to tasks/get has shown"""
     _held: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
@@ -77,23 +79,23 @@ class ClientSession:
     _reported_at: float = 0.0
 
     def watch(self, task_id: str) -> None:
-        """The session made, asked for or acted on this task: its news concern it. Of very many
-        the last ones do."""
+        """Note that the session created, named or changed this task, so that its events concern the
+        session. If there are very many, only the most recent tasks count."""
         self.watched.pop(task_id, None)
         self.watched[task_id] = None
         if len(self.watched) > MAX_WATCHED:
             del self.watched[next(iter(self.watched))]
 
     def hold(self, task_id: str, span: int, now: float) -> None:
-        """The session was given, or asks by, a handle to this span of a task."""
+        """Note that the session was given a handle to this span of a task, or used one."""
         last, _ = self._held.pop(task_id, (0, 0.0))
         self._held[task_id] = max(span, last), now
         if len(self._held) > MAX_WATCHED:
             del self._held[next(iter(self._held))]
 
     def holds(self, task_id: str, span: int, now: float) -> bool:
-        """Whether it has a handle to this span of a task. Where several programs share the session
-        only one that is still asked by counts: another program may want one of its own."""
+        """Whether the session has a handle to this span of a task. Where several programs share the
+        session, only a handle in use counts, because another program may need one of its own."""
         held, at = self._held.get(task_id, (-1, 0.0))
         return held == span and not (self.shared and now - at > HELD_SECONDS)
 
@@ -125,6 +127,8 @@ class ClientSession:
         """Whether what was reported has arrived, where the connection ends without another
         request. A command takes its answer and goes; an assistant that ends within moments may
         have been killed."""
+        # There is no acknowledgement in MCP: an answer that was written to a pipe may never have
+        # been read.
         return self.caller.name == "cli" or now - self._reported_at >= RECEIVED_SECONDS
 
     def gets(self, task: TaskRow) -> bool:
@@ -137,19 +141,20 @@ class ClientSession:
         return LEVELS.index(level) >= LEVELS.index(self.level)
 
     def concerned_by(self, task: TaskRow, own_project: str | None) -> bool:
-        """Whether `attention` shows it here: a task that the session dealt with, or one of its
-        user's and its project. A session outside any project is shown all tasks of its user."""
+        """Whether `attention` shows this task here: the session dealt with it, or it belongs to the
+        session's user and project. A session outside of any project is shown all tasks of its
+        user."""
         if task.id in self.watched:
             return self.caller.sees(task.owner)
         return task.owner == self.caller.user and own_project in (None, task.project_id)
 
 
 TASKS_URI = "rover://tasks"
-"""The resource of all tasks."""
+"""The address of the resource with all tasks."""
 
 
 def task_uri(task_id: str) -> str:
-    """The resource of a task."""
+    """The address of a task's resource."""
     return f"{TASKS_URI}/{task_id}"
 
 

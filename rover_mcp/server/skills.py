@@ -1,7 +1,5 @@
-"""Skills over MCP (SEP-2640): the skill that teaches a model to delegate, for its host.
-
-The files are those of the plugin. No tool, so no model pays for it with its context.
-"""
+"""Skills over MCP (SEP-2640): the skill that teaches a model to delegate, for its host. The files
+are those of the plugin. It is not a tool, so no model pays for it with its context."""
 
 from __future__ import annotations
 
@@ -23,14 +21,14 @@ from rover_mcp.server.constant_answers import KEPT_MS
 
 EXTENSION: Final = "io.modelcontextprotocol/skills"
 ROOT: Final = "skill://rover"
-"""Skill names are labels that another server may use as well; this prefix is ours."""
+"""The prefix of Rover's skills: another server may use the same names."""
 MAIN: Final = "SKILL.md"
 MARKDOWN: Final = "text/markdown"
 Context = ServerRequestContext[Any, Any]
 
 
 class ListSkillsParams(RequestParams):
-    """All are on one page, so no cursor was ever given out."""
+    """All skills are on one page, so Rover never produces a cursor."""
 
     cursor: str | None = None
 
@@ -50,7 +48,7 @@ class Skill:
     files: Mapping[str, bytes]
 
     def entry(self) -> dict[str, Any]:
-        """As `skills/list` and `skills/get` tell it."""
+        """The skill as `skills/list` and `skills/get` return it."""
         resources = [
             {
                 "uri": uri,
@@ -62,7 +60,7 @@ class Skill:
         return {"uri": self.uri, "frontmatter": dict(self.frontmatter), "resources": resources}
 
     def resource(self) -> Resource:
-        """Its SKILL.md among a server's resources."""
+        """The skill's SKILL.md among a server's resources."""
         return Resource(
             name=str(self.frontmatter["name"]),
             uri=self.uri,
@@ -72,7 +70,7 @@ class Skill:
 
 
 def skill_in(folder: Path) -> Skill:
-    """The skill of a folder, which is named as the skill is."""
+    """The skill in a folder, which has the skill's name."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     root = f"{ROOT}/{folder.name}"
     files = {f"{root}/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in paths}
@@ -83,7 +81,7 @@ def skill_in(folder: Path) -> Skill:
 
 @functools.cache
 def skills() -> Mapping[str, Skill]:
-    """Those that this installation brings, by their addresses."""
+    """The skills that this installation contains, by their addresses."""
     package = Path(__file__).parents[1]
     installed = package / "builtin_skills"
     folder = installed if installed.is_dir() else package.parent / "plugins" / "rover" / "skills"
@@ -92,7 +90,7 @@ def skills() -> Mapping[str, Skill]:
 
 
 def skill_file(uri: str) -> TextResourceContents | None:
-    """A file of a skill; None: there is none at this address."""
+    """A file of a skill; None where there is none at this address."""
     for skill in skills().values():
         if (content := skill.files.get(uri)) is not None:
             mime_type = MARKDOWN if uri.endswith(".md") else "text/plain"
@@ -116,8 +114,8 @@ async def get_skill(ctx: Context, params: GetSkillParams) -> dict[str, Any]:
 
 
 def serve_skills(server: Server[Any]) -> None:
-    """Both methods, in both protocol eras: a client of an older one does not learn of extensions
-    when it connects, but it may ask."""
+    """Serve both methods, in both protocol eras: a client of an older era does not learn of
+    extensions when it connects, but it may ask."""
     server.add_request_handler("skills/list", ListSkillsParams, list_skills)
     server.add_request_handler("skills/get", GetSkillParams, get_skill)
     server.extensions[EXTENSION] = {}

@@ -1,5 +1,5 @@
-"""A task as text. Some clients show their model nothing else, so it says everything that is needed
-to act: what and where it is, why it is paused, and each call that can be made next."""
+"""A task as text. Some clients show their model nothing else, so it has everything that is needed
+to act: what and where the task is, why it is paused, and each call that can be made next."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WARNINGS_SHOWN = 300
 
 
 def task_text(task: TaskView, *, repository: bool = True) -> str:
-    """All that is known of a task and matters; `repository`: and where it is."""
+    """Everything that matters about a task; with `repository`, also where it is."""
     state = f"{task.status} ({task.phase}, {task.progress} %)"
     lines = [f"Task {task.number} {state}: {quoted(task.title, TITLE_SHOWN)}"]
     where = f", of {task.repo_path}" if repository else ""
@@ -64,7 +64,7 @@ def task_text(task: TaskView, *, repository: bool = True) -> str:
 
 
 def details(task: TaskView) -> Iterator[str]:
-    """What only detail=full has."""
+    """What only detail=full shows."""
     for piece in task.context or ():
         yield f"Context {piece.origin}: {quoted(piece.title, 200)}, {_piece_facts(piece)}"
     for name, value in (task.config or {}).items():
@@ -89,7 +89,8 @@ def _piece_facts(piece: ContextView) -> str:
 
 
 def calls_text(actions: Sequence[NextAction]) -> list[str]:
-    """The calls that can be made next, each with its arguments; the first thing to do ends it."""
+    """The calls that can be made next, each with its arguments. The first thing to do comes
+    last."""
     first, *others = [f"{call_text(a)}: {a.why}." for a in actions[:ACTIONS_SHOWN]] or [""]
     return [*(f"Possible: {call}" for call in others), *([f"Next: {first}"] if first else [])]
 
@@ -102,14 +103,15 @@ def call_text(action: NextAction) -> str:
 
 
 def event_text(event: EventView) -> str:
-    """An event. It names the task by its id too, for a reader in another repository."""
+    """An event. It also names the task by its id, for a reader in another repository."""
     call = f" Next: {call_text(event.resume)}" if event.resume else ""
     what = f"{event.event} {event.seq}"
     return f"{event.summary} [{short_id(event.task)}, {what}, {event.status}]{call}"
 
 
 def changes_text(changes: ChangesView) -> list[str]:
-    """What files changed, and by how much; first those that a program of the user's may run."""
+    """Which files changed, and by how much. Files that a program of the user's may run come
+    first."""
     count = "1 file" if changes.files == 1 else f"{changes.files} files"
     head = f"{count} changed, +{changes.added} -{changes.removed}"
     shown = changes.paths[:FILES_SHOWN]

@@ -1,4 +1,4 @@
-"""A tool call: the services it uses, whose it is, and the tool it is for."""
+"""One tool call: the services that it uses, the session that it comes from, and the tool."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ Progress = Callable[[float, str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Services:
-    """What tools use. `touch` is called at each call: a client waits for what it starts, so the
-    daemon looks for new work more often."""
+    """The services that tools use. `touch` is called at each call, so that the daemon looks for new
+    work more often while a client waits for it."""
 
     tasks: TaskService
     status: StatusReport
@@ -49,7 +49,7 @@ class Services:
 
 @dataclass(frozen=True)
 class Call:
-    """One tool call: whose it is, and how to report progress."""
+    """One tool call: its session, and how to report progress."""
 
     session: ClientSession
     services: Services
@@ -72,7 +72,7 @@ class Call:
         return task
 
     async def find_or_damage(self, arguments: a.TaskArguments) -> TaskRow | DamagedRecord:
-        """As `find` for a change; a record that cannot be read is given as that."""
+        """As `find` for a change, but a record that cannot be read is returned as such."""
         try:
             return await self.find(arguments, changes=True)
         except DamagedRecord as damaged:
@@ -84,8 +84,8 @@ Handler = Callable[[Call, Any], Awaitable[r.Result]]
 
 @dataclass(frozen=True)
 class ToolEntry:
-    """A tool as it is listed and called. `starts`: it sets a task going, and a client of the Tasks
-    extension gets a handle to it."""
+    """A tool as it is listed and called. `starts`: it starts or continues a task, and a client of
+    the Tasks extension gets a handle to that task."""
 
     tool: Tool
     arguments: type[a.Arguments]
@@ -97,5 +97,5 @@ class ToolEntry:
 
     @property
     def runs(self) -> bool:
-        """Whether an agent works after it."""
+        """Whether an agent works after the call."""
         return self.tool_set == "run" and bool(self.tool.annotations.open_world_hint)  # pyright: ignore[reportOptionalMemberAccess]

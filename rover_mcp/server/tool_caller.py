@@ -1,5 +1,5 @@
-"""One `tools/call`, from the arguments as they came to the answer: what may be asked of a person
-first, which errors are answered as a tool's own, and what news an answer carries."""
+"""One `tools/call`, from its arguments to the answer: what a person is asked first, which errors
+are tool errors, and which events an answer carries."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class ToolCaller:
         call: Call,
         arguments: Arguments,
     ) -> Result | InputRequiredResult:
-        """Do it; what only the user may allow, once they have."""
+        """Run the tool. If it needs the user's consent, ask for that and run it again."""
         try:
             return await entry.handler(call, arguments)
         except NeedsConsent as need:
@@ -152,6 +152,8 @@ class ToolCaller:
         data = result.model_dump(mode="json", exclude_none=True)
         # Gemini CLI and opencode show their model the text alone, Codex and Claude Code the
         # structure.
+        # The specification also wants the same JSON as text. A model that is shown both would pay
+        # for it twice, and one that is shown the text alone reads sentences more cheaply than JSON.
         text = TextContent(type="text", text=text_of(result))
         return CallToolResult(content=[text], structured_content=data, _meta=meta)
 
@@ -167,7 +169,7 @@ class ToolCaller:
     def _error(
         self, error: RoverError, named: Mapping[str, object] | None = None
     ) -> CallToolResult:
-        """An error that the caller can fix, as a tool error with what to do."""
+        """An error that the caller can fix, as a tool error that says what to do."""
         call = callable_next(named or error.next_call, self._tools)
         message = visible(error.message)
         content = {"code": error.code, "message": message, "hint": error.hint, "next_call": call}

@@ -1,5 +1,5 @@
-"""What each tool does. No decisions: every call goes to a use case in `rover_mcp.tasks`, in a
-thread, because a use case may wait for a disk, a database or git."""
+"""What each tool does. There are no decisions here: every call goes to a use case in
+`rover_mcp.tasks`, in a thread, because a use case may wait for a disk, a database or git."""
 
 from __future__ import annotations
 

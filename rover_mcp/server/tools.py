@@ -1,5 +1,4 @@
-"""The tools that are offered: each with its description, a model of its arguments and of its
-result, and the handler that does it."""
+"""The tools: each with its description, models of its arguments and its result, and its handler."""
 
 from __future__ import annotations
 
@@ -17,8 +16,8 @@ from rover_mcp.server.wait_for_task import wait_for_task
 from rover_mcp.tasks.caller import Caller
 
 SEARCH_HINT = "anthropic/searchHint"
-"""Words that users have for a tool and that its description lacks. Claude Code's tool search looks
-into them; no model is shown them."""
+"""Words that users have for a tool and that its description lacks. Claude Code's tool search reads
+them; no model is shown them."""
 
 
 def _entry(
@@ -192,8 +191,8 @@ TOOLS: dict[str, ToolEntry] = {e.tool.name: e for e in sorted(_ENTRIES, key=lamb
 
 
 def as_listed(entry: ToolEntry, settings: Settings) -> Tool:
-    """The tool as this machine's user has set it up. Where a call may choose to have no sandbox,
-    what starts a task may destroy anything."""
+    """The tool as it is listed on this machine. Where the user's settings let a call choose to have
+    no sandbox, a tool that starts a task may destroy anything, and its annotations say so."""
     notes = entry.tool.annotations
     if not (entry.runs and notes and allows_process(settings, remote=False)):
         return entry.tool
@@ -203,8 +202,8 @@ def as_listed(entry: ToolEntry, settings: Settings) -> Tool:
 
 
 def tools_for(caller: Caller) -> dict[str, ToolEntry]:
-    """The tools of the sets that the caller's server was started with; a set that there is not
-    has none."""
+    """The tools in the sets that the caller's server was started with. An unknown set has no
+    tools."""
     chosen = caller.env.get(handshake.TOOLS)
     if not chosen:
         return TOOLS

@@ -1,5 +1,5 @@
-"""`rover/trust`, a method of our own: for the command line, and no tool, so that no model can
-consent to what a repository asks for."""
+"""`rover/trust`, a method outside of MCP. It is for the command line and not a tool, so that no
+model can consent to what a repository asks for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METHOD = "rover/trust"
 
 
 class TrustParams(RequestParams):
-    """`grant` names the digest that `show` gave: what was shown is what is consented to."""
+    """`grant` names the digest that `show` returned: a person consents to what they were shown."""
 
     action: Literal["show", "grant", "revoke"] = "show"
     repo_path: str | None = None
@@ -27,7 +27,7 @@ class TrustParams(RequestParams):
 
 
 async def trust(create: CreateTask, caller: Caller, params: TrustParams) -> dict[str, Any]:
-    """What a repository asks for, and who has consented to it; or that changed."""
+    """What a repository asks for and who has consented to it, or what was changed about that."""
     if caller.user is not None:
         raise MCPError(METHOD_NOT_FOUND, "trust is given by the user of this machine")
     try:
@@ -54,9 +54,10 @@ def _trust(create: CreateTask, caller: Caller, params: TrustParams) -> dict[str,
 
 
 def _check(caller: Caller, digest: str, shown: str | None) -> None:
-    """
+    """Check that a person consents, and to what is there now.
+
     Raises:
-        UserFixable: no person gives it, or not to what is there now.
+        UserFixable: no person does, or it has changed since it was shown.
     """
     if not caller.terminal:
         raise UserFixable(

@@ -1,4 +1,5 @@
-"""wait_for_task: until one task, one of several, or any of the caller's pauses or ends."""
+"""The tool wait_for_task: waits until one task, one of several, or any of the caller's pauses or
+ends."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rover_mcp.server.tool_call import Call
 
 MOST = 50
-"""Tasks that one call waits for."""
+"""How many tasks one call waits for."""
 LIVE = (TaskStatus.NEW, TaskStatus.IN_PROGRESS, TaskStatus.ITERATING)
 
 
@@ -54,8 +55,8 @@ async def wait_for_task(call: Call, args: a.WaitArguments) -> r.WaitResult:
 
 
 def _awaited(call: Call, args: a.WaitArguments) -> Iterator[TaskRow]:
-    """The tasks that are named, each once; else all that run where the call comes from, and where
-    none does the newest, which has stopped.
+    """The tasks that the call names, each once; else all that are running where the call comes
+    from, and where none is running the newest one, which has stopped.
 
     Raises:
         RoverError: one of them does not exist, or there is no task at all.
@@ -110,7 +111,8 @@ async def _news_after(call: Call, ids: Sequence[str], seq: int) -> bool:
 def _result(
     views: Sequence[TaskView], returned: Literal["paused", "ended", "news", "timeout"]
 ) -> r.WaitResult:
-    """Of a task that runs on no more than that: the call is made again and again."""
+    """The result. It has only a short view of a task that is still running, because the call is
+    repeated again and again."""
     first, *others = views
     waiting = [r.WaitedView(number=view.number, status=view.status) for view in others]
     shown = first

@@ -11,12 +11,12 @@ ACCEPTED = "it is delivered as it is"
 
 
 def waits_for_look(task: TaskRow) -> bool:
-    """Whether its work is done, and waits to be accepted."""
+    """Whether a task's work is done and waits for a person to accept it."""
     return task.pause is not None and task.pause.reason is PauseReason.NEEDS_LOOK
 
 
 def refused(task: TaskRow, *, accept: bool) -> str | None:
-    """Why it is not resumed so; None: it is."""
+    """Why a task cannot be resumed in the way that was asked for; None where it can."""
     if waits_for_look(task) == accept:
         return None
     if accept:
@@ -28,7 +28,7 @@ def refused(task: TaskRow, *, accept: bool) -> str | None:
 
 
 def accept_result(task: TaskRow, folders: TaskFolders) -> None:
-    """Record that this very result is wanted. Another one would be looked at again.
+    """Record that a person accepts this very result. A different result has to be looked at again.
 
     Raises:
         EnvironmentFault: it cannot be recorded.

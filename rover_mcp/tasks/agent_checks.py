@@ -26,7 +26,8 @@ from rover_mcp.tasks.task_ports import AgentInventory, Engines
 
 @dataclass(frozen=True)
 class AgentChecks:
-    """The checks; `signed_in` says whether there is a key or a login for an agent."""
+    """Checks of a task's agents. `signed_in` says whether there is a key or a login for an
+    agent."""
 
     settings: Settings
     inventory: AgentInventory
@@ -34,7 +35,8 @@ class AgentChecks:
     signed_in: Callable[[str, Caller], bool]
 
     def check_known(self, agent: str, among: Sequence[str] = ()) -> None:
-        """`among`: it is one of these, who work in turn.
+        """Check that Rover knows an agent. `among` lists the agents that take turns with it, so
+        that the call which the error proposes keeps them.
 
         Raises:
             NotFound: Rover does not know the agent.
@@ -53,7 +55,7 @@ class AgentChecks:
         )
 
     def check_chosen(self, agents: Sequence[str], script: str | None) -> None:
-        """The agents of a new task. Raises NotFound and UserFixable."""
+        """Check the agents of a new task. Raises NotFound and UserFixable."""
         for agent in agents:
             self.check_known(agent, agents)
         if script is not None and "scripted" not in agents:
@@ -64,7 +66,7 @@ class AgentChecks:
             )
 
     def check_steps(self, entry: CatalogEntry, agents: Sequence[str]) -> None:
-        """The agents that steps of the workflow name.
+        """Check the agents that steps of the workflow name.
 
         Raises:
             UserFixable: Rover does not know one of them.
@@ -84,8 +86,8 @@ class AgentChecks:
             )
 
     def check_agent(self, caller: Caller, agent: str, engine: str, root: Path) -> Path | None:
-        """Check that an agent can be started here, and may be. Gives its program on this host, if
-        it has one. `root`: the task's repository.
+        """Check that an agent may be started here and can be. Returns its program on this host, if
+        it has one. `root` is the task's repository.
 
         Raises:
             UserFixable, EnvironmentFault: it is unknown, not allowed, or cannot be started.
@@ -101,8 +103,8 @@ class AgentChecks:
     def engine(
         self, caller: Caller, options: ResolvedOptions, agents: Sequence[str], root: Path
     ) -> tuple[Engine, Path | None]:
-        """The engine, which can start each of the agents; the first one's program here, if it has
-        one."""
+        """Select an engine that can start each of the agents. The path is the first agent's program
+        on this host, if it has one."""
         binaries = [self._binary(caller, agent, root) for agent in agents]
         engine = self.engines.select(options.engine)
         image = options.config.image or self.settings.base_image
@@ -111,8 +113,8 @@ class AgentChecks:
         return engine, binaries[0]
 
     def program_column(self, caller: Caller, task: TaskRow) -> dict[str, Any]:
-        """The column that says where the program of a task's agent is on this host, where that was
-        not known or is no longer true."""
+        """The database column with the path of the agent's program on this host, where the path was
+        not known yet or is no longer true."""
         if task.agent_binary is not None and Path(task.agent_binary).exists():
             return {}
         binary = self._binary(caller, task.agent, Path(task.project_path))

@@ -19,8 +19,8 @@ Scope = Literal["task", "project", "all"]
 
 @dataclass(frozen=True)
 class SwitchResult:
-    """`changed` paused tasks resume automatically from now on, or no longer do. `still_off` says
-    where else it is off, so that switching it on has no effect yet."""
+    """`changed` paused tasks resume automatically from now on, or no longer do. `still_off` names
+    the other switches that are off, because of which switching this one on has no effect yet."""
 
     enabled: bool
     scope: Scope
@@ -36,11 +36,11 @@ def switch_auto_resume(
     task: str | None,
     repo_path: str | None,
 ) -> SwitchResult:
-    """Switch it on or off; off drops what is scheduled at once.
+    """Switch automatic resumes on or off. Off also cancels at once what is scheduled.
 
     Raises:
-        UserFixable: no task is named, one is named for a wider scope, or there is no such task
-            or repository; or a user over HTTP names more than a task of theirs.
+        UserFixable: no task is named, one is named for a wider scope, or there is no such task or
+            repository; or a user over HTTP names more than a task of theirs.
     """
     if caller.user is not None and scope != "task":
         raise UserFixable(
@@ -80,9 +80,9 @@ def set_auto_resume(
     task: TaskRow | None = None,
     project_id: str | None = None,
 ) -> int:
-    """Switch automatic resumes for a task, a project, or, with neither, all tasks. Gives how many
-    paused tasks no longer resume automatically; or, of those whose reason permits it, how many do
-    now."""
+    """Switch automatic resumes for a task, for a project, or, with neither, for all tasks. Returns
+    how many paused tasks no longer resume automatically; or, when switching on, how many do so now,
+    of those whose reason permits it."""
     if task is not None:
         dropped = tasks.store.switches.set_for_task(task.id, enabled=enabled)
     else:

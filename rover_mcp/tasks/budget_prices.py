@@ -1,4 +1,4 @@
-"""A budget in US dollars that could not be kept is found before the task is created. Pure."""
+"""Refuses a budget in US dollars that could not be kept before the task is created. Pure."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def check_prices(
     budget: Budget | None,
     inventory: AgentInventory,
 ) -> list[str]:
-    """A warning for each model without a price that the task can ask for, where a budget in tokens
-    limits it. `model` is the first agent's.
+    """Warnings about each model without a price that the task can use, where a budget in tokens
+    limits it all the same. `model` is the first agent's.
 
     Raises:
-        UserFixable: only a budget in US dollars would ("no_price").
+        UserFixable: the only budget is in US dollars, which nothing could enforce ("no_price").
     """
     if budget is None or budget.usd is None:
         return []

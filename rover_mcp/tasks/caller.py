@@ -14,11 +14,11 @@ KEY_SEPARATOR = "\x1f"
 
 @dataclass(frozen=True)
 class Caller:
-    """A connection as the preamble told it. The environment stays in memory.
+    """A connection, as its client described it when it connected. The environment stays in memory.
 
-    `user`: who it is, of those that come over HTTP; None: the user of this machine, who owns what
-    is made without HTTP, and sees everything. `projects`: the repositories that `user` may name.
-    `terminal`: it is the command line, and a person sits before it.
+    `user` is who sent the call over HTTP; None is the user of this machine, who owns what is
+    created without HTTP and sees everything. `projects` are the repositories that `user` may name.
+    `terminal` says that the client is the command line and that a person sits at it.
     """
 
     client_id: str
@@ -31,22 +31,23 @@ class Caller:
     terminal: bool = False
 
     def sees(self, owner: str | None) -> bool:
-        """Whether a task of this owner exists for the caller."""
+        """Whether a task of this owner exists, as far as the caller is concerned."""
         return self.user is None or owner == self.user
 
     def key(self, request_key: str | None) -> str | None:
-        """A request key as it is stored: a user's keys meet nobody else's."""
+        """A request key as it is stored. It contains the user, so that the keys of two users never
+        collide."""
         if request_key is None or self.user is None:
             return request_key
         return f"{self.user}{KEY_SEPARATOR}{request_key}"
 
     def folder(self, repo_path: str | None) -> Path:
-        """The folder that a call means: `repo_path`, or the one that the caller works in.
+        """The folder that a call means: `repo_path`, or the folder that the caller works in.
 
         Raises:
-            UserFixable: it is an address on the web; it begins with a user's name after ~, and
-                there is no such user; or a user over HTTP named none where there are several
-                projects, or one that is not among them. Whether it exists is not told.
+            UserFixable: it is an address on the web; it begins with ~ and the name of a user who
+                does not exist; or a user over HTTP named no project where there are several, or
+                named one that is not theirs. The error does not reveal whether that one exists.
         """
         repo_path = as_path(repo_path) if repo_path else None
         if self.user is None:

@@ -18,10 +18,10 @@ class CancelTask:
     reader: LiveTaskReader
 
     def __call__(self, task: TaskRow) -> TaskView:
-        """Cancel it.
+        """Cancel a task.
 
         Raises:
-            Conflict: it has ended otherwise.
+            Conflict: it has ended in another way.
         """
         if task.status is TaskStatus.CANCELLED:
             return self.reader.view(task)

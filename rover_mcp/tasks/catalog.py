@@ -1,4 +1,4 @@
-"""Which workflows there are: the project's before the user's before the built-in ones."""
+"""Finds workflows: the project's own come before the user's, and those before the built-in ones."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ MAX_FILES = 500
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """One workflow file, and the content of it that was read. `error` tells why it cannot be used,
-    where it cannot. `shadowed`: whose of the same name it stands for. `advice`: a line each on
-    what is probably not meant in it."""
+    """A workflow file and the content that was read from it. `error` says why it cannot be used, if
+    it cannot. `shadowed` names the origin of a workflow with the same name that this one replaces.
+    `advice` has a line for each thing in it that is probably not intended."""
 
     name: str
     source: Source
@@ -69,7 +69,7 @@ class Catalog:
 
         Raises:
             NotFound: there is none.
-            UserFixable: it has an error, told with file, line and column.
+            UserFixable: it has an error, which is given with file, line and column.
         """
         entry = self._named(name, repository)
         if entry is None:
@@ -124,7 +124,8 @@ class Catalog:
 
 
 def file_stem(name: str) -> str:
-    """The workflow that is named by its file, as it lies in a repository or as it is listed."""
+    """The name of the workflow that a file holds, for a path in a repository or a name in a
+    list."""
     match = re.fullmatch(rf"(?:\./)?(?:{re.escape(FOLDER)}/)?([^/]+)\.ya?ml", name.strip())
     return match[1] if match else name
 
@@ -138,7 +139,7 @@ class _WorkflowFile:
 
 
 def _files_beneath(repository: Path) -> Iterator[_WorkflowFile]:
-    """The project's own. They may be anything: links, pipes, devices."""
+    """The project's own workflows. The entries may be anything: links, pipes or devices."""
     try:
         names = names_beneath(repository, FOLDER, MAX_FILES)
     except NotTaken:
@@ -155,7 +156,7 @@ def _read_beneath(repository: Path, path: str) -> bytes:
 
 
 def _read(path: Path) -> bytes:
-    """One of the user's own, which may be a link to where they keep it."""
+    """Read one of the user's own workflows, which may be a link to where the user keeps it."""
     return read_regular_file(path, MAX_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""What a person should know of a task before it begins, as its warnings. Pure."""
+"""What a person should know about a task before it begins, as its warnings. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rover_mcp.tasks.quoted_text import named, printable, quoted
 from rover_mcp.tasks.task_ports import AgentProgram, Repository
 
 ADVICE = 3
-"""What is said of a workflow at the most: `rover workflow check` says all."""
+"""How many remarks about a workflow are shown at most; `rover workflow check` shows all."""
 SIGN_IN = (
     "rover login keeps a key, rover setup --write asks whether tasks use the login of your claude "
     "or codex, and the key's variable in the environment of an assistant or a terminal counts too"
@@ -24,7 +24,7 @@ DIRTY = "the repository has uncommitted changes; they are not part of this task"
 
 
 def first_cautions(engine: Engine, repository: Repository, entry: CatalogEntry) -> list[str]:
-    """What the engine, the checkout and the workflow give cause for."""
+    """Warnings about the engine, the checkout and the workflow."""
     cautions = [w for w in (engine.warning, DIRTY if repository.dirty else "") if w]
     if entry.source == "project" and entry.shadowed:
         file = named(f"{FOLDER}/{entry.path.name}")
@@ -37,7 +37,8 @@ def first_cautions(engine: Engine, repository: Repository, entry: CatalogEntry) 
 
 
 def agent_cautions(agents: Mapping[str, AgentProgram], keyless: Sequence[str]) -> list[str]:
-    """What is said of the agents that may work on it: `keyless` have nothing to sign in with."""
+    """Warnings about the agents that may work on a task. `keyless` ones have nothing to sign in
+    with."""
     cautions = [
         f"{agent} {program.version} is fetched with npm before it starts: {program.size}, "
         "once for all tasks"
@@ -53,14 +54,14 @@ def no_key(agent: str) -> str:
 
 
 def config_left_out(config: ProjectConfig, settings: Settings) -> list[str]:
-    """What is said of a configuration that is ignored."""
+    """Warnings about a configuration that is ignored because the call asked for that."""
     asks = config_asks(config, settings)
     left_out = "; ".join(quoted(ask.shown, 200) for ask in asks)
     return [f"{FILE}: left out, as the call asked: {left_out}"] if left_out else []
 
 
 def setup_left_out(root: Path, asks: Sequence[Ask]) -> str:
-    """What is said of a setup that nobody has trusted, and that the task goes without."""
+    """The warning about a setup that is left out because no one has trusted it."""
     left_out = "; ".join(quoted(ask.shown, 200) for ask in asks)
     return (
         f"the repository's setup was left out because it is not trusted: {left_out}. To allow it "

@@ -1,4 +1,5 @@
-"""The files of a user's checkout that a project names under `copy`: read, checked, kept."""
+"""The files of a user's checkout that a project lists under `copy`: reads, checks and stores
+them."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ MAX_TOGETHER = 8 * 1024**2
 def read_copies(
     root: Path, names: Sequence[str], tracked: Collection[str]
 ) -> tuple[list[LocalFile], list[str]]:
-    """The files, and what a person has to know of them: who is let in, who is missing.
+    """Read the files. The warnings say which the agent can read, and which are missing.
 
     Raises:
         UserFixable: one is tracked by git, behind a symbolic link, no regular file, or too large.
@@ -60,7 +61,7 @@ def check_outputs(workflow: Workflow, names: Collection[str]) -> None:
 
 
 def write_copies(file: Path, copies: Sequence[LocalFile]) -> None:
-    """Keep them, for nobody else to read.
+    """Store the files so that only this user can read them.
 
     Raises:
         OSError: they cannot be written.

@@ -1,5 +1,5 @@
-"""What only a person can allow, as an error that says how, and as a question for that person.
-Pure."""
+"""Asks for what only a person can allow: with an error that says how to allow it, and a question
+for that person. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rover_mcp.tasks.quoted_text import printable
 from rover_mcp.tasks.trust import AskView
 
 LINE = 500
-"""Characters of one thing that are shown."""
+"""Characters that are shown of one thing."""
 MOST_LINES = 30
-"""Beyond these nobody is asked in a form: what is cut off there could be what matters."""
+"""With more things than this no form is shown: what is cut off at its end could be what matters."""
 _INSTEAD = "project_config: ignore (rover create --project-config ignore) leaves it out"
 _WITHOUT_DEVCONTAINER = (
     "devcontainer: off (rover create --devcontainer off) leaves out the devcontainer alone"
@@ -35,12 +35,13 @@ def check_consent(
     *,
     can_do_without: bool = False,
 ) -> None:
-    """That nothing is asked for that only a person allows, or that one has. `config` is the user's
-    config.yaml; `root` the project's, of what nobody has consented to; `consent` is the digest of
-    the question that a person said yes to; `can_do_without`: a task can be made without it.
+    """Check that a call needs no consent, or that a person has given it. `config` is the user's
+    config.yaml. `root` is the repository whose `untrusted` requests no one has consented to.
+    `consent` is the digest of the question that a person said yes to. `can_do_without`: the task
+    can be created without what is untrusted.
 
     Raises:
-        NeedsConsent, UserFixable: nobody has.
+        NeedsConsent, UserFixable: no one has consented.
     """
     if not wider and not untrusted:
         return
@@ -74,7 +75,7 @@ def _what_is_untrusted(untrusted: Sequence[AskView]) -> list[str]:
 
 
 def _lines(config: Path, wider: Sequence[Wider]) -> list[str]:
-    """What in config.yaml would allow it; or at a terminal."""
+    """The lines of config.yaml that would allow it, and the terminal where a person can."""
     lines = list(dict.fromkeys(one.line for one in wider))
     ways = [f"a line of {config} that the user writes allows it: {line}" for line in lines]
     if _askable(wider, ()) == "terminal":
@@ -90,7 +91,7 @@ def _ways(root: Path, untrusted: Sequence[AskView]) -> list[str]:
 
 
 def _instead(untrusted: Sequence[AskView]) -> list[str]:
-    """How a task can be made without it."""
+    """How a task can be created without what the repository asks for."""
     of_devcontainer = any(ask.name.startswith(PLACES) for ask in untrusted)
     return [f"or {_INSTEAD}", *([f"or {_WITHOUT_DEVCONTAINER}"] if of_devcontainer else [])]
 
@@ -121,7 +122,8 @@ def _askable(
 def _refused_over_http(
     root: Path, wider: Sequence[Wider], untrusted: Sequence[AskView]
 ) -> UserFixable:
-    """Nobody there is asked: it is the machine's user who decides, in a file of theirs."""
+    """The error for a caller over HTTP, who is not asked: the user of the machine decides, in a
+    file."""
     lines = list(dict.fromkeys(one.line for one in wider))
     hints = [f"config.yaml on this server's machine would allow it: {line}" for line in lines]
     if untrusted:

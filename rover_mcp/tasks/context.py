@@ -1,4 +1,4 @@
-"""What a task is given to read: fetched when the task is created, and kept in its folder."""
+"""What a task is given to read: it is fetched when the task is created, and kept in its folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rover_mcp.tasks.caller import Caller
 
 FOLDER: Final = "context"
 EVERYONE: Final = "all"
-"""In place of an author's name: comments by everyone are read."""
+"""Stands in place of an author's name: comments by everyone are included."""
 _NOT_A_NAME = re.compile(r"[^a-z0-9]+")
 
 
@@ -36,7 +36,7 @@ def context_call(
 
 
 def entries_of(pieces: Sequence[Piece], now: datetime) -> tuple[ContextEntry, ...]:
-    """The record of the pieces, in their order."""
+    """The record of the pieces, in the order in which the call named them."""
     return tuple(
         ContextEntry(
             name=_file_name(number, piece),

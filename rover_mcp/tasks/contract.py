@@ -40,7 +40,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def kinds_as_markdown() -> str:
-    """The table of all kinds."""
+    """The table of all kinds of events."""
     rows = [
         f"| `{kind}` | {about.meaning} | {about.level} | {about.attention} |"
         for kind, about in KINDS.items()
@@ -50,7 +50,7 @@ def kinds_as_markdown() -> str:
 
 
 def with_kinds(page: str) -> str:
-    """The page with the table as it is now."""
+    """The page with the table as the code has it now."""
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n{kinds_as_markdown()}\n{END}{after}"

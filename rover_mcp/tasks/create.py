@@ -57,7 +57,7 @@ __all__ = ["CheckedTask", "CreateRequest", "CreateTask"]
 
 
 def always(agent: str, caller: Caller) -> bool:
-    """Every agent has a login."""
+    """Stands for `signed_in` where every agent has a login."""
     return True
 
 
@@ -95,8 +95,8 @@ class CreateTask:
         """Create the task and queue its first attempt.
 
         Raises:
-            UserFixable: something in the request, with what to do.
-            EnvironmentFault: no engine, no agent, no disk.
+            UserFixable: something in the request is wrong; the error says what to do.
+            EnvironmentFault: no engine works, the agent cannot be started, or the disk is full.
         """
         if key := caller.key(request.request_key):
             title_of(request.description)
@@ -188,7 +188,7 @@ class CreateTask:
     def _pieces(
         self, caller: Caller, request: CreateRequest, repository: Repository
     ) -> Sequence[Piece]:
-        """What the task is given to read; nothing is fetched for nothing."""
+        """Fetch what the task is given to read."""
         if not request.context:
             return ()
         remotes = self.repositories.remotes(repository.root)

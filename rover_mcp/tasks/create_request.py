@@ -1,4 +1,4 @@
-"""What a call says of a task, checked by itself. Pure."""
+"""Checks what a call says about a new task, as far as the call alone tells. Pure."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class CreateRequest:
     context_authors: Sequence[str] = ()
     """whose comments are read beside those of people with a role; `all`: everybody's"""
     consent: str | None = None
-    """the digest of the question that a person said yes to; no caller can give it"""
+    """the digest of the question that a person said yes to; a caller cannot set it"""
     unasked: bool = False
-    """the user could not be asked: a setup that nobody has trusted is left out"""
+    """the user could not be asked: a setup that no one has trusted is left out"""
 
 
 def check_works_without(entry: CatalogEntry, agents: Sequence[str]) -> None:
-    """That no agent of the task needs a provider: with the network policy none it has none.
+    """Check that no agent of the task needs a provider, because `network: none` reaches none.
 
     Raises:
         UserFixable: one does.
@@ -51,7 +51,7 @@ def check_works_without(entry: CatalogEntry, agents: Sequence[str]) -> None:
 
 
 def check_needs_no_provider(agent: str, model: str | None = None) -> None:
-    """Raises UserFixable where the agent cannot work without its model API."""
+    """Check that the agent works without a model API. Raises UserFixable where it does not."""
     if provider := agent_provider(agent, model):
         raise UserFixable(
             f"with network: none nothing can be reached, and {agent} needs {provider}",
@@ -62,7 +62,7 @@ def check_needs_no_provider(agent: str, model: str | None = None) -> None:
 
 
 def title_of(description: str) -> str:
-    """The first line that says something. Raises UserFixable where none does."""
+    """The first line of a description that has any text. Raises UserFixable where none has."""
     lines = (" ".join(line.split()) for line in plain(description).splitlines())
     line = next(filter(None, lines), "")
     if not line:
@@ -76,8 +76,8 @@ def title_of(description: str) -> str:
 
 
 def _meant_inputs(given: Mapping[str, str], declared: Collection[str]) -> dict[str, Any]:
-    """What is named where an input does not exist: the call with the one that is near, if every
-    wrong one has one and no value is lost by it."""
+    """What an error about unknown inputs proposes: the call with the declared names that are
+    similar, if every unknown name has one and no value is lost."""
     near = {name: name if name in declared else nearest(name, declared) for name in given}
     names = [name for name in near.values() if name]
     if len(set(names)) < len(given):

@@ -16,14 +16,14 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 
 POLL_SECONDS, POLLS = 0.1, 100
-"""For what has just ended: its sandbox is gone within moments."""
+"""How often and how long to wait for a task that has just ended: its sandbox is gone soon."""
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """What there is of a task. `branch`: the user's repository has it; `delivered`: with all of
-    the task's work. `size`: bytes in the data folder, without what a container engine keeps;
-    `whole`: all of them."""
+    """What exists of a task. `branch`: the user's repository has its branch; `delivered`: and with
+    all of the task's work. `size` is in bytes, without what a container engine keeps; `whole`:
+    everything was counted."""
 
     branch: bool
     delivered: bool
@@ -37,13 +37,13 @@ class Leftover:
 
 
 class Leftovers(Protocol):
-    """A task's work, files and sandboxes."""
+    """Access to a task's work, files and sandboxes."""
 
     def find(self, task: TaskRow) -> Leftover: ...
 
     def remove(self, task: TaskRow) -> None:
-        """Remove all of it but the branch in the user's repository. Repeating it is harmless.
-        Nothing of it is to be seen afterwards; that its files are gone may take longer.
+        """Remove everything but the branch in the user's repository. It is safe to repeat. Nothing
+        of it is visible afterwards, but it may take longer until its files are gone.
 
         Raises:
             EnvironmentFault: something cannot be removed; what is left is found the next time.
@@ -51,21 +51,21 @@ class Leftovers(Protocol):
         ...
 
     def make_room(self, task: TaskRow) -> None:
-        """Remove what of it takes most and can be made again from its snapshots."""
+        """Remove what takes the most room and can be recreated from the task's snapshots."""
         ...
 
     def find_by_id(self, task_id: str) -> Leftover:
-        """What there is of a task of which no more than its id is known."""
+        """What exists of a task of which only the id is known."""
         ...
 
     def remove_by_id(self, task_id: str) -> None:
-        """The same removed, wherever it is. Raises as `remove`."""
+        """Remove a task of which only the id is known, wherever it is. Raises as `remove`."""
         ...
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing of a task, and whether it stays."""
+    """One part of a task, and whether it stays."""
 
     what: str
     kept: bool
@@ -74,16 +74,18 @@ class Item:
 
 @dataclass(frozen=True)
 class DeleteTask:
-    """The use case. `preview` says what would be lost, calling it removes it."""
+    """The use case of deleting a task. `preview` says what would be lost; calling it removes the
+    task."""
 
     store: Store
     leftovers: Leftovers
     sleep: Callable[[float], None] = time.sleep
 
     def preview(self, task: TaskRow | DamagedRecord) -> list[Item]:
-        """
+        """What would be lost.
+
         Raises:
-            Conflict: the task is not one that can be deleted now.
+            Conflict: the task cannot be deleted now.
         """
         if isinstance(task, DamagedRecord):
             return self._preview_damaged(task)
@@ -94,9 +96,10 @@ class DeleteTask:
         return items(task, self.leftovers.find(task))
 
     def __call__(self, task: TaskRow | DamagedRecord) -> list[Item]:
-        """
+        """Delete the task; what was lost.
+
         Raises:
-            Conflict: the task is not one that can be deleted now.
+            Conflict: the task cannot be deleted now.
             EnvironmentFault: not all of it can be removed: it is still there, and CANCELLED.
         """
         if isinstance(task, DamagedRecord):
@@ -168,7 +171,7 @@ class DeleteTask:
 
 
 def items(task: TaskRow, leftover: Leftover) -> list[Item]:
-    """What becomes of each thing, what is lost first."""
+    """What happens to each part, beginning with what is lost."""
     listed = [
         _work(task, leftover),
         Item("record", kept=False, detail="its place in list_tasks, its history and warnings"),
@@ -184,7 +187,8 @@ def items(task: TaskRow, leftover: Leftover) -> list[Item]:
 
 
 def damaged_items(damaged: DamagedRecord, leftover: Leftover) -> list[Item]:
-    """The same of a task whose record cannot be read: nobody can tell what of it is delivered."""
+    """The same for a task whose record cannot be read. How much of its work was delivered is
+    unknown."""
     snapshots = "1 snapshot" if leftover.snapshots == 1 else f"{leftover.snapshots} snapshots"
     return [
         Item("record", kept=False, detail=damaged.message[:500]),

@@ -1,4 +1,4 @@
-"""What a task changed, of the paths that a caller names."""
+"""What a task changed, limited to the paths that a caller names."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rover_mcp.tasks.task_ports import DiffResult, Work
 def changed(
     work: Work, task: TaskRow, paths: Sequence[str], *, stat_only: bool, offset: int = 0
 ) -> DiffResult:
-    """What differs from the task's base, of the paths if there are any; where nothing of them
-    does, how many other files do. `offset`: see Work.diff.
+    """What differs from the task's base, limited to the paths if there are any. Where none of those
+    files differs, the result says how many others do. `offset`: see `Work.diff`.
 
     Raises:
         UserFixable: a path leads out of the repository.
@@ -29,18 +29,19 @@ def changed(
 
 
 def write_patch(work: Work, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
-    """The same as a whole patch. Raises as `changed` does."""
+    """Write the complete patch of these changes. Raises as `changed` does."""
     work.write_patch(task, _chosen(task, paths), out)
 
 
 def _chosen(task: TaskRow, paths: Sequence[str]) -> list[str]:
-    """The paths as git has them; none where the whole repository is meant."""
+    """The paths as git names them; empty where the whole repository is meant."""
     chosen = [_within(task.project_path, path) for path in paths]
     return [] if "." in chosen else chosen
 
 
 def _within(root: str, path: str) -> str:
-    """A path as git has it, which may be given as it is in the user's checkout."""
+    """One path as git names it. The caller may have named it by its place in the user's
+    checkout."""
     inside = posixpath.relpath(posixpath.join(root, path), root)
     if inside == ".." or inside.startswith("../"):
         raise UserFixable(

@@ -1,4 +1,5 @@
-"""Whether the disk of the data folder has room for a task, before anything of it is made."""
+"""Checks that the data folder's disk has room for a task, before any part of the task is
+created."""
 
 from __future__ import annotations
 
@@ -23,17 +24,19 @@ _HINT = "free some space, or set ROVER_HOME to a folder on another disk"
 
 @dataclass(frozen=True)
 class TreeSize:
-    """Bytes and number of the files of a commit; nothing for what a file system adds to that."""
+    """The size in bytes and the number of the files of a commit, without the file system's
+    overhead."""
 
     size: int
     files: int
 
 
 def check_space(settings: Settings, measure: Callable[[], TreeSize | None]) -> None:
-    """That there is room for a work tree with the files that `measure` finds (None: not known).
+    """Check that there is room for a work tree. `measure` returns its size, or None if it is
+    unknown.
 
     Raises:
-        EnvironmentFault: there is not ("disk_full").
+        EnvironmentFault: the disk has too little room ("disk_full").
     """
     free = free_space([settings.home])
     _check_floor(settings, free)

@@ -1,4 +1,4 @@
-"""What the data folder takes on the disk, by project and by kind. Pure."""
+"""How much of the disk the data folder uses, by project and by kind. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rover_mcp.domain.usage_window import time_of
 from rover_mcp.tasks.quoted_text import printable
 
 SHOWN = 10
-"""Projects, the largest."""
+"""How many projects are shown, the largest first."""
 
 
 @dataclass(frozen=True)
 class ProjectUse:
-    """Bytes of one project, by kind: hub (with the base), work (trees and homes), records
+    """The bytes of one project by kind: hub (with the base), work (trees and homes), records
     (journals and logs), snapshots."""
 
     project: str
@@ -28,8 +28,8 @@ class ProjectUse:
 
 @dataclass(frozen=True)
 class DiskUse:
-    """`shared` is of no project: caches, other, and removed: what deleted tasks had, while it is
-    being removed. `at`: when it was measured."""
+    """`shared` are the bytes that belong to no project: caches, other, and removed, which is what
+    deleted tasks had and is still being removed. `at` is when the folder was measured."""
 
     at: float
     projects: Sequence[ProjectUse]
@@ -37,7 +37,7 @@ class DiskUse:
 
 
 def use_view(use: DiskUse, now: float) -> dict[str, Any]:
-    """As get_status tells it: the largest projects, and the whole by kind."""
+    """The part of get_status: the largest projects, and the total by kind."""
     largest = sorted(use.projects, key=lambda p: (-p.bytes, p.project))
     kinds: dict[str, int] = {}
     for part in (*(p.kinds for p in largest), use.shared):

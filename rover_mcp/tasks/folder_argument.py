@@ -1,4 +1,5 @@
-"""What a call names a folder by: a path, a file: address, but no address on the web. Pure."""
+"""Reads the folder that a call names: a path or a file: address, but not an address on the web.
+Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +15,11 @@ _SCP = re.compile(r"[\w.-]+@[\w.-]+:(?!//)\S+", re.ASCII)
 _ACCOUNT = re.compile(r"(?<=://)[^/@\s]*@")
 SHOWN = 300
 NOT_A_PATH = "not_a_path"
-"""The code of the error that says so."""
+"""The error code for an address of another machine."""
 
 
 def folder_of(uri: str) -> Path | None:
-    """The folder of this machine that a file: address names; None for any other address."""
+    """The folder on this machine that a file: address names; None for any other address."""
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -33,8 +34,8 @@ def as_path(text: str) -> str:
     """The path that `repo_path` means.
 
     Raises:
-        UserFixable: it is an address of another machine, where nothing can be worked on
-            ("not_a_path"); what to do then stands in the hint.
+        UserFixable: it is an address on another machine, where Rover cannot work ("not_a_path");
+            the hint says what to do.
     """
     plain = text.strip()
     if len(plain) > 1 and plain[0] == plain[-1] and plain[0] in "\"'`":

@@ -1,4 +1,5 @@
-"""Forgetting a project: first what would go and what exists nowhere else, then all of it."""
+"""Forgets a project: first shows what would be removed and what exists nowhere else, then removes
+it."""
 
 from __future__ import annotations
 
@@ -20,13 +21,13 @@ from rover_mcp.tasks.quoted_text import printable
 from rover_mcp.tasks.trust import TrustBook
 
 NAMED = 10
-"""Projects or tasks that an error names, at most."""
+"""How many projects or tasks an error names at most."""
 _WORKS = frozenset({TaskStatus.NEW, *RUNNING})
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes on the disk. What several have is counted once, as the project's."""
+    """Bytes on the disk. What several tasks share is counted once, as the project's."""
 
     hub: int
     base: int
@@ -35,30 +36,31 @@ class Sizes:
 
 
 class KeptProjects(Protocol):
-    """What the data folder keeps of projects, beside their tasks."""
+    """Access to what the data folder keeps of projects, apart from their tasks."""
 
     def root(self, folder: Path) -> Path | None:
-        """The root of the repository that holds a folder, where there is one."""
+        """The root of the repository around a folder, where there is one."""
         ...
 
     def project_id(self, root: Path) -> str: ...
 
     def exists(self, project_id: str) -> bool:
-        """Whether anything of it is left."""
+        """Whether any of it is left."""
         ...
 
     def sizes(self, project_id: str, task_ids: Collection[str]) -> Sizes: ...
 
     def note(self, project_id: str, images: Collection[str]) -> None:
-        """Keep the tags of its images until it is removed: no task leads to them then."""
+        """Store the tags of the project's images until they are removed: no task leads to them by
+        then."""
         ...
 
     def noted(self, project_id: str) -> set[str]:
-        """The tags that `note` kept."""
+        """The tags that `note` stored."""
         ...
 
     def remove(self, project_id: str) -> None:
-        """Remove all of it. Repeating it is harmless.
+        """Remove all of it. It is safe to repeat.
 
         Raises:
             EnvironmentFault: something cannot be removed.
@@ -68,7 +70,7 @@ class KeptProjects(Protocol):
 
 @dataclass(frozen=True)
 class ForgottenTask:
-    """`only_here`: what of its work exists nowhere else."""
+    """A task that is removed. `only_here`: the part of its work that exists nowhere else."""
 
     id: str | None
     number: int | None
@@ -87,7 +89,7 @@ class ForgottenPart:
 
 @dataclass(frozen=True)
 class ForgetPlan:
-    """What goes, and what stays."""
+    """What is removed, and what stays."""
 
     path: str
     tasks: Sequence[ForgottenTask]
@@ -105,9 +107,9 @@ class _Project:
 
 @dataclass(frozen=True)
 class ForgetProject:
-    """The use case. `plan` says what would go, calling it removes it. The user's repository is
-    never touched. Wherever it is cut off, another call does the rest: the tasks go first, one by
-    one, then what they share, and the project's record last."""
+    """The use case of forgetting a project. `plan` says what would be removed; calling it removes
+    that. The user's repository is never touched. If a call is interrupted, another one completes
+    it: tasks are removed one by one, then what they share, and the project's record last."""
 
     store: Store
     delete: DeleteTask
@@ -115,23 +117,25 @@ class ForgetProject:
     book: TrustBook
     images: RoverImages
     trusted: Collection[Path] = ()
-    """what the user's config.yaml trusts, which is not ours to change"""
+    """what the user's config.yaml trusts, which Rover does not change"""
 
     def plan(self, folder: Path) -> ForgetPlan:
-        """
+        """What would be removed.
+
         Raises:
             NotFound: nothing is kept of such a project.
-            Conflict: a task of it is at work, or waits to resume automatically.
+            Conflict: one of its tasks is running, or waits to resume automatically.
         """
         return self._plan(self._ready(folder))
 
     def __call__(self, folder: Path, seen: Collection[str] | None = None) -> ForgetPlan:
-        """Do it; what has gone. With `seen`, only where there are no other tasks than these.
+        """Forget the project; what was removed. With `seen`, only if it has no tasks other than
+        these.
 
         Raises:
             NotFound, Conflict: as `plan`.
-            UserFixable: there is a task that was not seen.
-            EnvironmentFault: something cannot be removed; the next call goes on from there.
+            UserFixable: there is a task that was not shown.
+            EnvironmentFault: something cannot be removed; the next call continues from there.
         """
         project = self._ready(folder)
         ids = [task_id for task in project.tasks if (task_id := _id(task))]
@@ -186,8 +190,8 @@ class ForgetProject:
         )
 
     def _places(self, folder: Path) -> Iterator[Path]:
-        """Where the project may be that is meant: the folder itself, which may be gone, goes
-        before a repository around it."""
+        """Where the project may be: the folder itself, which may be gone, comes before a repository
+        around it."""
         place = Path(os.path.abspath(folder))  # noqa: PTH100  # a link may be what is known
         yield place
         with suppress(OSError, RuntimeError):

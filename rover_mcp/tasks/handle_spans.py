@@ -38,18 +38,18 @@ class HandleSpan:
 
 
 def handle(task_id: str, span: int) -> str:
-    """What names one span of a task: its id, and for later ones a dot and the number."""
+    """The handle of one span: the task's id, and for later spans a dot and the number."""
     return f"{task_id}.{span}" if span else task_id
 
 
 def parse_handle(text: str) -> tuple[str, int] | None:
-    """A task's id and the number of a span; None: it is not a handle."""
+    """The task's id and the number of the span; None where the text is not a handle."""
     match = _HANDLE.fullmatch(text)
     return (match[1], int(match[2] or 0)) if match else None
 
 
 def handle_spans(task: TaskRow, marks: Sequence[EventRow]) -> list[HandleSpan]:
-    """`marks`: all events of the task whose kind is one of MARKS, oldest first."""
+    """The spans of a task. `marks` are all its events whose kind is in MARKS, oldest first."""
     ends = [m for m in marks if m.kind == LEFT or (m.kind in _ENDS and m.status in ENDED)]
     if task.status in ENDED and ends and ends[-1].kind != LEFT:
         ends.pop()
@@ -64,8 +64,8 @@ def handle_spans(task: TaskRow, marks: Sequence[EventRow]) -> list[HandleSpan]:
 
 
 def question(marks: Sequence[EventRow]) -> str | None:
-    """The key of what a PAUSED task asks. A new pause has a new one; one that was answered is not
-    asked again."""
+    """The key of the question that a PAUSED task asks. A new pause has a new key, and a question
+    that was answered is not asked again."""
     pauses = [m for m in marks if m.kind in _PAUSES and m.status == TaskStatus.PAUSED]
     if not pauses:
         return None
@@ -75,7 +75,7 @@ def question(marks: Sequence[EventRow]) -> str | None:
 
 
 def last_shown(task: TaskRow, span: HandleSpan, marks: Sequence[EventRow]) -> EventRow | None:
-    """The last notable event that whoever sees this span of a task has heard of."""
+    """The last notable event that a reader of this span has seen."""
     notable = [m for m in marks if m.notable]
     if span.end is not None:
         shown = [m for m in notable if m.seq <= span.end.seq]

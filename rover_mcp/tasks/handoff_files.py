@@ -97,7 +97,7 @@ HAND_OFF: Mapping[str, tuple[str, ...]] = {
     "the desktop": ("*.desktop", ".directory", "autorun.inf", "desktop.ini", "*.lnk", "*.url"),
     "a shell": (".bashrc", ".bash_profile", ".profile", ".zshrc", ".zshenv", ".inputrc", ".netrc"),
 }  # fmt: skip
-"""What runs them, and the patterns. What runs without anything being asked for comes first."""
+"""What runs such files, and their patterns. Programs that ask for nothing come first."""
 
 NAMED = 80
 """Characters of a file's name in a sentence."""
@@ -116,7 +116,7 @@ def _exact() -> dict[tuple[str, ...], str]:
 
 
 def _globs() -> dict[str, re.Pattern[str]]:
-    """The patterns with one: a single expression for each program."""
+    """The patterns with a star, as one expression for each program."""
     stars = {who: [p.lower() for p in all_of if "*" in p] for who, all_of in HAND_OFF.items()}
     return {who: re.compile("|".join(map(translate, some))) for who, some in stars.items() if some}
 
@@ -124,7 +124,7 @@ def _globs() -> dict[str, re.Pattern[str]]:
 _EXACT, _GLOBS = _exact(), _globs()
 _LONGEST = max(map(len, _EXACT))
 _LINKS = {parts[:n]: who for parts, who in reversed(_EXACT.items()) for n in range(1, len(parts))}
-"""Folders that lead to such a file: what is changed may be a link in their place."""
+"""Folders that lead to such a file: a change may put a link in their place."""
 
 
 def run_by(path: str) -> str | None:
@@ -147,8 +147,8 @@ def _found(parts: tuple[str, ...]) -> Iterator[str]:
 
 
 def first_of_each(runs: Mapping[str, str]) -> list[str]:
-    """The paths, so that each program's first file comes before any program's second: many files
-    of one kind hide none of another."""
+    """The paths in an order in which each program's first file comes before any program's second,
+    so that many files of one kind hide none of another."""
     count: Counter[str] = Counter()
     places: dict[str, tuple[int, int]] = {}
     for path, who in runs.items():
@@ -158,7 +158,7 @@ def first_of_each(runs: Mapping[str, str]) -> list[str]:
 
 
 def hand_off_warning(changes: ChangesView) -> list[str]:
-    """A sentence about such files among what a task changed, if there are any."""
+    """A sentence about such files among what a task changed; nothing where there are none."""
     if not changes.run_by:
         return []
     shown = [(f.run_by, named(visible_line(f.path), NAMED)) for f in changes.paths if f.run_by]
@@ -168,7 +168,7 @@ def hand_off_warning(changes: ChangesView) -> list[str]:
 
 
 def _program(who: str, count: int, path: str | None) -> str:
-    """A program, its first file, and how many others there are."""
+    """A program, its first file, and how many others it has."""
     if path is None or count > 1:
         others = f"{count} files" if path is None else f"{path} and {count - 1} more"
         return f"{others} (run by {who})"

@@ -1,5 +1,5 @@
-"""The images that Rover made: what there is, and which of them no task needs. Pure but for the
-engines and the tasks' folders."""
+"""The images that Rover built, and which of them no task needs. Pure, apart from the engines and
+the tasks' folders."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 
 MIN_AGE = 3600.0
-"""Seconds: a younger image may belong to a sandbox that is just being made."""
+"""Seconds. A younger image may belong to a sandbox that is just being created."""
 
 OF_A_PROJECT = frozenset({"project", "setup"})
-"""Kinds of image that a repository's own Dockerfile or setup makes."""
+"""The kinds of images that a repository's own Dockerfile or setup creates."""
 
 _UNENDED = (
     TaskStatus.NEW, TaskStatus.IN_PROGRESS, TaskStatus.ITERATING, TaskStatus.PAUSED,
     TaskStatus.FAILED,
 )  # fmt: skip
-"""Statuses from which a task may go on."""
+"""Statuses from which a task can continue."""
 
 
 def prunable(images: Sequence[ImageInfo], needed: Collection[str], now: float) -> list[ImageInfo]:
-    """Those that no container and no task needs, and that no needed one is built on; the ones
-    that stand on others first."""
+    """The images that no container and no task needs, and that no needed image is built on. An
+    image comes before the one that it is built on."""
     kept = [i for i in images if i.used or i.tag in needed or now - i.created_at < MIN_AGE]
 
     def carries(image: ImageInfo) -> bool:
@@ -44,8 +44,8 @@ def prunable(images: Sequence[ImageInfo], needed: Collection[str], now: float) -
 
 
 def made_for(images: Sequence[ImageInfo], tags: Collection[str]) -> list[ImageInfo]:
-    """Of the images that make up those with these tags, the ones that some project's own image or
-    setup is a part of; the ones that stand on others first."""
+    """Of the images that those with these tags consist of, the ones that include a project's own
+    image or setup. An image comes before the one that it is built on."""
 
     def carries(lower: ImageInfo, upper: ImageInfo) -> bool:
         return upper.layers[: len(lower.layers)] == lower.layers
@@ -59,7 +59,7 @@ def made_for(images: Sequence[ImageInfo], tags: Collection[str]) -> list[ImageIn
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """None means what a task would have."""
+    """None means what a task would use."""
 
     repo_path: str | None = None
     engine: str | None = None
@@ -76,25 +76,26 @@ class BuildImage(Protocol):
         progress: Callable[[str], None],
         stop: CancelToken,
     ) -> dict[str, Any]:
-        """What came out, as `rover image build --json` tells it. Raises RoverError."""
+        """Build the image; the result as `rover image build --json` prints it. Raises
+        RoverError."""
         ...
 
 
 @dataclass
 class RoverImages:
-    """`engines` are those that keep images, by name."""
+    """`engines` are those that store images, by name."""
 
     home: Path
     store: Store
     engines: Mapping[str, ImageKeeper]
 
     def list(self) -> list[dict[str, Any]]:
-        """Every image of ours on every engine that answers."""
+        """Every image that Rover built, on every engine that answers."""
         return [_view(name, image) for name, image in self._all()]
 
     def prune(self, now: float, *, dry_run: bool) -> list[dict[str, Any]]:
-        """Remove what no task needs, or only tell what it would be. An image that an engine
-        does not give up stays."""
+        """Remove what no task needs, or, with `dry_run`, only say what that would be. An image that
+        the engine refuses to remove stays."""
         needed = self._needed()
         removals: list[dict[str, Any]] = []
         for name, keeper in self.engines.items():
@@ -110,7 +111,8 @@ class RoverImages:
         return {tag for place in places for tag in _tags(place)}
 
     def own(self, tags: Collection[str]) -> list[dict[str, Any]]:
-        """Those below these tags that only some project's own image or setup made."""
+        """Of the images below these tags, those that only a project's own image or setup
+        created."""
         images = self._all()
         return [
             _view(name, image)
@@ -119,7 +121,7 @@ class RoverImages:
         ]
 
     def remove_own(self, tags: Collection[str]) -> None:
-        """Remove these, but for what another task needs or an engine does not give up."""
+        """Remove these images, except what another task needs or the engine refuses to remove."""
         needed = self._needed()
         for name, keeper in self.engines.items():
             images = [image for engine, image in self._all() if engine == name]
@@ -151,7 +153,7 @@ class RoverImages:
 
 
 def _tags(folder: Path) -> set[str]:
-    """The images that the attempts of a task's folder were made from."""
+    """The images that the attempts in a task's folder were created from."""
     files = folder.glob(f"iterations/*/spec-*/{IMAGE_FILE}")
     return {file.read_text("utf-8").strip() for file in files}
 

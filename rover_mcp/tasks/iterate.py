@@ -24,10 +24,10 @@ from rover_mcp.tasks.task_ports import Work
 from rover_mcp.tasks.view_models import NextAction, TaskView
 
 MOST_CHANGES = 20_000
-"""Characters of the patch that an agent is shown: it can ask git for the rest."""
+"""Characters of the patch that an agent is shown; it can ask git for the rest."""
 ITERABLE = sources(Event.ITERATE)
 ONLY_COMMENTS = "Address the review comments"
-"""The instructions, where a reviewer has given comments alone."""
+"""The instructions where a reviewer has given only comments."""
 
 
 @dataclass(frozen=True)

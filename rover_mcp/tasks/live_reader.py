@@ -1,4 +1,4 @@
-"""How tasks are shown where the control plane and the agents can be asked, too."""
+"""Shows tasks where the control plane and the agents can be asked, too."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LiveTaskReader(TaskReader):
         return self.control.login_expiry(task)
 
     def policy_of(self, task: TaskRow) -> Policy:
-        """With the agents and models that could take over from a paused task now."""
+        """The policy with the agents and models that could take over from a paused task now."""
         proposals = Proposals(self.settings, self.inventory, self.control)
         policy = replace(self.policy(), agents=proposals.known())
         if task.pause is None or task.pause.reason not in CLOSED:
@@ -36,8 +36,9 @@ class LiveTaskReader(TaskReader):
         return replace(policy, agents=proposals.agents(task), models=proposals.models(task))
 
     def with_cautions(self, task: TaskRow) -> TaskView:
-        """A task that was created or resumed, with a warning where none of its agents can sign in:
-        it would pause at once. The warning is true now, so it is not kept."""
+        """The view of a task that was created or resumed, with a warning where none of its agents
+        can sign in: the task would pause at once. The warning is true now only, so it is not
+        stored."""
         view = self.view(task)
         if task.status in ENDED or task.status is TaskStatus.PAUSED:
             return view

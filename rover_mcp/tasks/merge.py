@@ -117,7 +117,7 @@ class MergeDone:
 
 @dataclass
 class MergeTask:
-    """The use case. `preview` says what would happen, calling it does it."""
+    """The use case of merging. `preview` says what would happen; calling it merges."""
 
     store: Store
     merges: Merges
@@ -127,9 +127,10 @@ class MergeTask:
         self.log.settlers[OperationKind.MERGE] = self._settle
 
     def preview(self, caller: Caller, task: TaskRow, request: MergeRequest) -> MergeDone:
-        """
+        """What would happen.
+
         Raises:
-            RoverError: the task cannot be merged, and why.
+            RoverError: the task cannot be merged; the error says why.
         """
         plan = self._plan(caller, task, request)
         return MergeDone(plan, None, " ".join(preview_lines(task, plan, request)))

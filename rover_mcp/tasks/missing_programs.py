@@ -1,4 +1,5 @@
-"""What a repository's files ask for and a sandbox that sees this machine's own programs lacks."""
+"""Finds what a repository's files ask for and a sandbox lacks that uses this machine's own
+programs."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ _SECONDS = 5.0
 
 
 def lacking_programs(files: CommittedFiles, path: str) -> list[str]:
-    """One warning, or none. `path`: where the sandbox finds programs. Those that are asked for
-    their version are this machine's, never the repository's."""
+    """One warning, or none. `path` is where the sandbox finds programs. Only programs of this
+    machine are asked for their version, never the repository's."""
     there = files.at(FILES)
     texts = {name: _text(files, name) for name in there}
     missing = lacking(wants(texts), lambda name: shutil.which(name, path=path), _version)
@@ -55,7 +56,7 @@ def _version(path: str) -> str | None:
 
 @lru_cache(maxsize=64)
 def _ask(path: str, _changed: int) -> str | None:
-    """What the program says of its version; asked once for each content."""
+    """What a program prints as its version; it runs once for each content of the file."""
     try:
         done = subprocess.run(
             [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS,

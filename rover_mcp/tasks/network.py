@@ -1,4 +1,4 @@
-"""What a task was refused by the gateway, as it is shown. Names come from an agent. Pure."""
+"""What the gateway refused a task, as it is shown. The names come from an agent. Pure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from rover_mcp.tasks.quoted_text import named, printable
 from rover_mcp.tasks.view_models import RefusedHostView, SentView
 
 NAMED = 3
-"""Hosts that the warning names."""
+"""How many hosts the warning names."""
 LISTED = 10
-"""Hosts that are listed where nothing else will tell of them."""
+"""How many hosts are listed where no other output names them."""
 MAX_SHOWN = 200
 
 Refused = Mapping[str, Any] | None
 
 
 def refused_views(refused: Refused) -> list[RefusedHostView] | None:
-    """Every host that was refused, with why and what would allow it."""
+    """Every host that was refused, with the reason and what would allow it."""
     return [
         RefusedHostView(
             host=printable(entry["host"], MAX_SHOWN),
@@ -37,7 +37,7 @@ def sent_counts(stored: object) -> dict[str, int]:
 
 
 def sent_views(stored: object) -> list[SentView] | None:
-    """To which hosts it sent how much, the most first."""
+    """How much the task sent to which hosts, the largest amount first."""
     counts = sorted(sent_counts(stored).items(), key=lambda entry: (-entry[1], entry[0]))
     return [SentView(host=printable(host, MAX_SHOWN), bytes=n) for host, n in counts] or None
 
@@ -52,7 +52,7 @@ def refused_lines(refused: Refused) -> list[str]:
 
 
 def refused_warning(refused: Refused, *, full: bool) -> list[str]:
-    """One line, or none."""
+    """One line about the refused hosts, or none."""
     hosts = refused_views(refused) or []
     if not hosts:
         return []

@@ -141,6 +141,7 @@ class _Levels:
         return default
 
     def plain(self, name: str) -> Any:
+        """The value of an option that depends on no other."""
         # The value of a setting that config.yaml does not name is a default, not the user's choice.
         named = name in self.settings.model_fields_set
         users = getattr(self.settings, name, None) if named else None
@@ -178,8 +179,9 @@ class _Levels:
         return engine
 
     def budget(self) -> Budget | None:
-        """Each of the two limits for itself: the call's, else the project's up to the user's. A
-        call that gives more than the user's needs a person: `wider_budget`."""
+        """The budget. The limits in US dollars and in tokens are resolved separately: the call's,
+        else the project's up to the user's. A call that gives more than the user's needs a person:
+        `wider_budget`."""
         users = self.settings.budget or Budget()
         values: dict[str, Any] = {}
         for name in ("usd", "tokens"):
@@ -195,7 +197,7 @@ class _Levels:
         return Budget(**values) if values else None
 
     def network(self) -> NetworkPolicy:
-        """What can be reached. A mode that the user named is the most that a project opens."""
+        """What the task can reach. A mode that the user named is the most that a project opens."""
         policy = NetworkPolicy(mode=self._network_mode())
         hosts = self.project.network.allow
         if not hosts or policy.mode is not NetworkMode.ALLOWLIST:
@@ -222,7 +224,8 @@ class _Levels:
 
 
 def _opened(config: ProjectConfig, settings: Settings) -> list[str]:
-    """What the project opens, and what it is denied: never silently."""
+    """Warnings about what the project opens and what it is denied, because neither happens
+    silently."""
     warnings: list[str] = []
     if config.image:
         warnings.append(f"{FILE}: sandboxes are made from the image {config.image}")

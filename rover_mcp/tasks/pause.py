@@ -25,7 +25,7 @@ class PauseTask:
     reader: LiveTaskReader
 
     def __call__(self, task: TaskRow) -> TaskView:
-        """Pause it.
+        """Pause a task.
 
         Raises:
             Conflict: it has ended.
@@ -58,14 +58,14 @@ class PauseTask:
         return self.reader.view(store.tasks.get(task.id) or task)
 
     def leave(self, task: TaskRow) -> None:
-        """Pause a task for a client that no longer follows it; its handle is over."""
+        """Pause a task for a client that no longer follows it, and whose handle therefore ends."""
         if task.status not in ENDED:
             self(task)
             self.reader.store.events.add(task.id, LEFT, {})
 
     def _never_by_itself(self, task: TaskRow) -> TaskRow:
-        """A pause that a person asked for does not end by itself, nor when automatic resumes
-        are switched on again: what it was paused for before stays in its message."""
+        """Turn a pause into one that a person asked for. It does not end automatically, not even
+        when automatic resumes are switched on again; the earlier reason stays in its message."""
         ends = task.pause is not None and task.pause.reason not in NEVER_BY_ITSELF
         if task.pause is None or not (ends or task.pause.reason is PauseReason.AUTH):
             return task

@@ -1,4 +1,4 @@
-"""How a pause is shown: why, since when, whether it ends by itself, what a person can do. Pure."""
+"""How a pause is shown: why, since when, whether it ends automatically, what to do. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rover_mcp.tasks.step_outline import Outline, of_project
 from rover_mcp.tasks.view_models import BudgetView, NextAction, PauseView
 
 NO_PRICE = "no price is known for"
-"""What the gateway says where a budget in US dollars cannot be kept."""
+"""Part of what the gateway says where a budget in US dollars cannot be enforced."""
 OTHER_LIMIT = "what the message names has to be raised or freed first"
 TOKENS_OFFERED = 1_000_000
 
@@ -43,12 +43,12 @@ NEVER_BY_ITSELF = {
     PauseReason.REQUESTED: "it was paused on request",
     PauseReason.NEEDS_LOOK: "a person has to look at the diff and accept it first",
 }
-"""Reasons that only a person ends (D9), each with why."""
+"""The reasons that only a person can end, and why."""
 
 NOT_RESUMABLE = "not_resumable"
-"""The code of the error that a task cannot be resumed."""
+"""The error code for a task that cannot be resumed."""
 MOST_REFUSED = 5
-"""Credentials that may be refused, one after the other, before a task waits for a person."""
+"""How many credentials may be refused one after the other before a task waits for a person."""
 
 CLOSED = frozenset(PauseReason(reason) for reason in TIME_OR_MONEY)
 """Reasons that lie with an account: another agent may be able to continue."""
@@ -67,9 +67,9 @@ class Policy:
     max_auto_retries: int = 5
     agents: tuple[str, ...] = ()
     windows: tuple[WindowRow, ...] = ()
-    """of every account, as far as they are known"""
+    """the usage windows of every account, as far as they are known"""
     models: tuple[str, ...] = ()
-    """other models that the task's own agent could go on with"""
+    """other models that the task's own agent could continue with"""
     account_name: Callable[[str], str] = account_name
     """what an account is called for people"""
     log_in: Callable[[TaskRow], str | None] = lambda _: None
@@ -78,7 +78,8 @@ class Policy:
     """the user's own budget, which a call does not exceed"""
 
     def off_for(self, project_id: str | None) -> list[str]:
-        """Where it is off for every task of a project, or for all tasks alike, for people."""
+        """Where automatic resumes are off for every task of a project, or for all tasks, in
+        words."""
         places = (
             (project_id in self.off, "for this project"),
             (EVERYWHERE in self.off, "for all tasks"),
@@ -90,7 +91,7 @@ class Policy:
 def pause_view(
     task: TaskRow, state: RunState | None, now: float, policy: Policy
 ) -> PauseView | None:
-    """None where the task is not paused."""
+    """The pause of a task; None where it is not paused."""
     p = task.pause
     if p is None:
         return None
@@ -121,7 +122,7 @@ def pause_view(
 
 
 def _awaited(task: TaskRow, pause: Pause, policy: Policy) -> str | None:
-    """What has to be there before the task resumes automatically, where that is watched for."""
+    """What has to exist before the task resumes automatically, where Rover watches for it."""
     if awaits_credential(task, pause):
         return _for_credential(task, pause)
     obstacle = obstacle_of(pause)
@@ -136,8 +137,8 @@ def _where(task: TaskRow, state: RunState | None) -> str | None:
 
 
 def awaits_credential(task: TaskRow, pause: Pause) -> bool:
-    """Whether a credential for the task is watched for: with one that its provider has not refused
-    it resumes automatically. After too many refusals it waits for a person."""
+    """Whether Rover watches for a credential for the task, and resumes it with one that the
+    provider has not refused. After too many refusals the task waits for a person."""
     return (
         pause.reason is PauseReason.AUTH
         and agent_provider(task.agent, task.model) is not None
@@ -152,7 +153,7 @@ def _for_credential(task: TaskRow, pause: Pause) -> str:
 
 
 def switched_off(task: TaskRow, policy: Policy) -> list[str]:
-    """Where a task's automatic resume is switched off, for people."""
+    """Where a task's automatic resume is switched off, in words."""
     return [*([] if task.auto_resume else ["for this task"]), *policy.off_for(task.project_id)]
 
 
@@ -172,11 +173,11 @@ def _waits_because(task: TaskRow, reason: PauseReason, off: list[str], policy: P
 
 
 def left_to_itself(pause: PauseView | None, *, changes: bool) -> str:
-    """What is said of a resume that shall not be now. `changes`: with another agent or model, or a
-    larger budget.
+    """The answer to a resume that is to happen later, at the reset. `changes`: the call also gives
+    another agent or model, or a larger budget.
 
     Raises:
-        Conflict: the task would not resume automatically, or not so.
+        Conflict: the task would not resume automatically, or not with these changes.
     """
     if pause is None:
         raise _not_later("at_reset is for a paused task; without it, the task resumes now")
@@ -197,7 +198,7 @@ def _not_later(why: str) -> Conflict:
 
 
 def exhausted(retries: int) -> str:
-    """What is said when a task has resumed automatically as often as it may (K3)."""
+    """What is shown when a task has resumed automatically as often as it may."""
     return f"resumed automatically {times(retries)}; resume_task is needed"
 
 
@@ -208,9 +209,9 @@ def times(count: int) -> str:
 def resume_action(
     task: TaskRow, state: RunState | None = None, most: Budget | None = None
 ) -> NextAction:
-    """The call that lets the task go on; after a budget's end, with a larger one. Where that would
-    be more than `most`, it is what can still be had, or the line of config.yaml that the user has
-    to change first."""
+    """The call that lets the task continue; after the end of a budget, with a larger one. Where
+    that would be more than `most`, it is what is still allowed, or the line of config.yaml that the
+    user has to change first."""
     arguments: dict[str, object] = {"task": task.id}
     reason = task.pause.reason if task.pause else None
     why = WHAT_TO_DO[reason] if reason else "continue from the checkpoint"
@@ -237,8 +238,8 @@ def resume_action(
 
 
 def _enough(task: TaskRow, state: RunState | None, most: Budget | None) -> dict[str, object]:
-    """The arguments of a larger budget, where a task that was stopped by something else has used
-    up its own, too, and the user's allows more."""
+    """The arguments of a larger budget for a task that stopped for another reason but has used up
+    its budget, too, and where the user's own budget allows more."""
     usage = spent(state)
     if task.budget is None or used_up(task.budget, usage) is None:
         return {}
@@ -247,7 +248,7 @@ def _enough(task: TaskRow, state: RunState | None, most: Budget | None) -> dict[
 
 
 def _is_of_disk(task: TaskRow) -> bool:
-    """Whether a limit was reached that no budget is, or a disk is full."""
+    """Whether a disk is full, or a limit was reached that is not a budget."""
     pause = task.pause
     if pause is None or FREE_FIRST in pause.message:
         return pause is not None
@@ -320,7 +321,7 @@ def spent(state: RunState | None) -> Usage:
 
 
 def tokens(usage: Usage) -> int:
-    """All that counts against a budget of tokens."""
+    """The tokens that count against a budget: all kinds together."""
     return (
         usage.input_tokens
         + usage.output_tokens
@@ -330,7 +331,8 @@ def tokens(usage: Usage) -> int:
 
 
 def used_up(budget: Budget | None, usage: Usage) -> str | None:
-    """What was spent of which limit, where a budget allows nothing more; None: it may go on."""
+    """What was spent of which limit, where a budget allows nothing more; None where the task may
+    continue."""
     if budget is None:
         return None
     cost, count = usage.cost_usd or 0.0, tokens(usage)
@@ -354,7 +356,7 @@ def budget_view(task: TaskRow, state: RunState | None) -> BudgetView | None:
 
 
 def _more(budget: Budget, usage: Usage) -> Budget:
-    """As much again as the budget was, of what is used up."""
+    """A budget that is larger by its own amount, for each limit that is used up."""
     usd, cost, count = budget.usd, usage.cost_usd or 0.0, tokens(usage)
     larger = Budget()
     if usd is not None and (cost >= usd or budget.tokens is None):
@@ -367,7 +369,8 @@ def _more(budget: Budget, usage: Usage) -> Budget:
 
 
 def _line_first(more: Budget, most: Budget | None, usage: Usage) -> str | None:
-    """The line that config.yaml needs before a larger budget helps; None: what it allows does."""
+    """The line that config.yaml needs before a larger budget helps; None where it already allows
+    one."""
     most = most or Budget()
     no_usd = more.usd and most.usd is not None and (usage.cost_usd or 0.0) >= most.usd
     no_tokens = more.tokens and most.tokens is not None and tokens(usage) >= most.tokens
@@ -380,7 +383,7 @@ def _line_first(more: Budget, most: Budget | None, usage: Usage) -> str | None:
 
 
 def _within(more: Budget, most: Budget | None) -> dict[str, object]:
-    """The arguments of a larger budget, as far as the user's own allows it."""
+    """The arguments of a larger budget, up to the user's own maximum."""
     most = most or Budget()
     usd, count = more.usd, more.tokens
     if usd is not None and most.usd is not None:

@@ -1,4 +1,4 @@
-"""Programs of the user's that a sandbox of bubblewrap does not see: those in HOME."""
+"""Finds the user's programs that a bubblewrap sandbox does not see, because they are in HOME."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 from pathlib import Path
 
 NAMED = 5
-"""Folders that a warning names."""
+"""How many folders a warning names."""
 
 
 def out_of_reach(path: str, home: Path) -> list[str]:
-    """The folders of a PATH that lie in the user's HOME and hold programs."""
+    """The folders of a PATH that are inside the user's HOME and contain programs."""
     folders = [Path(part) for part in path.split(os.pathsep) if part.startswith("/")]
     own = [f for f in dict.fromkeys(folders) if f.is_relative_to(home) and _has_programs(f)]
     return [str(folder) for folder in own]
 
 
 def unseen_programs(path: str | None, home: Path) -> list[str]:
-    """What is said of them at a task's creation, if there are any."""
+    """The warning about such programs when a task is created, if there are any."""
     folders = out_of_reach(path or "", home)
     if not folders:
         return []

@@ -14,22 +14,22 @@ from rover_mcp.tasks.options import DEFAULT_AGENT
 from rover_mcp.tasks.task_ports import AgentInventory, Control
 
 MOST_MODELS = 3
-"""Other models that are proposed at a pause."""
+"""How many other models are proposed at a pause."""
 MOST_TRIED = 20
-"""Of the models that a service says it serves."""
+"""How many of the models are tried that a service says it serves."""
 
 
 @dataclass(frozen=True)
 class Proposals:
-    """What can be proposed to a person at a pause."""
+    """What is proposed to a person at a pause."""
 
     settings: Settings
     inventory: AgentInventory
     control: Control
 
     def known(self) -> tuple[str, ...]:
-        """All agents of which Rover can find out whether they can take over: of one that signs in
-        by itself it cannot."""
+        """All agents for which Rover can find out whether they can take over, which it cannot for
+        an agent that signs in on its own."""
         return tuple(a for a in self.inventory.known() if agent_provider(a))
 
     def agents(self, task: TaskRow) -> tuple[str, ...]:
@@ -42,12 +42,12 @@ class Proposals:
         )
 
     def models(self, task: TaskRow) -> tuple[str, ...]:
-        """Models that the task's agent could continue with, where the limit of one model is
-        reached, and not the account's."""
+        """Models that the task's agent could continue with, where the limit of one model is reached
+        and the account is not closed."""
         return tuple(islice(self._models(task), MOST_MODELS))
 
     def _models(self, task: TaskRow) -> Iterator[str]:
-        """Of several names of one model the first."""
+        """Of several names for one model, only the first is returned."""
         closed = task.pause.model if task.pause else None
         if closed is None:
             return

@@ -15,12 +15,12 @@ from rover_mcp.tasks.view_models import TaskView
 
 @dataclass(frozen=True)
 class RestartTask:
-    """Starts a FAILED task over. What it cost still counts, and its snapshots are kept."""
+    """Starts a FAILED task over. What it has cost still counts, and its snapshots are kept."""
 
     reader: LiveTaskReader
 
     def __call__(self, caller: Caller, task: TaskRow) -> TaskView:
-        """Start it over.
+        """Start a task over.
 
         Raises:
             Conflict: it is not FAILED; a PAUSED one is for resume_task.

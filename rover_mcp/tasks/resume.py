@@ -61,15 +61,16 @@ class ResumeTask:
         by_person: bool = False,
         accept: bool = False,
     ) -> ResumeResult:
-        """Resume from the checkpoint, with a larger `budget`, or with another `agent` or `model`,
-        if they are given. A task that somebody asks to resume resumes although its account is
-        closed. `consent`: see CreateRequest; `by_person`: a person answered the task's own
-        question, which is their consent. `accept`: a result that waits for a look is delivered.
+        """Resume a task from its checkpoint, with a larger `budget`, or another `agent` or `model`,
+        if they are given. A task that someone asks to resume does so although its account is
+        closed. `consent`: see CreateRequest. `by_person`: a person answered the task's own
+        question, and that is their consent. `accept`: a result that waits to be looked at is
+        delivered.
 
         Raises:
-            Conflict: it cannot be resumed ("not_resumable"), with the call that would work.
-            UserFixable, EnvironmentFault: the agent is unknown or cannot be started here, its step
-                takes no model of the task's, or the budget is larger than the user's.
+            Conflict: it cannot be resumed ("not_resumable"); the error has a call that would work.
+            UserFixable, EnvironmentFault: the agent is unknown or cannot be started here, the step
+                does not use the task's model, or the budget is larger than the user's.
         """
         if task.status in RUNNING:
             return self._result("already_resuming", task, "it runs already")
@@ -112,10 +113,11 @@ class ResumeTask:
         return ResumeResult(result, self.reader.view(task), checkpoint, message)
 
     def _check_resumable(self, task: TaskRow, *, accept: bool) -> None:
-        """
+        """Check that the task can be resumed.
+
         Raises:
-            Conflict: the task's status does not allow it, its result waits to be looked at, or
-                what it was cancelled for has not ended.
+            Conflict: its status does not allow it, its result has to be looked at first, or it was
+                cancelled and its sandbox is still being stopped.
         """
         if task.status not in RESUMABLE:
             raise self._not_resumable(task, f"a task that is {task.status} cannot be resumed")
@@ -135,8 +137,8 @@ class ResumeTask:
             raise self._not_resumable(task, why)
 
     def _not_resumable(self, task: TaskRow, why: str, call: NextAction | None = None) -> Conflict:
-        """Without a `call` the error names the first that resumes the task, else the first of
-        all."""
+        """The error. Without a `call` it names the first action that resumes the task, else the
+        first action."""
         if call is None:
             actions = self.reader.view(task).next_actions
             call = next((a for a in actions if a.tool == "resume_task"), actions[0])
@@ -177,7 +179,8 @@ class ResumeTask:
         return columns | self._other_model(task, agent or task.agent, model)
 
     def _other_agent(self, caller: Caller, task: TaskRow, agent: str | None) -> dict[str, Any]:
-        """The columns that let another agent continue; the others may take over from it."""
+        """The columns that let another agent continue; the task's other agents may still take over
+        from it."""
         if agent is None or agent == task.agent:
             return {}
         root = Path(task.project_path)
@@ -223,7 +226,7 @@ def _larger_budget(task: TaskRow, budget: Budget | None) -> dict[str, Any]:
 
 
 def _named(action: NextAction) -> str:
-    """The arguments beside the task, as a call has them."""
+    """The arguments other than the task, as a call writes them."""
     return ", ".join(
         f"{name}={value}" for name, value in action.arguments.items() if name != "task"
     )

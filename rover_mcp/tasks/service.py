@@ -35,7 +35,7 @@ from rover_mcp.tasks.view_models import EventView, TaskView
 
 @dataclass
 class TaskService(LiveTaskReader):
-    """The use cases, built from the same parts. Calls may block."""
+    """The use cases, all built from the same parts. Calls may block."""
 
     settings: Settings
     store: Store
@@ -80,7 +80,7 @@ class TaskService(LiveTaskReader):
     # Reading
 
     def inspect(self, task: TaskRow, *, full: bool) -> TaskView:
-        """The task with its changes, where its work could be read."""
+        """The task with its changes, where its work can be read."""
         view = self.view(task, full=full)
         if full or task.status not in (TaskStatus.NEW, *RUNNING):
             try:
@@ -90,7 +90,7 @@ class TaskService(LiveTaskReader):
         return view
 
     def events(self, task: TaskRow, limit: int = 20) -> list[EventView]:
-        """The newest, oldest first, each with the channels over which it was reported."""
+        """The newest events, oldest first, each with the channels over which it was reported."""
         events = self.store.events.last(task.id, limit)
         reported = self.store.events.reported([event.seq for event in events])
         views = [event_view(event, task, self.settings.budget) for event in events]
@@ -107,7 +107,7 @@ class TaskService(LiveTaskReader):
         return read_log(folders.run / "logs", step, tail, folders.preparation)
 
     def journal(self, task: TaskRow) -> str:
-        """The end of its journal, a record a line."""
+        """The end of the task's journal, one record per line."""
         return read_journal(TaskFolders(self.settings.home, task.id, task.iteration).journal)
 
     def diff(

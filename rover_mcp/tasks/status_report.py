@@ -1,4 +1,4 @@
-"""What get_status and list_workflows tell: Rover itself, its engines, agents and queue."""
+"""The content of get_status and list_workflows: Rover itself, its engines, agents and queue."""
 
 from __future__ import annotations
 
@@ -32,12 +32,15 @@ OPERATOR = "whoever runs this server can help"
 
 @dataclass
 class StatusReport:
-    """Reads only. `credentials` says, for a caller and by provider, which one can be had: its
-    name. `sign_in` says, for an agent, its provider, that name and a caller, how the agent signs
-    in, or what mends that it cannot. `may_sign_in` says, for an agent and a caller, whether there
-    is anything to sign in with; it asks no program for it. `trouble` says why no task can be
-    started, and what helps. `disk_use`: as it was measured last, if it was; of all projects, so
-    for the user of this machine alone."""
+    """Reads only.
+
+    `credentials` returns, for a caller and by provider, the name of the credential that can be
+    used. `sign_in` says, for an agent, its provider, that name and a caller, how the agent signs
+    in, or what to do where it cannot. `may_sign_in` says, for an agent and a caller, whether there
+    is anything to sign in with, without starting a program to find out. `trouble` says why no task
+    can be started, and what helps. `disk_use` is the last measurement, if there is one; it covers
+    all projects, so it is for the user of this machine only.
+    """
 
     tasks: TaskService
     catalog: Catalog
@@ -146,20 +149,20 @@ class StatusReport:
         return [_workflow(e) for e in self.catalog.entries(_place(caller, repo_path))]
 
     def workflow_text(self, caller: Caller, name: str) -> str:
-        """A workflow's file as it is.
+        """A workflow's file, unchanged.
 
         Raises:
-            NotFound: there is none of that name.
+            NotFound: there is no workflow of that name.
         """
         return self.catalog.text(name, _place(caller, None))
 
     def event_views(self, events: Sequence[EventRow], caller: Caller) -> Sequence[AttentionView]:
-        """See there."""
+        """See `TaskReader.event_views`."""
         return self.tasks.event_views(events, caller)
 
 
 def _place(caller: Caller, repo_path: str | None) -> Path | None:
-    """Whose workflows a caller means; None: those of no repository."""
+    """The repository whose workflows a caller means; None: none."""
     if repo_path is None and caller.user is not None and len(caller.projects) != 1:
         return None
     return caller.folder(repo_path)
@@ -197,7 +200,7 @@ def _workflow(entry: CatalogEntry) -> dict[str, Any]:
 
 
 def _step(step: Step) -> str:
-    """`plan`, `fix (loop, at most 5: test, mend)`."""
+    """`plan`, `fix (loop, at most 5: test, repair)`."""
     match step:
         case LoopStep():
             what = f"loop, at most {step.max_iterations}"

@@ -1,4 +1,4 @@
-"""Step logs out of a task's run folder. What they hold is an agent's text: untrusted."""
+"""Reads step logs from a task's run folder. Their content is untrusted: an agent wrote it."""
 
 from __future__ import annotations
 

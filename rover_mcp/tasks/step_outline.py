@@ -1,4 +1,5 @@
-"""How the steps of a run are shown: the tree of loops as lines, and where it stands. Pure."""
+"""How the steps of a run are shown: as a tree of loops in lines, with the place where it stands.
+Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +10,18 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.quoted_text import named
 
 STEPS_SHOWN = 20
-"""Steps in a concise view. Of more, those around the place where the run stands are shown."""
+"""Steps in a concise view. If there are more, those around the current place are shown."""
 NAME_SHOWN = 60
 
 
 def of_project(task: TaskRow) -> bool:
-    """Whether the task's workflow, and so the names of its steps, are the repository's own."""
+    """Whether the repository itself defines the task's workflow, and so the names of its steps."""
     return task.config is not None and task.config.workflow_file is not None
 
 
 class Outline:
-    """The steps as a tree. One whose parent does not come before it stands at the top. `theirs`:
-    somebody else named them."""
+    """The steps as a tree. A step whose parent does not come before it is at the top. `theirs`:
+    someone else chose the names."""
 
     def __init__(self, steps: Sequence[StepState], *, theirs: bool = False) -> None:
         self.steps = steps
@@ -35,16 +36,16 @@ class Outline:
             self._inside[step.id] = []
 
     def inside(self, step: StepState | None = None) -> list[StepState]:
-        """The steps right inside a loop or a parallel step; without one, the workflow's own."""
+        """The steps directly inside a loop or a parallel step; without one, the workflow's own."""
         return self._inside[step.id if step else None]
 
     def is_skipped(self, step: StepState) -> bool:
-        """Whether it, or something around it, was skipped."""
+        """Whether the step, or one around it, was skipped."""
         return step.id in self._skipped or not self._skipped.isdisjoint(self._around(step.id))
 
     def where(self, status: StepStatus = StepStatus.RUNNING) -> str | None:
-        """The path to what runs (or failed), `step 3 of 6: fix, iteration 2 of 5: test`; None
-        where no step of the workflow has that status."""
+        """The path to the step that runs (or has failed), such as `step 3 of 6: fix, iteration 2 of
+        5: test`; None where no step of the workflow has that status."""
         top = self.inside()
         for position, step in enumerate(top, start=1):
             if step.status is status and not step.tolerated:
@@ -62,8 +63,8 @@ class Outline:
         return f"{text}: " + " and ".join([*(self._path(s, status) for s in on[:2]), *more])
 
     def concise(self, most: int = STEPS_SHOWN) -> list[StepState]:
-        """All steps if they are few. Else loops that do not run are one line, and of the lines
-        that are left those around the place where the run stands."""
+        """All steps if they are few. Otherwise a loop that is not running becomes one line, and of
+        the rest only the lines around the current place are kept."""
         if len(self.steps) <= most:
             return list(self.steps)
         way = self._way()
@@ -74,7 +75,7 @@ class Outline:
         return [lines[n] for n in sorted(order[:most])]
 
     def _way(self) -> set[str]:
-        """What is under way or ended the run, and all that is around it."""
+        """The step that is running or ended the run, and all steps around it."""
         marked = (StepStatus.RUNNING, StepStatus.FAILED)
         steps = {s.id for s in self.steps if s.status in marked and not s.tolerated}
         return steps | {around for step_id in steps for around in self._around(step_id)}
@@ -92,6 +93,7 @@ def _next_pending(steps: Sequence[StepState]) -> int:
 
 
 def iteration_of(iteration: int, limit: int | None) -> str:
-    """`iteration 2 of 5`; a limit below the iteration is that of a workflow since changed."""
+    """`iteration 2 of 5`. A limit below the iteration comes from a workflow that has changed
+    since."""
     of_limit = f" of {limit}" if limit is not None and limit >= iteration else ""
     return f"iteration {iteration}{of_limit}"

@@ -1,5 +1,5 @@
-"""Which task a call means. A number or a branch belongs to a project: it never names a task of
-another one, unless the call only reads and comes from no repository at all."""
+"""Finds the task that a call means. A number or a branch belongs to a project and never names a
+task of another one, unless the call only reads and comes from outside of any repository."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Found = Sequence[TaskRow | DamagedRecord]
 
 @dataclass(frozen=True)
 class CallOrigin:
-    """Where a call comes from. `root` None: from no repository. `project` None: no task was ever
-    made there."""
+    """Where a call comes from. `root` is None outside of a repository, `project` where no task was
+    ever created there."""
 
     root: str | None
     project: str | None = None
@@ -29,7 +29,7 @@ class CallOrigin:
 
 @dataclass(frozen=True)
 class TaskFinder:
-    """Finds tasks by what people and assistants call them."""
+    """Finds tasks by the names that people and assistants use for them."""
 
     store: Store
     repositories: Repositories
@@ -121,7 +121,7 @@ def _sees(caller: Caller, row: TaskRow | DamagedRecord) -> bool:
 
 
 def _ids(tasks: Found) -> str:
-    """Of tasks of other projects, for a hint."""
+    """The ids of tasks in other projects, for a hint."""
     rows = [row for row in tasks if isinstance(row, TaskRow)][:_MOST_NAMED]
     named = ", ".join(f"task {row.number} of {row.project_path} is {row.id}" for row in rows)
     return f": {named}" if named else ""

@@ -1,4 +1,5 @@
-"""Tasks by pages: one of a page, how many fit, and where the next begins. Pure."""
+"""Splits tasks into pages: the form of one task, how many fit, and where the next page begins.
+Pure."""
 
 from __future__ import annotations
 
@@ -15,15 +16,16 @@ from rover_mcp.tasks.quoted_text import quoted
 from rover_mcp.tasks.view_models import ListedTask, TaskView
 
 TASKS = 20
-"""On a page, at most, where no limit is asked for."""
+"""Tasks on a page, at most, where the call sets no limit."""
 CHARACTERS = 6000
-"""Of their JSON: with the same as text a page has less than 2,000 tokens of 4 characters."""
+"""Characters of a page's JSON. Together with the same content as text a page then has less than
+2,000 tokens of 4 characters."""
 SHOWN = 120
 """Characters of a message or an error in a list."""
 
 
 def listed(view: TaskView) -> ListedTask:
-    """A task as one of a page: what `inspect` is for is left out."""
+    """A task as an entry of a page, without what `inspect` is for."""
     pause, done = view.pause, view.status in (TaskStatus.COMPLETED, TaskStatus.CANCELLED)
     if pause is not None:
         pause = pause.model_copy(update={"message": quoted(pause.message, SHOWN)})
@@ -38,18 +40,18 @@ def listed(view: TaskView) -> ListedTask:
 
 
 def fitting(views: Sequence[ListedTask]) -> Sequence[ListedTask]:
-    """The first of them, as many as a page may have characters of; one at least."""
+    """The first of these, as many as fit the characters of a page; at least one."""
     sizes = accumulate(len(view.model_dump_json(exclude_none=True)) for view in views)
     return views[: max(1, sum(size <= CHARACTERS for size in sizes))]
 
 
 def place(row: TaskRow | DamagedRecord) -> tuple[float, str]:
-    """Where a record stands among all: newest first."""
+    """The place of a record in the order of all: newest first."""
     return row.place if isinstance(row, DamagedRecord) else (row.created_at, row.id)
 
 
 def cursor(row: TaskRow | DamagedRecord) -> str:
-    """Names what comes after a record."""
+    """A text that names the place after a record."""
     created_at, task_id = place(row)
     return base64.urlsafe_b64encode(f"{created_at!r} {task_id}".encode()).decode()
 
@@ -58,7 +60,7 @@ def parse_cursor(text: str) -> tuple[float, str]:
     """The place that a cursor names.
 
     Raises:
-        UserFixable: it is not one of ours.
+        UserFixable: Rover did not produce this cursor.
     """
     try:
         created, task_id = base64.urlsafe_b64decode(text.encode()).decode().split(" ", 1)

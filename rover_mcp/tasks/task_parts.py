@@ -54,10 +54,10 @@ def allowed_options(
     parts: TaskParts,
 ) -> ResolvedOptions:
     """The options as a person has allowed them: all that goes beyond the user's own configuration;
-    or without the setup, where only that lacks a consent, and nobody there can give it.
+    or without the setup, where only that lacks a consent, and no one there can give it.
 
     Raises:
-        NeedsConsent, UserFixable: nobody has.
+        NeedsConsent, UserFixable: no one has.
     """
     options, repository, commit = parts.options, parts.repository, parts.commit
     wider = [*options.wider, *wider_script(parts.agents_in_steps(), parts.engine.name, settings)]

@@ -1,4 +1,4 @@
-"""What the use cases need of the world: one narrow Protocol per outside thing."""
+"""What the use cases need from outside: one narrow Protocol for each outside thing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from rover_mcp.tasks.view_models import ChangesView
 
 @dataclass(frozen=True)
 class Repository:
-    """A user's repository as it was found. `root` is the work tree that was meant, `main` the path
-    that its project is known by, where that is another."""
+    """A user's repository as it was found. `root` is the work tree that the call meant; `main` is
+    the path that its project is known by, where that is another one."""
 
     root: Path
     head_commit: str
@@ -37,7 +37,8 @@ class Repository:
 
 class Repositories(Protocol):
     def inspect(self, path: Path) -> Repository:
-        """Raises UserFixable where no task can be made for it, saying what to do."""
+        """Look at the repository of a folder. Raises UserFixable, with what to do, where no task
+        can be created for it."""
         ...
 
     def resolve(self, repository: Repository, name: str) -> str:
@@ -45,23 +46,26 @@ class Repositories(Protocol):
         ...
 
     def check_delivery(self, repository: Repository, prefix: str) -> None:
-        """Raises UserFixable where no branch below `prefix` can be made there."""
+        """Check that a branch below `prefix` can be created there. Raises UserFixable where it
+        cannot."""
         ...
 
     def ignored(self, repository: Repository) -> bytes:
-        """What the user's git ignores there beside the .gitignore files, as lines of one."""
+        """What the user's git ignores there in addition to .gitignore files, as lines of such a
+        file."""
         ...
 
     def tracked(self, repository: Repository, commit: str, paths: Sequence[str]) -> Collection[str]:
-        """Those of the paths where the commit has something, or has no folder on the way."""
+        """Those of the paths that the commit contains, or where something that is not a folder is
+        in the way."""
         ...
 
     def absent(self, repository: Repository, commit: str) -> list[str]:
-        """What of the commit a task's clone will not have, as sentences."""
+        """What a task's clone will lack of the commit, as sentences."""
         ...
 
     def size(self, repository: Repository, commit: str) -> TreeSize | None:
-        """What a work tree of the commit takes; None where that cannot be known."""
+        """The size of a work tree of the commit; None where it cannot be known."""
         ...
 
     def files(self, repository: Repository, commit: str) -> CommittedFiles:
@@ -71,15 +75,15 @@ class Repositories(Protocol):
     def project_id(self, root: Path) -> str: ...
 
     def git_hosts(self, root: Path) -> tuple[str, ...]:
-        """The hosts of its remotes, as entries of an allow-list."""
+        """The hosts of the repository's remotes, as entries of an allow-list."""
         ...
 
     def remotes(self, root: Path) -> tuple[str, ...]:
-        """The addresses of its remotes without passwords, that of `origin` first."""
+        """The addresses of the remotes without passwords, beginning with `origin`."""
         ...
 
     def open_hub(self, project_id: str, root: Path) -> None:
-        """Make the project's hub, with nothing in it. Idempotent."""
+        """Create the project's hub, empty. It is safe to repeat."""
         ...
 
 
@@ -89,7 +93,7 @@ class DiffResult:
     patch: str
     truncated: bool
     elsewhere: int | None = None
-    """files that differ, where none of those that were asked for does"""
+    """how many other files differ, where none of the paths that the call names does"""
 
 
 class Work(Protocol):
@@ -104,8 +108,8 @@ class Work(Protocol):
         offset: int = 0,
         between: tuple[str, str] | None = None,
     ) -> DiffResult:
-        """What differs from the task's base (N1), or `between` two of the task's commits.
-        `offset`: so many files of the list are left out at its beginning."""
+        """What differs from the task's base, or `between` two of the task's commits. The first
+        `offset` files of the list are left out."""
         ...
 
     def totals(
@@ -116,15 +120,15 @@ class Work(Protocol):
         ...
 
     def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
-        """The same as a whole patch, byte for byte, written to the file `out`."""
+        """Write the complete patch, byte for byte, to the file `out`."""
         ...
 
 
 class ContextSource(Protocol):
-    """Issues, requests, pages and files that a call names."""
+    """Fetches the issues, requests, pages and files that a call names."""
 
     def read(self, names: Sequence[str], call: ContextCall) -> Sequence[Piece]:
-        """All of them. Raises UserFixable or EnvironmentFault where one cannot be had."""
+        """Fetch all of them. Raises UserFixable or EnvironmentFault where one cannot be fetched."""
         ...
 
 
@@ -136,9 +140,9 @@ class Engines(Protocol):
 
 @dataclass(frozen=True)
 class AgentProgram:
-    """Where a sandbox gets an agent's program from. `source`: built-in; own, the user's, at
-    `path`; fetched already; npm, which fetches it when it is needed; image, which has to hold it;
-    or None, nowhere: then `install` helps."""
+    """Where a sandbox gets an agent's program from. `source` is built-in; own, which is the user's,
+    at `path`; fetched, which is already here; npm, which fetches it when it is needed; image, which
+    has to contain it; or None where there is none, and then `install` says how to get it."""
 
     source: str | None
     version: str | None = None
@@ -152,22 +156,24 @@ class AgentInventory(Protocol):
     def known(self) -> Collection[str]: ...
 
     def binary(self, agent: str, path: str | None) -> Path | None:
-        """The agent's program on this host, found on `path`; None where it has or needs none."""
+        """The agent's program on this host, found on `path`; None where there is none or the agent
+        needs none."""
         ...
 
     def program(self, agent: str, path: str | None) -> AgentProgram:
-        """Where its program comes from, for what `path` finds."""
+        """Where the agent's program comes from, given what is on `path`."""
         ...
 
     def unpriced(self, agent: str, model: str | None) -> Sequence[tuple[str, str]]:
-        """The provider and the name of each model that the agent asks for, as far as is known,
-        and that has no price."""
+        """The provider and the name of each model without a price that the agent uses, as far as is
+        known."""
         ...
 
     def models(self, agent: str, *, own_api: bool) -> Sequence[str]:
         """Models that an agent can be given, as far as its program's own names and the prices tell,
-        those first that a person would try first. Not `own_api`: those that the user's own
-        configuration names, as its calls go to another service than their provider."""
+        beginning with those that a person would try first. `own_api` false leaves out the models
+        that the user's own configuration names, because the calls go to another service than their
+        provider."""
         ...
 
 
@@ -187,11 +193,11 @@ class Control(Protocol):
         ...
 
     def has_checkpoint(self, task: TaskRow) -> bool:
-        """Whether a resume goes on from something (I5)."""
+        """Whether a resume continues from a checkpoint."""
         ...
 
     def cannot_sign_in(self, task: TaskRow, agent: str) -> str | None:
-        """What an agent lacks to sign in for a task; None: it can."""
+        """What an agent lacks to sign in for a task; None where it can sign in."""
         ...
 
     def login_expiry(self, task: TaskRow) -> str | None:
@@ -200,7 +206,8 @@ class Control(Protocol):
         ...
 
     def asks_provider(self, task: TaskRow) -> bool:
-        """Whether a task's calls go to the provider of its agent's models itself."""
+        """Whether a task's calls go to the provider of its agent's models, and not to another
+        service."""
         ...
 
     def served_models(self, task: TaskRow) -> Sequence[str]:
@@ -209,13 +216,13 @@ class Control(Protocol):
         ...
 
     def can_take_over(self, task: TaskRow, agent: str, model: str | None = None) -> bool:
-        """Whether an agent can sign in for a task, and one of its accounts is open; to `model`, if
-        one is given."""
+        """Whether an agent can sign in for a task and has an account that is open; open to `model`,
+        if one is given."""
         ...
 
     def uses_model(self, task: TaskRow, agent: str, model: str) -> bool:
-        """Whether the step that an agent would go on with takes the task's model: it may name one
-        of its own, or be another agent's."""
+        """Whether the step with which an agent would continue uses the task's model: the step may
+        name a model of its own, or belong to another agent."""
         ...
 
     def stop(self, task: TaskRow) -> None:
@@ -224,12 +231,12 @@ class Control(Protocol):
 
 
 class SpareSandboxes(Protocol):
-    """Sandboxes that are ready before their task is asked for."""
+    """Sandboxes that are ready before a task needs them."""
 
     def take(self, project_id: str, engine: str) -> str | None:
-        """The id that the next task of this project shall have, if its sandbox is ready."""
+        """The id for the next task of this project, if a sandbox with that id is ready."""
         ...
 
     def discard(self, task_id: str) -> None:
-        """The task that took it is not to be; nothing where it was none."""
+        """Remove the sandbox of a task that was not created after all; it may not exist."""
         ...

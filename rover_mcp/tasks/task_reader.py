@@ -1,4 +1,4 @@
-"""How tasks are shown, of what is recorded of them: lists, and one by one."""
+"""Shows tasks from what is recorded about them: in lists, and one by one."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class TaskReader:
         return view
 
     def policy(self) -> Policy:
-        """What is said of automatic resumes, as it stands now. No agent is proposed."""
+        """What decides about automatic resumes, as it stands now. No agent is proposed."""
         return Policy(
             off=self.store.switches.scopes_off(),
             config_off=not self.settings.auto_resume,
@@ -89,7 +89,7 @@ class TaskReader:
         raise NotImplementedError
 
     def policy_of(self, task: TaskRow) -> Policy:
-        """The same, with what is proposed for this task."""
+        """The policy, with what is proposed for this task."""
         return self.policy()
 
     def list(
@@ -102,9 +102,9 @@ class TaskReader:
         *,
         here: bool = False,
     ) -> tuple[Sequence[ListedTask], str | None, list[DamagedRecord]]:
-        """A page of tasks, newest first, the cursor of the next one, and the records that cannot
-        be shown. Without a limit as many as an assistant reads gladly. `here`: without `repo_path`
-        only those of the repository that the caller stands in, if it does in one."""
+        """A page of tasks, newest first, with the cursor of the next page and the records that
+        cannot be shown. Without a limit it has as many as an assistant should read. `here`: without
+        `repo_path` only tasks of the repository that the caller works in, if there is one."""
         most = limit or task_page.TASKS
         place = self.finder.place(caller, repo_path) if repo_path or here else None
         project = place.project if place else None
@@ -133,7 +133,7 @@ class TaskReader:
         return page, more, damaged
 
     def _unrecorded(self) -> list[DamagedRecord]:
-        """That there are tasks' files beside a database that knows nothing of them."""
+        """A warning that there are files of tasks beside a database that does not know them."""
         home = self.settings.home
         runs = (home / "tasks").glob("*/iterations/*/spec-*/spec.json")
         waiting = {path.name for path in (home / "spares").glob("*")}
@@ -147,7 +147,7 @@ class TaskReader:
     def _listed(
         self, rows: Sequence[TaskRow | DamagedRecord]
     ) -> Iterator[ListedTask | DamagedRecord]:
-        """Each as one of a page. Damage to one hides no other."""
+        """Each task as an entry of a page. A damaged record hides no other."""
         # A page shows the first action of each: nobody else is proposed.
         policy = self.policy()
         for row in rows:
@@ -158,8 +158,8 @@ class TaskReader:
                 yield damaged
 
     def event_views(self, events: Sequence[EventRow], caller: Caller) -> Sequence[AttentionView]:
-        """Events as `attention`, with the project of those that are not the caller's. One of a task
-        that cannot be read says nothing."""
+        """Events as `attention`, with the project where it is not the caller's. An event of a task
+        that cannot be read is left out."""
         if not events:
             return ()
         here = self.store.projects.around(caller.cwd) if caller.user is None else None

@@ -37,15 +37,16 @@ ERROR_SHOWN = 200
 WARNINGS_SHOWN = 20
 WARNINGS_WHOLE = 3
 WARNINGS_TOGETHER = 1000
-"""Warnings in a concise view."""
+"""How many warnings a concise view has, from how many on they are shortened, and to how many
+characters together."""
 NAME_SHOWN = 80
 """Characters of a step's name."""
 OUTPUT_SHOWN = 20_000
 """Characters of one output in a full view."""
 SUMMARY_SHOWN = 600
-"""Characters of one in a concise view."""
+"""Characters of one output in a concise view."""
 OUTPUTS_SHOWN = 40_000
-"""Characters of all of them; those of the last steps come first."""
+"""Characters of all outputs together; those of the last steps come first."""
 
 
 def task_view(
@@ -57,7 +58,8 @@ def task_view(
     *,
     full: bool = False,
 ) -> TaskView:
-    """`state` is the live one where the task runs, else the one that its last attempt left."""
+    """The task as everyone is shown it. `state` is the live one while the task runs, else the one
+    that its last attempt left."""
     state = state or task.run_state
     going = attempt is not None and attempt.state == AttemptState.RUNNING
     steps = _steps(state, task, now, going=going, full=full) if state else []
@@ -81,7 +83,7 @@ def task_view(
 
 
 def _row_view(task: TaskRow, now: float, phase: str) -> TaskView:
-    """What the task's row says alone."""
+    """What the task's row alone says."""
     return TaskView(
         id=task.id,
         number=task.number,
@@ -109,7 +111,8 @@ def _row_view(task: TaskRow, now: float, phase: str) -> TaskView:
 
 
 def event_view(event: EventRow, task: TaskRow, most: Budget | None = None) -> EventView:
-    """An event for `attention`, notifications and inspect. One whose data make no sense says so."""
+    """An event for `attention`, notifications and inspect. If its record is damaged, the view says
+    so."""
     try:
         return _event_view(event, task, most)
     except NONSENSE:
@@ -258,7 +261,8 @@ def _steps(
 
 
 def _summarise(views: Sequence[StepView], steps: Sequence[StepState]) -> None:
-    """Show what an agent itself says of the whole, at its step or at what is around it."""
+    """Show an agent's own summary of the task at its step, or at the step around it that is
+    shown."""
     summarised = next((step for step in reversed(steps) if step.summary_name), None)
     shown, parents = {v.id: v for v in views}, {s.id: s.parent for s in steps}
     place = summarised.id if summarised else None
@@ -276,7 +280,8 @@ def _count_inside(outline: Outline, step: StepState) -> int:
 
 
 def _step(step: StepState, until: float | None, *, going: bool, full: bool) -> StepView:
-    """`until`: when one that has no end stopped, if it did; now, if the task is `going`."""
+    """One step. `until` is when a step without an end stopped; if the task is `going`, it is
+    now."""
     status, end = step.status, step.ended_at.timestamp() if step.ended_at else None
     if status is StepStatus.RUNNING:
         status, end = status if going else StepStatus.INTERRUPTED, until

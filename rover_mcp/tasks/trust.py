@@ -1,4 +1,4 @@
-"""Who has consented to what a project asks for: kept by the digest of the content, in the data
+"""Records who has consented to what a project asks for, by the digest of the content, in the data
 folder."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rover_mcp.tasks.task_ports import Repositories, Repository
 
 FILE = "trust.json"
 KEPT = 10
-"""Consents of a project that are kept: its branches may ask for different things."""
+"""How many consents are kept for a project: its branches may ask for different things."""
 
 
 class _Consented(BaseModel):
@@ -56,8 +56,8 @@ class _Book(BaseModel):
 
 @dataclass(frozen=True)
 class AskView:
-    """One thing that a project asks for, and whether a person has consented to it. `before`: what
-    it was when somebody did."""
+    """One thing that a project asks for, and whether a person has consented to it. `before` is what
+    it was when a person did."""
 
     name: str
     shown: str
@@ -74,14 +74,14 @@ class AskView:
 
 @dataclass
 class TrustBook:
-    """The file. One that cannot be read holds no consent."""
+    """The file with the consents. If it cannot be read, it counts as empty."""
 
     home: Path
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def views(self, root: Path, asks: Sequence[Ask]) -> list[AskView]:
-        """Each thing with what is known of it. All of it is trusted where one consent covers it
-        together: what was consented to at different times is not combined."""
+        """Each thing with what is known about it. They are all trusted only where one consent
+        covers all of them: consents that were given at different times are not combined."""
         consents = self._read().projects.get(str(root), ())
         if any(consent.covers(asks) for consent in consents):
             return [AskView(ask.name, ask.shown, "trusted") for ask in asks]
@@ -89,7 +89,7 @@ class TrustBook:
         return [_view(ask, known.get(ask.name)) for ask in asks]
 
     def write(self, root: Path, asks: Sequence[Ask]) -> None:
-        """A person consents to all of this together.
+        """Record that a person consents to all of this together.
 
         Raises:
             EnvironmentFault: it cannot be written.
@@ -101,11 +101,11 @@ class TrustBook:
             self._change(root, (consent, *old)[:KEPT])
 
     def knows(self, root: Path) -> bool:
-        """Whether anybody has consented to anything of it."""
+        """Whether a person has consented to anything of this project."""
         return str(root) in self._read().projects
 
     def forget(self, root: Path) -> bool:
-        """Whether there was anything to forget. Raises as `write`."""
+        """Forget the project's consents; whether there were any. Raises as `write`."""
         with self._lock:
             known = str(root) in self._read().projects
             if known:
@@ -143,7 +143,8 @@ def _view(ask: Ask, known: _Consented | None) -> AskView:
 
 @dataclass
 class ProjectTrust:
-    """What a repository asks for, out of its checkout and the commit that a task starts from."""
+    """What a repository asks for, read from its checkout and from the commit that a task starts
+    from."""
 
     settings: Settings
     catalog: Catalog
@@ -191,8 +192,8 @@ class ProjectTrust:
     def missing(
         self, repository: Repository, commit: str, needed: Sequence[Ask]
     ) -> tuple[list[AskView], list[Ask]]:
-        """Of what is needed, what nobody has consented to; and all that there is to consent to,
-        where anything is missing."""
+        """What no one has consented to, of what is `needed`; and, where that is not empty,
+        everything that there is to consent to."""
         root = repository.root
         views = [view for view in self.book.views(root, needed) if view.state != "trusted"]
         lines = [line for line in self.settings.trusted_projects if line.path.resolve() == root]
@@ -208,7 +209,7 @@ class ProjectTrust:
     def can_do_without(
         self, repository: Repository, commit: str, needed: Sequence[Ask]
     ) -> list[Ask]:
-        """The setup, where nothing but that lacks anybody's consent; else nothing."""
+        """The setup, where it is the only thing without consent; otherwise nothing."""
         rest = [ask for ask in needed if not ask.preparing]
         views, _ = self.missing(repository, commit, rest)
         return [] if views else [ask for ask in needed if ask.preparing]

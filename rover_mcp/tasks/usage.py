@@ -1,8 +1,6 @@
-"""The usage of a task, from two accounts of the same calls: the agents' own and the gateway's.
-
-The gateway counts the calls itself; the agents know prices that the gateway may not. So the larger
-one counts, for tokens and for money each, and never their sum.
-"""
+"""Combines two accounts of a task's calls: the agents' own and the gateway's. The gateway counts
+the calls itself; the agents know prices that the gateway may not know. So the larger figure counts,
+for tokens and for money separately, and never the sum."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from rover_mcp.store.store import Store
 
 
 def total(uses: Sequence[ModelUse]) -> Usage:
-    """All models together; the cost is of those that have a price."""
+    """All models together; the cost includes only those with a price."""
     usage = Usage()
     for use in uses:
         usage = usage.plus(use.usage)
@@ -23,7 +21,7 @@ def total(uses: Sequence[ModelUse]) -> Usage:
 
 
 def larger(one: Usage, other: Usage) -> Usage:
-    """The account that tells of more tokens, with the larger of both costs."""
+    """The account with more tokens, and with the larger of both costs."""
     tokens = one if one.tokens >= other.tokens else other
     costs = [u.cost_usd for u in (one, other) if u.cost_usd is not None]
     return tokens.model_copy(update={"cost_usd": max(costs, default=None)})
@@ -53,8 +51,8 @@ def state_with_usage(store: Store, task_id: str, state: RunState | None) -> RunS
 
 
 def unknowns(uses: Sequence[ModelUse], *, by_agent: bool = False) -> list[str]:
-    """Models without a price, and answers that did not tell what they came to. `by_agent`: the cost
-    that counts is the agent's own figure."""
+    """Warnings about models without a price, and about answers that did not say what they cost.
+    `by_agent`: the cost that counts is the agent's own figure."""
     warnings: list[str] = []
     for use in uses:
         name = f"{use.provider}'s {use.model}" if use.model else f"a model of {use.provider}"

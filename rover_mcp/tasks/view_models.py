@@ -1,4 +1,4 @@
-"""What a task is, and how it is shown."""
+"""The models of what a task is and how it is shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _View(BaseModel):
 
 
 class PauseView(_View):
-    """Why a task is paused, since when, until when, and what comes next (D10, K7)."""
+    """Why a task is paused, since when, until when, and what happens next."""
 
     reason: PauseReason
     message: str
@@ -39,8 +39,8 @@ class PauseView(_View):
 
 
 class StepView(_View):
-    """One step. A loop has its present `iteration` and its `limit`; what its steps say is of
-    that iteration. `parent` is the loop or parallel step around it."""
+    """One step. A loop has its current `iteration` and its `limit`, and its steps describe that
+    iteration. `parent` is the loop or parallel step around it."""
 
     id: str
     name: str
@@ -86,8 +86,8 @@ class ChangesView(_View):
 
 
 class SnapshotView(_View):
-    """A state of the work tree that was kept. What changed is against the one before it; without
-    numbers it cannot be read any more."""
+    """A stored state of the work tree. The changes are relative to the snapshot before it; without
+    numbers it can no longer be read."""
 
     id: str
     at: datetime
@@ -173,7 +173,7 @@ class TaskView(_View):
 
 
 class ListedTask(_View):
-    """One task of a page: enough to choose one; `inspect` tells the rest."""
+    """One task of a page: enough to choose one; `inspect` shows the rest."""
 
     id: str
     number: int
@@ -212,7 +212,7 @@ class EventView(_View):
 
 
 class AttentionView(EventView):
-    """An event as the reader of a result is told of it."""
+    """An event as a result reports it to its reader."""
 
     repo_path: str | None = Field(
         default=None, description="of a task of another project than the reader's"
@@ -220,7 +220,7 @@ class AttentionView(EventView):
 
 
 class NewsView(EventView):
-    """An event as a hook is told of it: with what its receiver cannot look up."""
+    """An event as a hook receives it, including what its receiver cannot look up."""
 
     title: str
     branch: str
@@ -228,7 +228,7 @@ class NewsView(EventView):
 
 
 class HookMessage(_View):
-    """What a webhook is sent and a command gets on standard input."""
+    """What a webhook is sent, and what a command reads on standard input."""
 
     type: str
     timestamp: datetime

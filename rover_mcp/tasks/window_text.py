@@ -1,4 +1,4 @@
-"""What people read of the windows of an account. Pure."""
+"""What people read about the usage windows of an account. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from rover_mcp.store.records import WindowRow
 from rover_mcp.tasks.account_names import account_name
 
 MOST_SHOWN: Final = 20
-"""Windows of get_status."""
+"""How many windows get_status shows."""
 
 
 def warning(window: WindowRow, name: Callable[[str], str] = account_name) -> str:
-    """That a window is nearly used up. It says the same for as long as the window lasts. `name`:
-    what an account is called for people."""
+    """The warning that a window is nearly used up. Its text stays the same for as long as the
+    window lasts, so that it is not reported twice. `name` returns what an account is called for
+    people."""
     at = window.opens_at
     opens = f"; it reopens at {time_of(at):%Y-%m-%d %H:%M}Z" if at else ""
     return f"the {window.name} of {name(window.account)} is nearly used up{opens}"
@@ -26,13 +27,13 @@ def warnings_of(
     windows: Sequence[WindowRow],
     name: Callable[[str], str] = account_name,
 ) -> list[str]:
-    """What to say to whoever watches a task that uses an account."""
+    """The warnings for a reader of a task that uses this account."""
     nearly = (w for w in windows if w.account == account and w.state == str(WindowState.NEARLY))
     return [warning(w, name) for w in nearly]
 
 
 def window_view(window: WindowRow, name: Callable[[str], str] = account_name) -> dict[str, Any]:
-    """For get_status."""
+    """A window as get_status shows it."""
     return {
         "account": name(window.account),
         "window": window.name,

@@ -1,4 +1,4 @@
-"""The SDK's parts for Streamable HTTP, put together: both protocol eras at one address."""
+"""Combines the SDK's parts for Streamable HTTP: both protocol eras at one address."""
 
 from __future__ import annotations
 
@@ -44,19 +44,20 @@ from rover_mcp.tasks.caller import Caller
 PATH: Final = "/mcp"
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 GRACE_SECONDS: Final = 2.0
-"""For calls that are being answered when the server is asked to end. Streams end at once."""
+"""How long calls may take when the server is asked to end. Streams end at once."""
 
 
 @dataclass
 class HttpEndpoint:
-    """What serves, and how to end it: `app` is an ASGI application."""
+    """What serves requests, and how to end it: `app` is an ASGI application."""
 
     app: ASGIApp
     users: Users
     limits: UserLimits
 
     async def finish(self) -> None:
-        """Take no more requests; end listen streams with their last frame; let calls end."""
+        """Accept no more requests, end listen streams with their last frame, and wait for calls to
+        end."""
         self.limits.closing = True
         self.users.close_streams()
         with anyio.move_on_after(GRACE_SECONDS):
@@ -64,7 +65,7 @@ class HttpEndpoint:
 
 
 class _Verifier:
-    """The SDK's TokenVerifier. It passes the token's digest on, never the token."""
+    """The SDK's TokenVerifier. It passes on the token's digest, never the token."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -91,8 +92,8 @@ async def serving(
     caller_of: Callable[[str], Caller],
     connections: Callable[[], int],
 ) -> AsyncGenerator[HttpEndpoint]:
-    """An endpoint for the address `url`, until the block is left: then sessions end, too.
-    `connections` counts those that are open."""
+    """An endpoint for the address `url`. When the block is left, its sessions end. `connections`
+    counts the open connections."""
     async with anyio.create_task_group() as group:
         users = Users(app, services, caller_of, group)
         manager = StreamableHTTPSessionManager(
@@ -143,7 +144,8 @@ def _starlette(limits: UserLimits, settings: HttpSettings, tokens: Tokens, url: 
 
 
 def security(settings: HttpSettings, url: str) -> TransportSecuritySettings:
-    """Which Host and Origin are right: loopback, the endpoint's own address, what is configured."""
+    """The accepted values of Host and Origin: loopback, the endpoint's own address, and what is
+    configured."""
     own = urlsplit(url)
     hosts = [f"{name}:*" for name in _LOOPBACK] + list(_LOOPBACK)
     origins = [f"http://{name}:*" for name in _LOOPBACK] + [f"http://{n}" for n in _LOOPBACK]
@@ -154,14 +156,15 @@ def security(settings: HttpSettings, url: str) -> TransportSecuritySettings:
 
 
 def _metadata(url: AnyHttpUrl, issuer: str | None) -> list[Route]:
-    """RFC 9728. MCP demands that an authorization server is named: without an issuer it is this
-    server, whose tokens are made by `rover token`."""
+    """The document of RFC 9728. MCP requires that it names an authorization server: without a
+    configured issuer that is this server, whose tokens `rover token` creates."""
     own = urlsplit(str(url))
     servers = [AnyHttpUrl(issuer or f"{own.scheme}://{own.netloc}")]
     return create_protected_resource_routes(url, servers, list(ALL_SCOPES), resource_name="Rover")
 
 
 def _sessions_of(manager: StreamableHTTPSessionManager, user: str) -> int:
-    """The SDK has a limit for all together only; whose each is it keeps to itself."""
+    """How many sessions a user has. The SDK limits only their total number, and keeps it to itself
+    whose each is."""
     owners = manager._session_owners.values()  # pyright: ignore[reportPrivateUsage]
     return sum(owner["client_id"] == user for owner in owners)

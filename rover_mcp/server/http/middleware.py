@@ -33,7 +33,7 @@ def refusal(status: int, error: str, **headers: str) -> JSONResponse:
 
 
 class HostOriginCheck:
-    """Checks Host and Origin before anything else, even before who asks."""
+    """Checks Host and Origin before anything else, even before authentication."""
 
     def __init__(self, app: ASGIApp, settings: TransportSecuritySettings) -> None:
         self._app = app
@@ -47,7 +47,7 @@ class HostOriginCheck:
 
 
 class ConnectionLimit:
-    """Connections beyond the limit are asked to come back later."""
+    """Asks clients to come back later while there are too many connections."""
 
     def __init__(self, app: ASGIApp, connections: Callable[[], int], most: int) -> None:
         self._app = app
@@ -63,10 +63,9 @@ class ConnectionLimit:
 
 
 class UserLimits:
-    """How many requests and sessions a user has at a time, and whether the token still counts.
-
-    `sessions` counts a user's; `holds` says whether the token of a digest still does.
-    """
+    """Limits the requests and sessions that a user has at a time, and checks that the token is
+    still valid. `sessions` counts a user's sessions; `holds` says whether the token with this
+    digest is still valid."""
 
     def __init__(
         self,
@@ -100,7 +99,7 @@ class UserLimits:
                 self._none_left.set()
 
     async def wait_for_none(self) -> None:
-        """Until no request is being answered."""
+        """Wait until no request is being answered."""
         while +self._open:
             self._none_left = anyio.Event()
             await self._none_left.wait()
@@ -115,7 +114,8 @@ class UserLimits:
         return None
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, digest: str) -> None:
-        """Answer it; a stream that is open when its token is revoked ends with its next frame."""
+        """Answer a request. A stream whose token is revoked while it is open ends with its next
+        frame."""
         with anyio.CancelScope() as answering:
 
             async def send_while_held(message: Message) -> None:
@@ -135,7 +135,7 @@ def _opens_session(scope: Scope) -> bool:
 
 
 def _with_retry(message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The SDK says that it is full without saying for how long."""
+    """Add how long to wait to the SDK's answer that it is full, which leaves that out."""
     if message["type"] == "http.response.start" and message["status"] in RETRY_SECONDS:
         retry = (b"retry-after", str(RETRY_SECONDS[message["status"]]).encode())
         return {**message, "headers": [*message.get("headers", ()), retry]}
@@ -143,9 +143,9 @@ def _with_retry(message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
 
 
 class ScopeCheck:
-    """Refuses a call for which the token lacks a scope with HTTP's own 403, as OAuth requires. The
-    rule itself is enforced where the call is dispatched; here it only gets its status. The body is
-    complete and within its limit already."""
+    """Answers a call for which the token lacks a scope with HTTP's own 403, as OAuth requires. The
+    rule itself is enforced where the call is dispatched; this only gives it its status. The body is
+    complete here and within its limit."""
 
     def __init__(self, app: ASGIApp, metadata_url: str) -> None:
         self._app = app

@@ -45,6 +45,7 @@ from rover_mcp.tasks.caller import Caller
 
 Context = ServerRequestContext[Any, Any]
 
+# The SDK's session manager takes one server for all clients.
 METHODS: Final = (
     "tools/list", "tools/call", "resources/list", "resources/templates/list", "resources/read",
     "resources/subscribe", "resources/unsubscribe", "prompts/list", "prompts/get",
@@ -55,17 +56,17 @@ METHODS: Final = (
 NOBODY."""
 INITIALIZED: Final = "notifications/initialized"
 REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, PATCH)
-"""Methods about this machine, for its user alone."""
+"""Methods about this machine, which only its user may call."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
 NOBODY: Final = ""
-"""Not the name of any user: it owns no task, and is served no project."""
+"""A name that no user has: it owns no task and is served no project."""
 MAX_NAMES: Final = 16
-"""Client names of a user that have a session; the one that was used last longest ago makes room."""
+"""How many client names of a user have a session. The least recently used one makes room."""
 PUSH_SECONDS: Final = 20.0
 
 
 def may_call(method: object, name: object, scopes: frozenset[str]) -> bool:
-    """Whether a token of these scopes may send this request; `name` is the tool's."""
+    """Whether a token with these scopes may send this request; `name` is the tool's."""
     if "write" in scopes:
         return True
     if method == "tools/call":
@@ -90,8 +91,8 @@ class HttpClient:
 
 
 class Users:
-    """The clients over HTTP. `caller_of` makes a user's Caller; `group` runs what pushes to
-    clients."""
+    """The clients over HTTP. `caller_of` returns a user's Caller; `group` runs the tasks that push
+    notifications to clients."""
 
     def __init__(
         self, app: App, services: Services, caller_of: Callable[[str], Caller], group: TaskGroup
@@ -124,7 +125,7 @@ class Users:
                 handler.close()
 
     def close(self) -> None:
-        """Ends all pushes."""
+        """End all pushing."""
         for peer in self._peers():
             self._services.hub.sessions.discard(peer.session)
 

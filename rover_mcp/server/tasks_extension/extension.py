@@ -63,7 +63,7 @@ class TasksExtension(Extension):
     async def intercept_tool_call(
         self, params: CallToolRequestParams, ctx: Context, call_next: CallNext
     ) -> HandlerResult:
-        """A handle in place of a receipt, for a client that declared the extension."""
+        """Replace a receipt by a handle, for a client that declared the extension."""
         # A call that needs input first returns InputRequiredResult, and is repeated through here.
         result = await call_next(ctx)
         if not isinstance(result, CallToolResult) or result.is_error or not declared(ctx):
@@ -103,7 +103,7 @@ class TasksExtension(Extension):
 
 
 def install(server: Server[Any], extension: TasksExtension) -> None:
-    """What `MCPServer(extensions=[...])` does, for a low-level server that serves `tools/call`.
+    """Do what `MCPServer(extensions=[...])` does, for a low-level server that serves `tools/call`.
 
     Raises:
         ValueError: it serves no tools.
@@ -136,7 +136,8 @@ def declared(ctx: Context) -> bool:
 
 
 def require_declared(ctx: Context) -> None:
-    """
+    """Check that this request declared the extension.
+
     Raises:
         MCPError: -32021, with what the client has to declare.
     """

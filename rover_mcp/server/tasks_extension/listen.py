@@ -34,11 +34,11 @@ from rover_mcp.server.tasks_extension.protocol import FINAL, Context, TaskSource
 TASK_IDS = "taskIds"
 MAX_STREAMS = 1024
 MAX_TASKS = 1000
-"""Tasks that one stream may name."""
+"""How many tasks one stream may name."""
 
 
 class TaskNotification(Notification[dict[str, Any], Literal["notifications/tasks"]]):
-    """A DetailedTask; a plain dictionary, since a model's nulls would be left out."""
+    """A DetailedTask as a plain dictionary, because the SDK leaves out a model's nulls."""
 
     method: Literal["notifications/tasks"] = "notifications/tasks"
     params: dict[str, Any]
@@ -46,8 +46,8 @@ class TaskNotification(Notification[dict[str, Any], Literal["notifications/tasks
 
 @dataclass(eq=False)
 class _News:
-    """What a stream has yet to say. Each thing is there once, however often it changed, so a
-    client that stops reading costs no more."""
+    """What a stream still has to send. Each thing is in it once, however often it changed, so a
+    client that stops reading costs no more memory."""
 
     tasks: dict[str, None] = field(default_factory=dict[str, None])
     events: dict[ServerEvent, None] = field(default_factory=dict[ServerEvent, None])
@@ -69,9 +69,10 @@ class _News:
 
 
 class TasksListenHandler(ListenHandler):
-    """As the SDK's, and with tasks: first the acknowledgement of those that the client may see,
-    then each of them as it is, which closes the gap between creation and listening, then each that
-    changes. Ends when all of them have ended and nothing else was asked for."""
+    """The SDK's handler, extended by tasks. The stream begins with an acknowledgement of the tasks
+    that the client may see, then sends each of them as it is, which closes the gap between creation
+    and listening, then each one that changes. It ends when all of them have ended and nothing else
+    was subscribed to."""
 
     def __init__(
         self,
@@ -171,7 +172,7 @@ class _Subscription:
             stop()
 
     async def _acknowledge(self, seen: Sequence[str]) -> bool:
-        """Whether anything but tasks was asked for."""
+        """Acknowledge the subscription; whether anything but tasks was subscribed to."""
         granted = self._filter.model_dump(by_alias=True, exclude_none=True)
         others = {k: v for k, v in granted.items() if k != TASK_IDS and v}
         honored = SubscriptionFilter.model_validate({**others, TASK_IDS: list(seen)})

@@ -1,5 +1,5 @@
-"""The two sides of the extension: a task as it goes over the wire (SEP-2663), and the protocol of
-what a server has to keep for the extension to show it."""
+"""The two sides of the extension: the form of a task on the wire (SEP-2663), and the protocol that
+a server implements so that the extension can show its tasks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Context = ServerRequestContext[Any, Any]
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 VERSIONS = frozenset({"2026-07-28"})
-"""Protocol versions that know the extension."""
+"""The protocol versions that have the extension."""
 RECEIPT = "dev.rover/task"
-"""The key in a tool result's `_meta` under which the id of the task that it started stands."""
+"""The key in a tool result's `_meta` for the id of the task that the tool started."""
 
 
 class TaskState(StrEnum):
@@ -37,11 +37,12 @@ FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
 class Task:
     """One task as its client sees it now.
 
-    `ttl_ms` counts from `created_at`, None: it is kept without limit. `input_requests`: what is
-    asked now, by keys that are never used twice in the task's life; only where INPUT_REQUIRED.
-    `result`: the final result of the call that made the task, only where COMPLETED; a tool's own
-    failure is a COMPLETED whose result has `isError`. `error`: a JSON-RPC error, only where FAILED.
-    `handle_meta` stands in the `_meta` of the handle alone, beside `meta`.
+    `ttl_ms` counts from `created_at`; None means that the task is kept without limit.
+    `input_requests` are the open questions, by keys that the task never uses twice, and only where
+    INPUT_REQUIRED. `result` is the final result of the call that created the task, only where
+    COMPLETED; a failure of the tool itself is a COMPLETED task whose result has `isError`. `error`
+    is a JSON-RPC error, only where FAILED. `handle_meta` is added to the `_meta` of the handle
+    alone, beside `meta`.
     """
 
     id: str
@@ -58,14 +59,14 @@ class Task:
     handle_meta: Mapping[str, Any] | None = None
 
     def handle(self) -> dict[str, Any]:
-        """What a `tools/call` that became this task answers: a CreateTaskResult."""
+        """The answer to the `tools/call` that became this task: a CreateTaskResult."""
         fields = {"resultType": "task", **self._shared()}
         if self.handle_meta:
             fields["_meta"] = {**(self.meta or {}), **self.handle_meta}
         return fields
 
     def detailed(self) -> dict[str, Any]:
-        """A DetailedTask: what `tasks/get` and `notifications/tasks` say."""
+        """The DetailedTask that `tasks/get` and `notifications/tasks` contain."""
         fields = self._shared()
         match self.state:
             case TaskState.INPUT_REQUIRED:
@@ -97,30 +98,30 @@ class Task:
 
 
 class TaskSource(Protocol):
-    """The tasks of a server. Every call says who asks, by `ctx`: a task that is not that client's
-    does not exist for it."""
+    """The tasks of a server. `ctx` says who asks: a task of another client does not exist for
+    it."""
 
     async def get(self, ctx: Context, task_id: str) -> Task | None:
-        """The task now; None: it is unknown, expired, or somebody else's."""
+        """The task as it is now; None where it is unknown, expired, or someone else's."""
         ...
 
     async def acknowledge(self, ctx: Context, task: Task) -> None:
-        """The client has been sent `task`, which is final or asks for input, by tasks/get."""
+        """Note that tasks/get has sent the client `task`, which is final or asks for input."""
         ...
 
     async def answer(self, ctx: Context, task: Task, responses: Mapping[str, Any]) -> None:
-        """Act on what was answered to `task.input_requests`: `responses` has only keys of these."""
+        """Act on the answers to `task.input_requests`: `responses` has only keys of these."""
         ...
 
     async def cancel(self, ctx: Context, task: Task) -> None:
-        """Ask that a task that is not final be cancelled; it may still end otherwise."""
+        """Request the cancellation of a task that is not final; it may still end in another way."""
         ...
 
     def subscribe(
         self, task_ids: Collection[str], changed: Callable[[str], None]
     ) -> Callable[[], None]:
-        """Call `changed` with the id of each of these that changed, on the server's loop. It does
-        not raise. Returns what ends that."""
+        """Call `changed` with the id of each of these tasks that changes, on the server's event
+        loop. `changed` does not raise. Returns a function that ends the subscription."""
         ...
 
 
