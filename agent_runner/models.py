@@ -124,6 +124,23 @@ class Budget(_SharedModel):
     usd: float | None = Field(default=None, gt=0)
     tokens: int | None = Field(default=None, gt=0)
 
+    def ends_money(self, usage: Usage) -> bool:
+        """Whether a usage reaches the limit in money. An unknown cost counts as 0."""
+        return self.usd is not None and (usage.cost_usd or 0.0) >= self.usd
+
+    def ends_tokens(self, usage: Usage) -> bool:
+        """Whether a usage reaches the limit in tokens."""
+        return self.tokens is not None and usage.tokens >= self.tokens
+
+    def used_up(self, usage: Usage) -> str | None:
+        """What a usage has used up, in words; None if the budget allows more. The runner, the
+        gateway and the use cases all ask this, so that they agree on one limit and one wording."""
+        if self.usd is not None and self.ends_money(usage):
+            return f"it has spent ${usage.cost_usd or 0.0:.2f} of ${self.usd:.2f}"
+        if self.tokens is not None and self.ends_tokens(usage):
+            return f"it has used {usage.tokens:,} of {self.tokens:,} tokens"
+        return None
+
 
 class Pause(_SharedModel):
     """One pause: which step, why, since when, and until when if a provider said so.

@@ -341,21 +341,11 @@ class Interpreter:
 
     def _check_budget(self, step: Step) -> None:
         spent = self.spent.plus(self.fold.live.usage)
-        if self.budget is not None and (message := over_budget(self.budget, spent)):
+        if self.budget is not None and (message := self.budget.used_up(spent)):
             pause = Pause(
                 reason=PauseReason.BUDGET, message=message, since=self.clock(), step=step.id
             )
             raise RunPaused(pause)
-
-
-def over_budget(budget: Budget, spent: Usage) -> str | None:
-    """Which budget is used up, in words; None: none is. An unknown cost counts as 0."""
-    usd, tokens = spent.cost_usd or 0.0, spent.tokens
-    if budget.usd is not None and usd >= budget.usd:
-        return f"the task has cost ${usd:.2f}, and its budget is ${budget.usd:.2f}"
-    if budget.tokens is not None and tokens >= budget.tokens:
-        return f"the task has used {tokens:,} tokens, and its budget is {budget.tokens:,}"
-    return None
 
 
 def _falls_short(step: Step, outputs: Mapping[str, str]) -> bool:

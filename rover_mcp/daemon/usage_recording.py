@@ -1,4 +1,4 @@
-"""The gateway's entries in the store, and what they say of a budget."""
+"""Writes the usage that the gateway saw into the store, and reads what is left of a budget."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from rover_mcp.gateway.grant import BudgetState, Reserved, UsageEntry
 from rover_mcp.gateway.prices import PriceList
 from rover_mcp.store.records import CallRow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.pause_view import spent, used_up
+from rover_mcp.tasks.pause_view import spent
 from rover_mcp.tasks.usage import larger
 
 
 def write_entries(store: Store, entries: Sequence[UsageEntry]) -> None:
-    """Write the usage of answers, in place of what was written of them before."""
+    """Write the usage of answers. A later entry for an answer replaces the earlier one."""
     store.usage.write([_row(entry) for entry in entries])
 
 
 def over_budget(store: Store, task_id: str) -> str | None:
-    """What is used up of the task's budget; None: nothing is, or it has none."""
+    """What the task has used up of its budget; None if there is something left, or no budget."""
     standing = budget_state_of(store, task_id)
     return standing.over if standing else None
 
 
 def budget_state_of(store: Store, task_id: str) -> BudgetState | None:
-    """The task's budget and what was spent of it; None: it has none."""
+    """The task's budget and what was spent of it; None if it has none."""
     task = store.tasks.get(task_id)
     if task is None or task.budget is None:
         return None
     known = larger(spent(task.run_state), store.usage.spent(task_id))
-    return BudgetState(task.budget, known, used_up(task.budget, known))
+    return BudgetState(task.budget, known, task.budget.used_up(known))
 
 
 def estimate_cut_calls(store: Store, task_id: str, prices: PriceList, now: float) -> None:
-    """Estimate the calls that were on their way when the daemon that made them was killed. Each
-    stands in the books once, before and after; it was cut when that daemon ended, so what it can
-    have come to until now is the most."""
+    """Estimate the calls that were under way when the daemon that made them was killed. Each has
+    one record, before and after. It was cut when that daemon ended, so it can have used at most
+    what a call could use until now."""
     left = store.usage.on_their_way(task_id)
     store.usage.write([_estimated(call, prices, now) for call in left])
 

@@ -224,7 +224,7 @@ def resume_action(
         arguments |= {"accept": True, **_enough(task, state, most)}
     elif reason is PauseReason.BUDGET and task.budget is not None:
         if task.pause and NO_PRICE in task.pause.message:
-            more = Budget(tokens=tokens(spent(state)) + TOKENS_OFFERED)
+            more = Budget(tokens=spent(state).tokens + TOKENS_OFFERED)
             why = "resume with a budget in tokens: its model has no price that is known"
         else:
             more = _more(task.budget, spent(state))
@@ -241,7 +241,7 @@ def _enough(task: TaskRow, state: RunState | None, most: Budget | None) -> dict[
     """The arguments of a larger budget for a task that stopped for another reason but has used up
     its budget, too, and where the user's own budget allows more."""
     usage = spent(state)
-    if task.budget is None or used_up(task.budget, usage) is None:
+    if task.budget is None or task.budget.used_up(usage) is None:
         return {}
     more = _more(task.budget, usage)
     return {} if _line_first(more, most, usage) else _within(more, most)
@@ -320,29 +320,6 @@ def spent(state: RunState | None) -> Usage:
     return state.usage if state else Usage()
 
 
-def tokens(usage: Usage) -> int:
-    """The tokens that count against a budget: all kinds together."""
-    return (
-        usage.input_tokens
-        + usage.output_tokens
-        + usage.cache_read_tokens
-        + usage.cache_write_tokens
-    )
-
-
-def used_up(budget: Budget | None, usage: Usage) -> str | None:
-    """What was spent of which limit, where a budget allows nothing more; None where the task may
-    continue."""
-    if budget is None:
-        return None
-    cost, count = usage.cost_usd or 0.0, tokens(usage)
-    if budget.usd is not None and cost >= budget.usd:
-        return f"it has spent ${cost:.2f} of ${budget.usd:.2f}"
-    if budget.tokens is not None and count >= budget.tokens:
-        return f"it has used {count} of {budget.tokens} tokens"
-    return None
-
-
 def budget_view(task: TaskRow, state: RunState | None) -> BudgetView | None:
     if task.budget is None:
         return None
@@ -351,19 +328,19 @@ def budget_view(task: TaskRow, state: RunState | None) -> BudgetView | None:
         usd=task.budget.usd,
         spent_usd=usage.cost_usd,
         tokens=task.budget.tokens,
-        spent_tokens=tokens(usage),
+        spent_tokens=usage.tokens,
     )
 
 
 def _more(budget: Budget, usage: Usage) -> Budget:
     """A budget that is larger by its own amount, for each limit that is used up."""
-    usd, cost, count = budget.usd, usage.cost_usd or 0.0, tokens(usage)
+    usd, cost = budget.usd, usage.cost_usd or 0.0
     larger = Budget()
-    if usd is not None and (cost >= usd or budget.tokens is None):
+    if usd is not None and (budget.ends_money(usage) or budget.tokens is None):
         cents = round((max(usd, cost) + usd) * 100, 6)
         larger = Budget(usd=math.ceil(cents) / 100)
-    if budget.tokens is not None and (count >= budget.tokens or larger.usd is None):
-        more = max(budget.tokens, count) + budget.tokens
+    if budget.tokens is not None and (budget.ends_tokens(usage) or larger.usd is None):
+        more = max(budget.tokens, usage.tokens) + budget.tokens
         larger = larger.model_copy(update={"tokens": more})
     return larger
 
@@ -372,8 +349,8 @@ def _line_first(more: Budget, most: Budget | None, usage: Usage) -> str | None:
     """The line that config.yaml needs before a larger budget helps; None where it already allows
     one."""
     most = most or Budget()
-    no_usd = more.usd and most.usd is not None and (usage.cost_usd or 0.0) >= most.usd
-    no_tokens = more.tokens and most.tokens is not None and tokens(usage) >= most.tokens
+    no_usd = more.usd and most.ends_money(usage)
+    no_tokens = more.tokens and most.ends_tokens(usage)
     if not no_usd and not no_tokens:
         return None
     return budget_line(

@@ -26,7 +26,6 @@ from rover_mcp.tasks.pause_view import (
     left_to_itself,
     resume_action,
     spent,
-    used_up,
 )
 from rover_mcp.tasks.view_models import NextAction, TaskView
 
@@ -154,7 +153,8 @@ class ResumeTask:
         check_consent(caller, config, root, wider, (), consent)
 
     def _check_budget_left(self, task: TaskRow, columns: dict[str, Any]) -> None:
-        over = used_up(columns.get("budget", task.budget), spent(task.run_state))
+        budget: Budget | None = columns.get("budget", task.budget)
+        over = budget.used_up(spent(task.run_state)) if budget else None
         if not over:
             return
         most = self.reader.settings.budget

@@ -28,14 +28,14 @@ def larger(one: Usage, other: Usage) -> Usage:
 
 
 def with_usage(state: RunState, uses: Sequence[ModelUse]) -> RunState:
-    """A run's state with the books' figures, and what they cannot tell as warnings."""
+    """A run's state with the gateway's figures, and warnings about what these do not contain."""
     if not uses:
         return state
-    booked = total(uses)
-    by_agent = (state.usage.cost_usd or 0.0) > (booked.cost_usd or 0.0)
+    seen = total(uses)
+    by_agent = (state.usage.cost_usd or 0.0) > (seen.cost_usd or 0.0)
     return state.model_copy(
         update={
-            "usage": larger(state.usage, booked),
+            "usage": larger(state.usage, seen),
             "warnings": [*state.warnings, *unknowns(uses, by_agent=by_agent)],
         }
     )

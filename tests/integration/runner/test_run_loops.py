@@ -113,7 +113,7 @@ def test_a_budget_pauses_a_loop_before_its_next_step(tmp_path: Path) -> None:
     pause = p.state.pause
     assert pause is not None
     assert (pause.reason, pause.step) == (PauseReason.BUDGET, "mend")
-    assert pause.message == "the task has used 10 tokens, and its budget is 10"
+    assert pause.message == "it has used 10 of 10 tokens"
     assert p.start(budget=Budget(tokens=11), spent=Usage(output_tokens=5)) is ExitCode.COMPLETED
     assert p.calls()["plan"] == 1
 

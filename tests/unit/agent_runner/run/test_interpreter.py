@@ -270,14 +270,14 @@ def test_a_spent_budget_pauses_before_the_next_step_and_a_larger_one_resumes() -
     assert w.start(budget=Budget(tokens=50), spent=spent) == "paused"
     assert w.state.pause == Pause(
         reason=PauseReason.BUDGET,
-        message="the task has used 50 tokens, and its budget is 50",
+        message="it has used 50 of 50 tokens",
         since=NOW,
         step="mend",
     )
     assert [name for name, _ in w.ran] == ["test"]
     assert w.start(budget=Budget(usd=0.5), spent=spent) == "paused"
     assert w.state.pause is not None
-    assert w.state.pause.message == "the task has cost $0.50, and its budget is $0.50"
+    assert w.state.pause.message == "it has spent $0.50 of $0.50"
     assert w.start(budget=Budget(tokens=51, usd=1), spent=spent) == "completed"
     assert [name for name, _ in w.ran] == ["test", "mend"]
 
