@@ -79,8 +79,7 @@ class CreateTaskArguments(Arguments):
     context: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list,
         max_length=20,
-        description="for the agent to read: github:issue/12, github:pr/3, gitlab:mr/7, web "
-        "addresses, files",
+        description="to read: github:issue/12, github:pr/3, gitlab:mr/7, web addresses, files",
     )
     context_authors: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list,
@@ -181,7 +180,7 @@ class WaitArguments(Arguments):
         45, description="seconds, at most 3600"
     )
     after_seq: Annotated[int | None, BeforeValidator(argument_repair.within(0, 2**62))] = Field(
-        None, description="return at once if anything notable happened after this event"
+        None, description="return at once if something happened after this event"
     )
 
 
@@ -225,8 +224,8 @@ class RebaseArguments(TaskArguments):
 
 
 class PushArguments(TaskArguments):
-    remote: str | None = Field(None, max_length=200, description="default as git")
-    branch: str | None = Field(None, max_length=250, description="there")
+    remote: str | None = Field(None, max_length=200, description="default git's")
+    branch: str | None = Field(None, max_length=250, description="its name there")
     accept: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list[str], max_length=1000, description="what has to be named"
     )
@@ -240,9 +239,7 @@ class ResumeArguments(TaskArguments):
             argument_repair.choice("now", "at_reset", immediately="now", reset="at_reset")
         ),
     ] = Field("now", description="at_reset: automatically, at retry_at")
-    agent: str | None = Field(
-        None, max_length=100, description="continue with another agent; default the same"
-    )
+    agent: str | None = Field(None, max_length=100, description="another agent; default the same")
     model: str | None = Field(None, max_length=100, description="another model; default the same")
     accept: bool = Field(False, description="deliver a task paused for needs_look")
     budget_usd: BudgetUsd = None
