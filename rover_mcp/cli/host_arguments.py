@@ -34,3 +34,19 @@ def add_rebase(sub: Parser) -> None:
     add_task(sub)
     sub.add_argument("--onto", metavar="BRANCH", help="default: the branch it was made from")
     sub.add_argument("--yes", action="store_true", help="do it")
+
+
+def add_checkout(sub: Parser) -> None:
+    add_open(sub, here=True)
+
+
+def add_open(sub: Parser, *, here: bool = False) -> None:
+    add_task(sub)
+    place = sub.add_mutually_exclusive_group()
+    about = "the folder of a new work tree; default: beside the repository"
+    place.add_argument("--into", metavar="FOLDER", help=about)
+    if here:
+        place.add_argument("--here", action="store_true", help="switch the one that you are in")
+    about = "agree to a file that programs on this machine run; may be repeated"
+    sub.add_argument("--accept", metavar="NAME", action="append", default=[], help=about)
+    sub.add_argument("--yes", action="store_true", help="do it")

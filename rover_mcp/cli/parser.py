@@ -108,6 +108,18 @@ COMMANDS = (
         host.add_push,
     ),
     (
+        "checkout",
+        "checkout_command:checkout",
+        "check its branch out for you; without --yes only say what would happen",
+        host.add_checkout,
+    ),
+    (
+        "open",
+        "checkout_command:open_",
+        "open its branch in your editor; without --yes only say what would happen",
+        host.add_open,
+    ),
+    (
         "delete",
         "several_tasks:delete",
         "delete a task; without --yes, only show what would be lost",

@@ -27,6 +27,7 @@ from rover_mcp.daemon.disk_meter import DiskMeter
 from rover_mcp.daemon.gateway_adapter import GatewayAdapter
 from rover_mcp.daemon.git_adapters import GitRepositories, HubWork
 from rover_mcp.daemon.host_adapters import EngineChoice, HostAgents
+from rover_mcp.daemon.host_checkouts import HostCheckouts
 from rover_mcp.daemon.host_merges import HostMerges
 from rover_mcp.daemon.host_pushes import HostPushes
 from rover_mcp.daemon.host_rebases import HostRebases
@@ -56,6 +57,7 @@ from rover_mcp.store.migrations import database_url
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
+from rover_mcp.tasks.checkout import CheckoutTask
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
@@ -225,9 +227,11 @@ def _services(
     push = PushTask(store, pushes, operations, core.settings.allowed_secrets)
     host_rebases = HostRebases(home, repositories, attempts.finish.import_snapshots)
     rebase = RebaseTask(store, host_rebases, operations)
+    checkout = CheckoutTask(store, HostCheckouts(repositories, home), operations)
     return Services(
-        tasks, status, hub, touch, images, hooks, delete, builds, forget, merge, push, rebase
-    )
+        tasks, status, hub, touch, images, hooks, delete, builds, forget, merge, push, rebase,
+        checkout,
+    )  # fmt: skip
 
 
 def _forget(

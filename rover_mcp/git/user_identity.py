@@ -7,6 +7,7 @@ data. Programs only come from the user's own configuration.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -57,6 +58,19 @@ def committer(view: RepositoryView, environ: Mapping[str, str]) -> Committer:
     programs = [f"{key}={text}" for key, text in own.items() if key.startswith("gpg.")]
     chosen = [f"{key}={value(key)}" for key in ("gpg.format", "user.signingkey") if value(key)]
     return Committer(people | signer_environment(environ), (*programs, *chosen), signs=True)
+
+
+def reflog_person(view: RepositoryView) -> str:
+    """Who the user is and what time it is, as a reflog has them. A user without a name has none
+    there either: nothing is refused for the sake of a reflog."""
+    own = dict(own_entries(r"^user\.(name|email)$"))
+
+    def value(key: str) -> str:
+        text = next(reversed(view.config.get(key, ())), "") or own.get(key, "")
+        return "".join(c for c in text if c.isprintable() and c not in "<>")
+
+    zone = time.strftime("%z")
+    return f"{value('user.name') or 'rover'} <{value('user.email')}> {int(time.time())} {zone}"
 
 
 def signer_environment(environ: Mapping[str, str]) -> dict[str, str]:

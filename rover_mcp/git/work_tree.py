@@ -82,7 +82,7 @@ def check_clean(view: RepositoryView, top: Path) -> None:
             )
     argv = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no"]
     status = view.run_in_work_tree(
-        [*argv, "--ignore-submodules=all"], top, settings=_checkout_settings(view)
+        [*argv, "--ignore-submodules=all"], top, settings=checkout_settings(view)
     )
     if status.code != 0:
         raise EnvironmentFault(f"{top} cannot be looked at: {status.reason}", code="merge_failed")
@@ -111,21 +111,21 @@ def check_can_write(
     if view.last("core.worktree"):
         raise Conflict(
             f"{view.place.common} has its work tree elsewhere (core.worktree)",
-            hint="merge the task's branch with git yourself",
+            hint="do it with git itself",
             code="odd_work_tree",
         )
     gone = {one.path for one in changed if one.deleted}
     for one in changed:
         if one.added and (blocker := _in_the_way(top, one.path, gone)):
             raise Conflict(
-                f"{blocker} in {top} is not tracked by git, and the merge would overwrite it",
+                f"{blocker} in {top} is not tracked by git, and would be overwritten",
                 hint="move it away, or commit it, then call again",
                 code="untracked_in_the_way",
             )
     if filtered := filtered_paths(view, changed, new):
         raise Conflict(
             f"{filtered[0]} passes through a filter such as git-lfs, which Rover does not run",
-            hint="merge the task's branch with git yourself",
+            hint="do it with git itself",
             code="filtered_files",
         )
 
@@ -172,7 +172,7 @@ def filtered_paths(
     ]
 
 
-def _checkout_settings(view: RepositoryView) -> list[str]:
+def checkout_settings(view: RepositoryView) -> list[str]:
     """The settings for line ends that only the user's own configuration has."""
     # A split index would be a second file, which the rename of the index does not replace.
     own = [(k, v) for k, v in own_entries(_OWN_SETTINGS) if not view.last(k)]
@@ -243,7 +243,7 @@ class WorkTreeChange:
         # older than the index, so with a later time it would overlook changes.
         shutil.copy2(self._git_dir / "index", self._index)
         env = {"GIT_WORK_TREE": str(self.top), "GIT_INDEX_FILE": str(self._index)}
-        settings = _checkout_settings(self.view)
+        settings = checkout_settings(self.view)
         refresh = ["update-index", "-q", "--refresh", "--ignore-submodules"]
         self.view.run(refresh, extra_env=env, settings=settings)
         argv = ["read-tree", "-m", "-u", self.old, self.new]
@@ -269,7 +269,7 @@ class WorkTreeChange:
             wait_until_free(self._lock)
             changed = changed_paths(self.view, self.old, self.new)
             if changed:
-                settings = _checkout_settings(self.view)
+                settings = checkout_settings(self.view)
                 files = TrackedFiles(self.view, self.top, self.old, self.new, changed, settings)
                 left = files.set_back()
         self._index.unlink(missing_ok=True)

@@ -18,6 +18,8 @@ from mcp_types import (
 
 from rover_mcp import __version__
 from rover_mcp.server.allowed_calls import working
+from rover_mcp.server.checkout_method import METHOD as CHECKOUT
+from rover_mcp.server.checkout_method import CheckoutParams
 from rover_mcp.server.constant_answers import CACHE_HINTS, NamedServer, show_icon
 from rover_mcp.server.event_broadcast import CHANNEL_CAPABILITY, UPDATED
 from rover_mcp.server.forget_method import METHOD as FORGET
@@ -144,3 +146,4 @@ def _add_private_methods(server: Server[Any], handlers: RequestHandlers) -> None
     server.add_request_handler(TRUST, TrustParams, handlers.trust)
     server.add_request_handler(FORGET, ForgetParams, handlers.forget)
     server.add_request_handler(PATCH, PatchParams, handlers.patch)
+    server.add_request_handler(CHECKOUT, CheckoutParams, handlers.checkout)

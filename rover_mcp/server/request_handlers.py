@@ -39,6 +39,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from rover_mcp.domain.errors import RoverError, UserFixable
 from rover_mcp.server.allowed_calls import working
+from rover_mcp.server.checkout_method import CheckoutParams, checkout
 from rover_mcp.server.forget_method import ForgetParams, forget
 from rover_mcp.server.mcp_task_handles import TaskHandles
 from rover_mcp.server.patch_method import PatchParams, patch
@@ -187,6 +188,11 @@ class RequestHandlers:
         self._note_era(ctx)
         self._services.touch()
         return await forget(self._services.forget, self._session.caller, params)
+
+    async def checkout(self, ctx: Context, params: CheckoutParams) -> dict[str, Any]:
+        self._note_era(ctx)
+        self._services.touch()
+        return await checkout(self._services, self._session.caller, params)
 
     async def patch(self, ctx: Context, params: PatchParams) -> dict[str, Any]:
         self._note_era(ctx)

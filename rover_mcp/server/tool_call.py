@@ -16,6 +16,7 @@ from rover_mcp.server.private_methods import HooksControl
 from rover_mcp.server.session import ClientSession
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import TaskRow
+from rover_mcp.tasks.checkout import CheckoutTask
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import BuildImage, RoverImages
@@ -45,6 +46,7 @@ class Services:
     merge: MergeTask
     push: PushTask
     rebase: RebaseTask
+    checkout: CheckoutTask
 
 
 @dataclass(frozen=True)

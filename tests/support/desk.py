@@ -20,6 +20,7 @@ from rover_mcp.context.reader import ContextReader
 from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.image_build import ImageBuilds
 from rover_mcp.daemon.git_adapters import GitRepositories
+from rover_mcp.daemon.host_checkouts import HostCheckouts
 from rover_mcp.daemon.project_folders import ProjectFolders
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
@@ -36,6 +37,7 @@ from rover_mcp.store.records import AttemptRow, NewTask, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
+from rover_mcp.tasks.checkout import CheckoutTask
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask, Leftover, Leftovers
 from rover_mcp.tasks.disk_space import TreeSize
@@ -334,6 +336,13 @@ class Desk:
                 MergeTask(self.store, FakeMerges(), self.log()),
                 PushTask(self.store, FakePushes(), self.log()),
                 RebaseTask(self.store, FakeRebases(), self.log()),
+                CheckoutTask(
+                    self.store,
+                    HostCheckouts(
+                        GitRepositories(self.tasks.settings.home), self.tasks.settings.home
+                    ),
+                    self.log(),
+                ),
             )
         )
 

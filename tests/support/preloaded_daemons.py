@@ -156,15 +156,17 @@ def main() -> None:
     Settings.model_rebuild(force=True)
     gc.collect()
     gc.freeze()
-    with socket.socket(fileno=int(sys.argv[1])) as listening:
-        ready = select.poll()
-        ready.register(listening, select.POLLIN)
-        # Its owner's end of standard input closes when that ends, however it does.
-        ready.register(0, select.POLLIN)
-        while not any(source == 0 for source, _ in ready.poll()):
-            asking, _ = listening.accept()
-            if _serve(asking):
-                return
+    # Never closed: a daemon that was forked has lost it, and would fail with that in place of its
+    # own exit status, by which a launcher knows that another daemon was faster.
+    listening = socket.socket(fileno=int(sys.argv[1]))
+    ready = select.poll()
+    ready.register(listening, select.POLLIN)
+    # Its owner's end of standard input closes when that ends, however it does.
+    ready.register(0, select.POLLIN)
+    while not any(source == 0 for source, _ in ready.poll()):
+        asking, _ = listening.accept()
+        if _serve(asking):
+            return
 
 
 def _serve(asking: socket.socket) -> bool:

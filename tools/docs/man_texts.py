@@ -111,6 +111,19 @@ COMMANDS: Final = {
         task's is never overwritten. Files that the server's CI runs, hooks of git that are not run,
         and whatever a push would leave behind have to be named with `--accept`.
     """,
+    "checkout": """
+        Checks the branch of a task that has ended out: in a new work tree, by default beside the
+        repository, or with `--here` in the work tree that you are in, which has to be clean.
+        Without `--yes` it only says what would happen. Files that programs on your machine run
+        without asking have to be named with `--accept`. Neither hooks nor filters of the
+        repository run.
+    """,
+    "open": """
+        Opens the branch of a task that has ended in your editor (`$VISUAL`, `$EDITOR`), in the work
+        tree that has it checked out, or else in a new one, as rover-checkout(1) makes it.
+        Editors run tasks and read settings of a folder that they open, so such files have to be
+        named with `--accept`.
+    """,
     "delete": """
         Removes tasks with their work trees, logs and records. Without `--yes` it only says what
         would be lost. Branches that were published in your repository stay.

@@ -33,6 +33,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from rover_mcp.launcher import handshake
 from rover_mcp.server.app import App
+from rover_mcp.server.checkout_method import METHOD as CHECKOUT
 from rover_mcp.server.forget_method import METHOD as FORGET
 from rover_mcp.server.patch_method import METHOD as PATCH
 from rover_mcp.server.private_methods import HOOKS, IMAGES
@@ -55,7 +56,7 @@ METHODS: Final = (
 """The methods that a client's own server answers. Any other handler would see no tasks: see
 NOBODY."""
 INITIALIZED: Final = "notifications/initialized"
-REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, PATCH)
+REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, PATCH, CHECKOUT)
 """Methods about this machine, which only its user may call."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
 NOBODY: Final = ""
