@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,19 @@ from rover_mcp.daemon.host_merges import BRANCHES_NAMED, branch_move, delivered_
 from rover_mcp.domain.errors import Conflict, NotFound, RoverError, UserFixable
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.git.branch_merge import contains
+from rover_mcp.git.conflicts import conflicted_files
 from rover_mcp.git.move_branch import move_branch, settle
 from rover_mcp.git.rebase_branch import bundle_rebased, count_beyond, named_commit, writing
 from rover_mcp.git.replay import Replay, Replayed, own_commits
 from rover_mcp.git.repository import is_branch_name, list_branches
 from rover_mcp.git.repository_view import RepositoryView, opened
 from rover_mcp.git.work_tree import work_tree_of
-from rover_mcp.store.rebase_notes import RebaseNote, write_note
+from rover_mcp.store.rebase_notes import (
+    RebaseConflicts,
+    RebaseNote,
+    write_conflicts,
+    write_note,
+)
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.operation_log import settled
 from rover_mcp.tasks.rebase import RebasePlan
@@ -54,8 +61,15 @@ class HostRebases:
                         code="nothing_to_rebase",
                         hint="merge_task records that it is merged",
                     )
-                replayed = Replay(git).run(commits, base, tip)
-            return self._planned(view, task, (base_branch, base, local), tip, replayed)
+                replay = Replay(git)
+                replayed = replay.run(commits, base, tip)
+                stopped = replayed.stop.commit if replayed.stop else None
+                if stopped and not replayed.collapsed:
+                    # What is in the way of one commit a later one may have taken back.
+                    replayed = replay.together(commits, base, tip)
+                files = conflicted_files(git, replayed.stop, base, tip) if replayed.stop else ()
+            plan = self._planned(view, task, (base_branch, base, local), tip, replayed)
+            return dataclasses.replace(plan, conflicts=files, stopped=stopped)
 
     def _planned(
         self,
@@ -65,7 +79,7 @@ class HostRebases:
         tip: str,
         replayed: Replayed,
     ) -> RebasePlan:
-        top, stop = work_tree_of(view, task.branch), replayed.stop
+        top = work_tree_of(view, task.branch)
         return RebasePlan(
             repository=task.project_path,
             branch=task.branch,
@@ -82,8 +96,6 @@ class HostRebases:
             local=base[2],
             contained=not replayed.tree,
             work_tree=str(top) if top else None,
-            conflicts=stop.paths if stop else (),
-            stopped=stop.commit if stop else None,
         )
 
     def prepare(self, task: TaskRow, plan: RebasePlan) -> RebaseNote:
@@ -113,6 +125,16 @@ class HostRebases:
             raise
         base_branch = plan.base_branch if plan.local else task.base_branch or plan.base_branch
         return RebaseNote(snapshot=snapshot, old=plan.old, onto=plan.onto, base_branch=base_branch)
+
+    def keep_conflicts(self, task: TaskRow, plan: RebasePlan) -> None:
+        conflicts = RebaseConflicts(
+            branch=plan.branch,
+            tip=plan.old,
+            base_branch=plan.base_branch,
+            onto=plan.onto,
+            files=tuple(plan.conflicts),
+        )
+        write_conflicts(TaskFolders(self._home, task.id, task.iteration), conflicts)
 
     def carry_out(self, operation: str, move: Mapping[str, Any]) -> None:
         move_branch(branch_move(operation, move))

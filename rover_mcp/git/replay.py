@@ -120,7 +120,7 @@ class Replay:
         if any(len(known) != 1 for known in parents.values()):
             # A merge has no one change of its own to replay, and without it what it resolved
             # would be lost: so what all the commits changed together is one commit.
-            return self._collapsed(commits, onto, tip)
+            return self.together(commits, onto, tip)
         new, dropped, replayed = onto, 0, 0
         for commit in commits:
             (parent,) = parents[commit]
@@ -136,7 +136,8 @@ class Replay:
             new, replayed = self._moved(commit, merged, new), replayed + 1
         return self._replayed(new, replayed, dropped)
 
-    def _collapsed(self, commits: Sequence[str], onto: str, tip: str) -> Replayed:
+    def together(self, commits: Sequence[str], onto: str, tip: str) -> Replayed:
+        """What all the commits changed together as one commit on top of `onto`. Raises as `run`."""
         base = self.git(["merge-base", onto, tip]).text
         merged = self._merge(onto, tip, onto, base)
         if isinstance(merged, ReplayStop):

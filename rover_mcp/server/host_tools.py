@@ -131,7 +131,7 @@ async def rebase_task(call: Call, args: a.RebaseArguments) -> r.RebaseResult:
             base_commit=plan.onto,
             commit=done.commit,
             message=done.text,
-            conflicts=list(plan.conflicts) or None,
+            conflicts=[file.path for file in plan.conflicts] or None,
             next_actions=[] if ended else [again],
         )
 

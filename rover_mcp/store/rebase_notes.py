@@ -5,6 +5,7 @@ now. It keeps a note beside the journal instead: a snapshot with a number of its
 bundle that carries it. Wherever the snapshots of a journal are read, those of the notes follow.
 
 <iteration>/rebases/<number>.json, <number>.bundle
+<iteration>/rebases/conflicts.json: why the last rebase could not be done
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent_runner.atomic_write import replace_file
 from agent_runner.models import Snapshot
+from rover_mcp.domain.conflicted_file import ConflictedFile
 from rover_mcp.domain.disk_full_error import write_fault
 from rover_mcp.domain.paths import TaskFolders
+
+CONFLICTS = "conflicts.json"
 
 
 class RebaseNote(BaseModel):
@@ -53,3 +57,28 @@ def write_note(folders: TaskFolders, note: RebaseNote) -> None:
         replace_file(folders.rebases / name, note.model_dump_json(indent=1) + "\n")
     except OSError as error:
         raise write_fault("the rebase cannot be recorded", folders.rebases, error) from error
+
+
+class RebaseConflicts(BaseModel):
+    """The files that kept the branch at `tip` from being rebased onto the commit `onto`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    branch: str
+    tip: str
+    base_branch: str
+    onto: str
+    files: tuple[ConflictedFile, ...]
+
+
+def write_conflicts(folders: TaskFolders, conflicts: RebaseConflicts) -> None:
+    """Keep what a rebase stopped at; the next rebase of the same result replaces it.
+
+    Raises:
+        EnvironmentFault: the data folder cannot be written.
+    """
+    try:
+        folders.rebases.mkdir(parents=True, exist_ok=True)
+        replace_file(folders.rebases / CONFLICTS, conflicts.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise write_fault("the conflicts cannot be recorded", folders.rebases, error) from error

@@ -3,11 +3,13 @@ happen, then, on demand, the rebase itself."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent_runner.crashpoints import crash_point
+from rover_mcp.domain.conflicted_file import ConflictedFile, named_commits, shown_kind
 from rover_mcp.domain.errors import Conflict, RoverError
 from rover_mcp.domain.operation import OperationKind, OperationPoint, OperationState
 from rover_mcp.domain.task_status import TaskStatus
@@ -18,19 +20,21 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.operation_log import NotSettled, OperationLog, check_local
-from rover_mcp.tasks.quoted_text import named
+from rover_mcp.tasks.quoted_text import named, printable
 
 REBASABLE = frozenset({TaskStatus.COMPLETED, TaskStatus.PUSHED})
 """Only there the branch is the task's result, and nothing works on it."""
 NAMED_FILES = 20
+COMMITS_NAMED = 2
+"""Of the base's, for each conflicted file."""
 
 
 @dataclass(frozen=True)
 class RebasePlan:
     """What a rebase would do. `onto` is the commit of `base_branch`, the branch goes from `old` to
     `new`, where it has `commits`; `dropped` of them were in the base already. `beyond`: commits on
-    the branch that are not the task's. `collapsed`: it had merges, and becomes one commit.
-    `conflicts`: the paths at which it stopped, at the commit `stopped`."""
+    the branch that are not the task's. `collapsed`: it becomes one commit. `stopped`: the commit
+    that alone conflicts with the base; `conflicts` is what all of them together conflict in."""
 
     repository: str
     branch: str
@@ -48,7 +52,7 @@ class RebasePlan:
     """whether `base_branch` is a branch of the user's own, not one of a remote"""
     contained: bool
     work_tree: str | None
-    conflicts: Sequence[str] = ()
+    conflicts: Sequence[ConflictedFile] = ()
     stopped: str | None = None
 
 
@@ -67,6 +71,10 @@ class Rebases(Protocol):
     def prepare(self, task: TaskRow, plan: RebasePlan) -> RebaseNote:
         """Put at hand what the hub needs of the rebased branch; the note that will say so. Raises
         as `plan`."""
+        ...
+
+    def keep_conflicts(self, task: TaskRow, plan: RebasePlan) -> None:
+        """Keep the plan's conflicts in the task's folder. Raises as `record`."""
         ...
 
     def carry_out(self, operation: str, move: Mapping[str, Any]) -> None:
@@ -138,6 +146,7 @@ class RebaseTask:
         if plan.contained:
             return RebaseDone(plan, None, contained_text(plan))
         if plan.conflicts:
+            self.rebases.keep_conflicts(task, plan)
             raise conflict(plan)
         note = self.rebases.prepare(task, plan)
         move = {
@@ -213,17 +222,27 @@ class RebaseTask:
 
 
 def conflict(plan: RebasePlan) -> Conflict:
-    """The error for a branch whose commits do not go onto the base as they are."""
+    """The error for a branch whose changes do not go onto the base as they are."""
     count = len(plan.conflicts)
-    more = f" and {count - NAMED_FILES} more" if count > NAMED_FILES else ""
-    files = ", ".join(named(visible_line(p), 120) for p in plan.conflicts[:NAMED_FILES])
+    more = f"; and {count - NAMED_FILES} more" if count > NAMED_FILES else ""
+    files = "; ".join(conflict_line(file) for file in plan.conflicts[:NAMED_FILES])
+    path = shlex.quote(printable(plan.repository, 1000))
+    onto, branch = (shlex.quote(printable(n, 1000)) for n in (plan.base_branch, plan.branch))
     return Conflict(
-        f"the commit {(plan.stopped or '')[:10]} of {plan.branch} and {plan.base_branch} changed "
-        f"the same places in {files}{more}; nothing was changed",
+        f"{plan.branch} and {plan.base_branch} changed the same places: {files}{more}; nothing "
+        "was changed",
         code="rebase_conflicts",
-        hint="let the agent resolve them: iterate_task with the instruction to bring what "
-        f"{plan.base_branch} changed in these files into the branch's own; or rebase with git",
+        hint=f"resolve them with git: git -C {path} switch {branch}, then git merge {onto}, "
+        f"correct the files and commit; then {plan.branch} has all of {plan.base_branch}",
     )
+
+
+def conflict_line(file: ConflictedFile) -> str:
+    """A conflicted file, what is the matter with it, and what to do, for a reader."""
+    advice = f": {file.advice}" if file.advice else ""
+    line = f"{named(visible_line(file.path), 120)} ({shown_kind(file)}{advice})"
+    onto = printable(named_commits(file.onto_commits[:COMMITS_NAMED]), 300)
+    return f"{line}, changed by {onto}" if onto else line
 
 
 def contained_text(plan: RebasePlan) -> str:
@@ -244,7 +263,8 @@ def preview_lines(plan: RebasePlan) -> list[str]:
         error = conflict(plan)
         return [*lines, f"But that stops: {error.message}. To go on, {error.hint}."]
     if plan.collapsed:
-        lines.append("The branch has merges, so it would become one commit.")
+        why = "its commits conflict one by one" if plan.stopped else "it has merges"
+        lines.append(f"It would become one commit, as {why}.")
     if plan.dropped:
         lines.append(f"{plan.dropped} of them would be left out: {plan.base_branch} has them.")
     if plan.beyond:

@@ -3,6 +3,7 @@ task continues on its new base."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -105,6 +106,12 @@ def test_conflicts_are_named_and_leave_all_as_it_was(shared: Path) -> None:
         with pytest.raises(ToolError, match=r"both\.txt") as refused:
             client.tool("rebase_task", task=task["id"], confirm=True)
         assert refused.value.error["code"] == "rebase_conflicts"
+        assert "both.txt (added twice, 1 place), changed by" in refused.value.error["message"]
+        (kept,) = (shared / "data/tasks" / task["id"]).glob("iterations/1/rebases/conflicts.json")
+        (file,) = json.loads(kept.read_text())["files"]
+        assert file["regions"] == [
+            {"line": 1, "onto": "main's\n", "base": "", "branch": "the task's\n"}
+        ]
         assert (git(repo, "for-each-ref"), git(repo, "status", "--porcelain")) == before
         assert client.tool("inspect", task=task["id"])["task"]["status"] == "COMPLETED"
 

@@ -35,6 +35,7 @@ class FakeRebases:
     moves: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
     records: list[RebaseNote] = field(default_factory=list[RebaseNote])
     discarded: list[RebaseNote] = field(default_factory=list[RebaseNote])
+    conflicts: list[RebasePlan] = field(default_factory=list[RebasePlan])
     moved: bool = True
     """what `settle` finds"""
 
@@ -44,6 +45,9 @@ class FakeRebases:
 
     def prepare(self, task: TaskRow, plan: RebasePlan) -> RebaseNote:
         return NOTE
+
+    def keep_conflicts(self, task: TaskRow, plan: RebasePlan) -> None:
+        self.conflicts.append(plan)
 
     def carry_out(self, operation: str, move: Mapping[str, Any]) -> None:
         if self.refusal is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent_runner.spec import Instructions
+from rover_mcp.domain.conflicted_file import ConflictedFile, ConflictRegion, SideCommit
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, UserFixable
 from rover_mcp.domain.event_kinds import REBASE
 from rover_mcp.domain.iteration import IterationInput
@@ -129,15 +130,25 @@ def test_an_iteration_that_begins_first_stops_the_rebase(stage: Stage) -> None:
     assert (stage.rebases.moves, stage.states()) == ([], ["undone"])
 
 
-def test_conflicts_are_named_and_nothing_is_done(stage: Stage) -> None:
+def test_conflicts_are_kept_and_named_and_nothing_is_done(stage: Stage) -> None:
     """N2."""
-    stage.rebases.planned = replace(PLAN, conflicts=["calc.py", "b\x1b[31m"], stopped="5" * 40)
-    with pytest.raises(Conflict, match=r"5555555555 .* calc\.py") as refused:
+    region = ConflictRegion(line=3, onto="a\n", base="b\n", branch="c\n")
+    change = SideCommit(commit="5" * 40, author="Ada", subject="Rename\x1b[31m it")
+    files = (
+        ConflictedFile(
+            path="b\x1b[31m", kind="contents", regions=(region,), onto_commits=(change,)
+        ),
+        ConflictedFile(path="uv.lock", kind="lock file", advice="run `uv lock`"),
+    )
+    stage.rebases.planned = replace(PLAN, conflicts=files, stopped="5" * 40)
+    with pytest.raises(Conflict, match=r"1 place.*changed by 5555555555 Rename it") as refused:
         stage.rebase(ME, stage.task, None)
     assert refused.value.code == "rebase_conflicts"
     assert "\x1b" not in refused.value.message
+    assert "uv.lock (lock file: run `uv lock`)" in refused.value.message
     assert "that stops" in stage.rebase.preview(ME, stage.task, None).text
     assert (stage.rebases.moves, stage.states()) == ([], [])
+    assert [plan.conflicts for plan in stage.rebases.conflicts] == [files]
 
 
 def test_a_branch_that_has_all_of_its_base_is_left_alone(stage: Stage) -> None:
@@ -151,7 +162,8 @@ def test_a_branch_that_has_all_of_its_base_is_left_alone(stage: Stage) -> None:
     [
         ({"dropped": 1}, "1 of them would be left out: main has them"),
         ({"beyond": 3}, "3 of these commits are not the task's"),
-        ({"collapsed": True}, "would become one commit"),
+        ({"collapsed": True}, "would become one commit, as it has merges"),
+        ({"collapsed": True, "stopped": "5" * 40}, "as its commits conflict one by one"),
         ({"work_tree": "/repo"}, "The files in /repo are updated"),
     ],
 )
