@@ -91,6 +91,7 @@ def _repo(given: Json) -> list[str]:
     return ["--repo", _quoted(path)] if path and not is_here(path) else []
 
 
+# A title or a path may contain what a shell would execute.
 def _quoted(value: object) -> str:
     text = clean(value)
     return text if text.isupper() and text.isalpha() else shlex.quote(text)

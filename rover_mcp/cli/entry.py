@@ -7,6 +7,7 @@ import sys
 _GLANCES = ("status-line", "session-start")
 
 
+# An assistant's status line runs every few seconds, and a session hook delays the first prompt.
 def main() -> int:
     """See `rover_mcp.cli.command_line`."""
     argv = sys.argv[1:]

@@ -10,6 +10,7 @@ from agent_runner.json_object import Json
 from rover_mcp.assistants.config_change import ConfigLeftAlone
 
 
+# A YAML library would write the file again without its comments.
 def with_key(text: str, key: str, value: object, lines: str) -> str | None:
     """The text with `lines`, which set a key; None where it sets that key already.
 

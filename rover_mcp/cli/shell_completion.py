@@ -13,6 +13,7 @@ _NAME = re.compile(r"([\w.-]+)\.ya?ml", re.ASCII)
 terminal."""
 
 
+# No daemon: pressing TAB must never start anything.
 def workflow_names(home: str, folder: str) -> list[str]:
     """The workflows that a task created in `folder` can use."""
     places = [f"{home}/workflows", *_builtin()]

@@ -49,6 +49,8 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+# JSON itself escapes only U+0000 to U+001F. A terminal also obeys DEL, C1 controls and marks that
+# change the direction of text.
 def json_text(value: object) -> str:
     """JSON for people and programs. What a terminal would interpret is escaped; nothing is left
     out."""

@@ -72,6 +72,9 @@ def _any_runs(args: argparse.Namespace, where: str | None) -> bool:
 
 def line(task: Json) -> str:
     """How a task stopped, in one line and without a word that an agent or a provider wrote."""
+    # An assistant may run this in the background. Claude Code wakes its model when such a command
+    # ends, and the model reads the line as part of a prompt: so it has no text of an agent's or a
+    # provider's.
     text = f"rover: task {task['number']} is {task['status']}"
     pause = task.get("pause")
     if not pause:

@@ -17,6 +17,8 @@ _last: list[str] = []
 """The folders on the PATH of the client that connected last, if one did."""
 
 
+# Only of a client of the daemon's own user: another one could name a folder with a `claude` of
+# theirs.
 def remember(path: str | None, place: Path) -> None:
     """Note that a client of the daemon's own user connected, with this PATH, and works in
     `place`."""

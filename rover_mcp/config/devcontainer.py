@@ -94,6 +94,8 @@ def _load(data: bytes, place: str) -> dict[str, Any]:
     return cast("dict[str, Any]", content)
 
 
+# The file is JSON with comments. A regular expression for that would take quadratic time on a
+# hostile file.
 def _plain_json(text: str) -> str:
     """The text without comments and trailing commas. Linear for every text."""
     parts: list[str] = []

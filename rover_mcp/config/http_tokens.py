@@ -170,6 +170,7 @@ class Tokens:
                 match = match or grant
         return match
 
+    # Asked for each frame of a stream, so that revoking a token ends what it opened.
     def hold(self, digest: str) -> bool:
         """Whether the token with this digest is still valid."""
         return any(grant.digest == digest for grant in self.grants())

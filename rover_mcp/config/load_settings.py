@@ -45,6 +45,7 @@ def load_settings(home: Path) -> Settings:
         ) from error
 
 
+# Otherwise a typing error in config.yaml would end every task that is under way.
 def settings_to_serve(home: Path) -> Settings:
     """The settings for a daemon. Where config.yaml cannot be used they are those of the last usable
     one, so that existing tasks continue.

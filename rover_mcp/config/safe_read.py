@@ -100,6 +100,8 @@ def read_regular_file(path: Path, limit: int) -> bytes:
 _REGULAR = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 
 
+# A path that is checked and then opened could be replaced by a link in between. So each part of it
+# is opened from the descriptor of the one before.
 def _folder(root: Path, folders: Sequence[str]) -> int:
     """A descriptor of the folder, which the caller closes."""
     try:

@@ -76,6 +76,7 @@ def all_keys(home: Path) -> list[StoredKey]:
         return []
 
 
+# The keyring is tried first; a file of mode 0600 is what machines without a desktop have.
 def keep(home: Path, account: str, key: str, base_url: str | None = None) -> StoredKey:
     """Keep a key, in place of the one that was kept for the account.
 

@@ -39,6 +39,8 @@ _PATH = rf"{_PART}(?:/{_PART})*"
 _MAX_PATH = 200
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
 
+# This file is committed. To refuse a name that merely looks secret costs a rename; to accept one
+# costs a key.
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:TOKENS?|SECRETS?|PASSWORD|PASSWD|PASSPHRASE|PASS|CREDENTIALS?|APIKEY|KEY|AUTH"
     r"|COOKIE|SESSION)$|SECRET|PASSWORD|PRIVATE_KEY|ACCESS_KEY|API_KEY",
@@ -48,6 +50,7 @@ _SECRET_VALUE = re.compile(
     r"://[^/@\s:]*:[^/@\s]+@|-----BEGIN |\b(?:sk-|sk_live_|gh[pousr]_|github_pat_|glpat-|xox[abps]-"
     r"|AKIA|AIza)[A-Za-z0-9_-]{8}"
 )
+# Variables with which a repository could change which programs run, or where a model's requests go.
 _RESERVED = re.compile(
     r"PATH|HOME|USER|TMPDIR|SHELL|IFS|ENV|BASH.*|SHELLOPTS|PS4|(?:LD|GIT|ROVER|ANTHROPIC|OPENAI"
     r"|GEMINI|GOOGLE_GEMINI|CLAUDE|CODEX|COPILOT|DBOS)_.*|GLIBC_TUNABLES|.*_PROXY",

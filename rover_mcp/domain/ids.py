@@ -35,6 +35,7 @@ def new_task_id() -> str:
     return secrets.token_hex(16)
 
 
+# Eight digits that are all decimal look like a number to whoever parses them.
 def short_id(task_id: str) -> str:
     """The beginning of an id, by which calls name the task: 8 digits, or more where these would be
     read as a number."""

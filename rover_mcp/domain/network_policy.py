@@ -57,6 +57,7 @@ class Host:
         return f"[{self.name}]:{port}" if ":" in self.name else f"{self.name}:{port}"
 
 
+# 0x7f.1, 127.1 and 2130706433 are all 127.0.0.1 to some resolvers, and hosts to others.
 def parse_host(text: str) -> Host:
     """Parse a host in a request or a list. Only one spelling of each is accepted: whatever could be
     read in two ways is refused.

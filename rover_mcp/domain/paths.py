@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+# `run` and `spec` are per iteration, since a new iteration has a journal of its own.
 @dataclass(frozen=True)
 class TaskFolders:
     """tasks/<id>/{input,work,home,base,gateway}, tasks/<id>/iterations/<n>/{run,spec-<attempt>}."""

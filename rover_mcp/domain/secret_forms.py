@@ -165,6 +165,8 @@ def _forms(secret: bytes) -> Iterator[bytes]:
             yield _in_base64(alphabet(b"\0" * before + secret), before, len(secret))
 
 
+# Base64 encodes three bytes as four digits, so the same secret has three encodings, depending on
+# what is before it.
 def _in_base64(encoded: bytes, before: int, size: int) -> bytes:
     """The digits that depend on the secret alone, and not on what is before or after it."""
     return encoded[-(-before * 8 // 6) : (before + size) * 8 // 6]

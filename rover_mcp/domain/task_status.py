@@ -92,6 +92,8 @@ class IllegalTransition(RoverError):
     code = "illegal_transition"
 
 
+# The store checks the table again in the same transaction, so of two events at the same time one is
+# refused and none is lost.
 def advance(status: S, event: Event) -> S:
     """The status after `event`.
 

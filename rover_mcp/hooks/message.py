@@ -81,6 +81,8 @@ def key_of(secret: str) -> bytes:
 def signature(key: bytes, delivery: str, timestamp: int, body: bytes) -> str:
     """The value of `webhook-signature` (standardwebhooks.com, version 1)."""
     signed = f"{delivery}.{timestamp}.".encode() + body
+    # The identifier, the time and the body are signed together, so that none of them can be
+    # exchanged.
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
@@ -104,6 +106,7 @@ def wait_after(tries: int, retry: HookRetry, chance: float) -> float | None:
     random number from 0 to 1."""
     if tries >= retry.tries:
         return None
+    # With jitter, because all deliveries fail together when a receiver is down.
     wait = min(retry.most, retry.first * GROWTH ** (tries - 1))
     return wait * (1 + retry.jitter * chance)
 

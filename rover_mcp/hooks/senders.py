@@ -101,6 +101,8 @@ class WebhookSender:
             timeout=self._seconds,
             # A proxy of the machine's leads outside.
             trust_env=not here,
+            # Behind a proxy that reads TLS, an internal receiver is signed by the organisation's
+            # own authority.
             verify=trusting(httpx2.create_ssl_context()),
             # A receiver must not be able to influence later requests.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
@@ -231,6 +233,7 @@ def run_program(
     reader = threading.Thread(target=_collect, args=(process.stdout, output), daemon=True)
     timer.start()
     reader.start()
+    # A program that ends without reading breaks the pipe, which is its right.
     with suppress(OSError), process.stdin:  # it may end without reading
         process.stdin.write(stdin)
     # Not reaped yet, so that the group's number is still its own.

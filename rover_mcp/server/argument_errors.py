@@ -64,6 +64,8 @@ TOOL_NAMES: Mapping[str, str] = {
 
 def meant_tool(name: str, offered: Collection[str]) -> str | None:
     """The tool that was probably meant by a name that no tool has."""
+    # Clients put their own prefixes before a tool's name (mcp__rover__inspect in Claude Code,
+    # rover-inspect in Copilot CLI, rover_inspect in opencode), and models pass these on.
     plain = name.rsplit("__", 1)[-1].rsplit(".", 1)[-1].lower().replace("-", "_")
     plain = plain.removeprefix("rover_")
     if plain in offered:
@@ -75,6 +77,8 @@ def meant_tool(name: str, offered: Collection[str]) -> str | None:
 def unknown_tool(name: str, given: Mapping[str, Any], offered: Mapping[str, ToolEntry]) -> MCPError:
     """The answer to a call of a tool that does not exist, or not for this caller. It names the tool
     that was probably meant, and the call of it where it takes the same arguments."""
+    # It exists, but this server was started without its set. To propose another tool would only
+    # lead the model around what its user decided.
     if name in TOOLS:
         return MCPError(
             INVALID_PARAMS, f"the tool {name} is not offered here; tell the user what to do"
@@ -122,6 +126,8 @@ def bad_arguments(
     small = len(json.dumps(good, default=str)) <= REPEATED
     name, hint = entry.tool.name, f"it takes: {', '.join(fields)}" if fields else "it takes nothing"
     call: dict[str, object] | None = None
+    # Only a call that changes nothing is offered ready to be repeated: a model repeats it without
+    # thought.
     if not lacking and entry.tool_set == "read":
         call = {"tool": name, "arguments": good} if small else None
     else:

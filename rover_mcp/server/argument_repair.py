@@ -76,6 +76,8 @@ def repaired(fields: Mapping[str, FieldInfo], given: Mapping[str, Any]) -> dict[
     meant: dict[str, Any] = {}
     for name, value in given.items():
         field = fields.get(known := _name(name, fields))
+        # Two names for one argument are fine if they agree. If they differ, no one can say which
+        # was meant.
         if known != name and (known in given or known in meant):
             if value is not None and value != given.get(known, meant.get(known)):
                 meant[name] = value  # two values for one argument: refused
@@ -184,6 +186,7 @@ def statuses(known: Iterable[str]) -> Callable[[object], object]:
         for item in several:
             for part in item.split(",") if isinstance(item, str) else [item]:
                 word = _word(part) if isinstance(part, str) else ""
+                # An empty list is the same as no filter.
                 if word in EVERY:
                     return []
                 wanted += by_word.get(word) or STATUSES.get(word) or (part,)
@@ -206,6 +209,8 @@ def within(least: float, most: float) -> Callable[[object], object]:
     """A reader of a number, which is moved to the nearest value that is allowed."""
 
     def read(value: object) -> object:
+        # A limit that is too large is cut to the maximum instead of refused: the model wanted as
+        # long as possible.
         number = _number(value)
         return value if number is None else min(max(number, least), most)
 

@@ -17,6 +17,8 @@ LONGEST_WAIT = 3600
 
 
 class Arguments(BaseModel):
+    # An unknown argument is refused and not ignored: a misspelled budget would otherwise be no
+    # budget.
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")

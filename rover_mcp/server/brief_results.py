@@ -36,6 +36,7 @@ def brief(model: BaseModel) -> None:
                 brief(part)
 
 
+# An event that the result already tells costs a model tokens twice.
 def besides_shown(result: Result, events: Sequence[EventRow]) -> list[EventRow]:
     """The new events, without those that the result shows anyway."""
     shown: object = getattr(result, TASK, None)

@@ -51,6 +51,8 @@ async def answer(
     Raises:
         UserFixable: the user does not agree, or cannot be asked for what has to be allowed.
     """
+    # Over HTTP the person at the client is not the user of this machine, whose files and keys are
+    # at stake.
     if caller.user is not None or not _may_ask(ctx, caller, need):
         return _undecided(need)
     key = f"consent-{need.digest}"

@@ -104,6 +104,8 @@ def needs_person(view: TaskView) -> bool:
     pause = view.pause
     if pause is None or pause.reason is PauseReason.REQUESTED:
         return False
+    # A pause that ends automatically stays `working` for the extension: Claude Code opens a dialog
+    # for input_required and stops polling until it is answered.
     return pause.reason is PauseReason.AUTH or not pause.auto_resume
 
 
@@ -241,6 +243,8 @@ async def confirmed(
     Raises:
         UserFixable: the person said no, or could not be asked.
     """
+    # The client of a script cannot ask anybody. There `confirm` in the call is the decision of
+    # whoever wrote the script.
     if not can_ask(ctx):
         return None
     form = ElicitRequestFormParams(message=message, requested_schema=asks.form)

@@ -77,6 +77,8 @@ class TaskHandles:
         row = self._tasks.finder.find(self._session.caller, task_id)
         marks = self._tasks.store.events.of_kinds(task_id, MARKS)
         span = handle_spans(row, marks)[-1].number
+        # With a second handle a client would show one task twice, and tell its model twice that it
+        # ended.
         held = self._session.holds(task_id, span, self._hub.clock())
         return None if held else handle(task_id, span)
 

@@ -19,6 +19,7 @@ def unseen_events(store: Store, session: ClientSession, limit: int) -> PendingEv
     else:
         events = log_.notable_after(session.cursor)
         last = max((e.seq for e in events), default=session.cursor)
+    # Of each task only its newest event: what happened before it is of interest to inspect only.
     newest = {e.task_id: e for e in events}
     mine: list[tuple[EventRow, TaskRow]] = []
     for event in newest.values():

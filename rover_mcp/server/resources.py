@@ -164,6 +164,7 @@ class Resources:
 
     def diff(self, match: re.Match[str]) -> str:
         diff = self.tasks.diff(self._task(match), (), stat_only=False)
+        # A resource is read into the context of a model at once, and cannot be paged through.
         cut = diff.truncated or len(diff.patch) > PATCH_BYTES
         return diff.patch[:PATCH_BYTES] + ("\n# cut here: get_diff with paths\n" if cut else "")
 

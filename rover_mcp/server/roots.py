@@ -116,6 +116,7 @@ async def _list_roots(ctx: Context, none_here: UserFixable) -> ListRootsResult:
         raise none_here from error
 
 
+# A window may have several folders of one repository open.
 def _repositories(folders: Sequence[Path], repositories: Repositories) -> list[str]:
     """The repositories around the folders, each once, in the client's order."""
     roots: dict[str, None] = {}

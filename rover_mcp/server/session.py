@@ -81,6 +81,8 @@ class ClientSession:
     def watch(self, task_id: str) -> None:
         """Note that the session created, named or changed this task, so that its events concern the
         session. If there are very many, only the most recent tasks count."""
+        # Taken out and put in again: the dictionary keeps the order of use, and the first key is
+        # the oldest.
         self.watched.pop(task_id, None)
         self.watched[task_id] = None
         if len(self.watched) > MAX_WATCHED:
@@ -158,6 +160,7 @@ def task_uri(task_id: str) -> str:
     return f"{TASKS_URI}/{task_id}"
 
 
+# A client that does not read blocks its pipe, and with it whoever writes to it.
 class Backlog:
     """Notifications that wait for one client, so that nothing else waits for it. Those that are
     dropped here still reach the client: `attention` carries their events."""

@@ -37,8 +37,11 @@ def _entry(
 ) -> ToolEntry:
     # Codex asks its user before a call that is destructive, or that is open-world and not read-
     # only.
+    # The sets are for `rover-mcp --tools`: a server for a team may let its users start tasks, and
+    # not delete or merge them.
     tool_set = "read" if read_only else "admin" if admin else "run"
     tool = Tool(
+        # One name for the function and the tool, so that a search for either finds both.
         name=handler.__name__,  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  # a function
         # The title stands once, in the annotations: both places name a tool for people, and every
         # conversation pays for each.

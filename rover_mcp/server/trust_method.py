@@ -65,6 +65,8 @@ def _check(caller: Caller, digest: str, shown: str | None) -> None:
             code="no_terminal",
             hint="run rover trust at a terminal, or write trusted_projects into config.yaml",
         )
+    # Somebody may have changed a file between the moment when the terminal printed it and the
+    # answer.
     if shown != digest:
         raise UserFixable(
             "what the repository asks for has changed since it was shown",

@@ -38,6 +38,7 @@ async def wait_for_task(call: Call, args: a.WaitArguments) -> r.WaitResult:
             # Armed before the tasks are read: an event in between would be missed otherwise.
             news = arm()
             views = await anyio.to_thread.run_sync(_fresh, tasks, rows)
+            # Level-triggered: a task that stopped before the call is reported at once.
             if any(view.status in STOPPED for view in views):
                 break
             if args.after_seq is not None and await _news_after(call, ids, args.after_seq):

@@ -97,6 +97,8 @@ class AgentChecks:
         wider = list(wider_script({agent}, engine, self.settings))
         check_consent(caller, config, config.parent, wider, (), None)
         binary = self._binary(caller, agent, root)
+        # Checked now and not at the first step: the user is here now, and may be asleep when the
+        # task starts.
         self.engines.select(engine).check_agent(agent, binary, self.settings.base_image)
         return binary
 

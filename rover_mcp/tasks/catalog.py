@@ -60,6 +60,8 @@ class Catalog:
         for file in self._files(repository):
             if file.name not in files:
                 files[file.name] = file
+            # Only a file from elsewhere is shadowed: x.yaml and x.yml in one folder are no reason
+            # to ask.
             elif file.source != files[file.name].source:
                 shadowed.setdefault(file.name, file.source)
         return [_entry(files[name], shadowed.get(name)) for name in sorted(files)]
@@ -141,6 +143,8 @@ class _WorkflowFile:
 def _files_beneath(repository: Path) -> Iterator[_WorkflowFile]:
     """The project's own workflows. The entries may be anything: links, pipes or devices."""
     try:
+        # Read by descriptor below the root: a repository may have a link here that leads to a file
+        # of the user's.
         names = names_beneath(repository, FOLDER, MAX_FILES)
     except NotTaken:
         return

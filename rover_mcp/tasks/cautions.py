@@ -25,6 +25,7 @@ DIRTY = "the repository has uncommitted changes; they are not part of this task"
 
 def first_cautions(engine: Engine, repository: Repository, entry: CatalogEntry) -> list[str]:
     """Warnings about the engine, the checkout and the workflow."""
+    # A task begins at a commit. Many users expect their uncommitted changes to be part of it.
     cautions = [w for w in (engine.warning, DIRTY if repository.dirty else "") if w]
     if entry.source == "project" and entry.shadowed:
         file = named(f"{FOLDER}/{entry.path.name}")

@@ -46,6 +46,7 @@ def write_input(
     (folder / "workflow.yaml").write_bytes(checked.entry.data)
     if script is not None:
         (folder / "script.yaml").write_text(script, "utf-8")
+        # Parsed here for its error only, which would otherwise appear in a log inside the sandbox.
         load_script(folder / "script.yaml")
     if ignored:
         (folder / IGNORED).write_bytes(ignored)

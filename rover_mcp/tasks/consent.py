@@ -50,6 +50,8 @@ def check_consent(
     digest = digest_of(
         str(root), [w.what for w in wider], [(a.name, a.shown, a.before) for a in untrusted]
     )
+    # The digest covers the text of the question, so a consent never counts for something that was
+    # added between the question and the repeated call.
     if digest == consent and all(one.askable for one in wider):
         return
     raise NeedsConsent(

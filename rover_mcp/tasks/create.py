@@ -98,6 +98,8 @@ class CreateTask:
             UserFixable: something in the request is wrong; the error says what to do.
             EnvironmentFault: no engine works, the agent cannot be started, or the disk is full.
         """
+        # Before all checks: a repeated call has to return its task even if the checks would refuse
+        # it by now.
         if key := caller.key(request.request_key):
             title_of(request.description)
             repository = self.repositories.inspect(caller.folder(request.repo_path))
@@ -121,6 +123,7 @@ class CreateTask:
         copies, warnings = self._copies(parts)
         network = self._network(parts)
         warnings += self.repositories.absent(repository, commit)
+        # A disk that fills up during a task costs its work; here it costs an error message.
         check_space(self.settings, lambda: self.repositories.size(repository, commit))
         # The last check, since it takes longest and asks other machines.
         pieces = self._pieces(caller, request, repository)
@@ -249,6 +252,8 @@ class CreateTask:
         except BaseException:
             self._undo(folders)
             raise
+        # Two calls with one request key may run side by side. The store decides which of them is
+        # first.
         if not is_new:
             self._undo(folders)
             return task

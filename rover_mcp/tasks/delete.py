@@ -131,6 +131,9 @@ class DeleteTask:
         if task.status in RESUMABLE and self._cancel(task) is None:
             # From here on nobody can let it go on while its files are taken away.
             self._check(self.store.tasks.get(task.id) or task)
+        # Files first and the record last: if this is interrupted the task is still listed, and can
+        # be deleted again. In the other order its files would be left behind without anything that
+        # names them.
         self.leftovers.remove(task)
         self.store.tasks.delete(task.id)
         return items_lost
@@ -146,6 +149,8 @@ class DeleteTask:
         return self._begin(task)
 
     def _begin(self, task: TaskRow) -> TaskRow | None:
+        # Recorded before anything is removed, so that no resume can begin between here and the end,
+        # not even after a crash.
         self.store.events.add(task.id, DELETING, {})
         return self.store.transitions.apply(task.id, Event.CANCEL)
 
@@ -158,6 +163,8 @@ class DeleteTask:
                 hint="end it first",
                 next_call={"tool": "cancel_task", "arguments": {"task": task.id}},
             )
+        # The record says that a task has ended as soon as that is decided, but its sandbox may take
+        # a moment longer, and would write into the folders that are being removed.
         for _ in range(POLLS):
             attempt = self.store.attempts.get(task.id, task.attempt)
             if attempt is None or attempt.state not in STARTED:

@@ -31,6 +31,8 @@ class TreeSize:
     files: int
 
 
+# Files count, too: a file system can run out of inodes before it runs out of bytes, which a
+# checkout of many small files brings about.
 def check_space(settings: Settings, measure: Callable[[], TreeSize | None]) -> None:
     """Check that there is room for a work tree. `measure` returns its size, or None if it is
     unknown.

@@ -18,6 +18,7 @@ NOT_A_PATH = "not_a_path"
 """The error code for an address of another machine."""
 
 
+# Clients name their roots as file: addresses, and some models pass these on as paths.
 def folder_of(uri: str) -> Path | None:
     """The folder on this machine that a file: address names; None for any other address."""
     try:

@@ -51,6 +51,7 @@ def parse_handle(text: str) -> tuple[str, int] | None:
 def handle_spans(task: TaskRow, marks: Sequence[EventRow]) -> list[HandleSpan]:
     """The spans of a task. `marks` are all its events whose kind is in MARKS, oldest first."""
     ends = [m for m in marks if m.kind == LEFT or (m.kind in _ENDS and m.status in ENDED)]
+    # The last end is that of the present span, which its handle still reports.
     if task.status in ENDED and ends and ends[-1].kind != LEFT:
         ends.pop()
     begins = [task.created_at]
@@ -69,6 +70,7 @@ def question(marks: Sequence[EventRow]) -> str | None:
     pauses = [m for m in marks if m.kind in _PAUSES and m.status == TaskStatus.PAUSED]
     if not pauses:
         return None
+    # The extension forbids a key to be used twice in a task, so each pause has one of its own.
     key = f"pause-{pauses[-1].seq}"
     answered = any(m.kind == ANSWERED and m.data.get("key") == key for m in marks)
     return None if answered else key

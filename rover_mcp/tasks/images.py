@@ -36,6 +36,8 @@ def prunable(images: Sequence[ImageInfo], needed: Collection[str], now: float) -
     kept = [i for i in images if i.used or i.tag in needed or now - i.created_at < MIN_AGE]
 
     def carries(image: ImageInfo) -> bool:
+        # Engines do not say which image was built on which. An image whose layers begin with all
+        # layers of another one was built on it.
         depth = len(image.layers)
         return any(other.layers[:depth] == image.layers for other in kept)
 
@@ -136,6 +138,8 @@ class RoverImages:
             try:
                 images += [(name, image) for image in keeper.images()]
             except EnvironmentFault:
+                # An engine may be listed in the settings and not be running today. That must not
+                # hide the images of the others.
                 continue  # it is not installed, or does not run: it has none to show
         return images
 

@@ -115,6 +115,8 @@ class MergeDone:
     text: str
 
 
+# The confirmation is of a plan. If anything has changed since it was shown, the merge is refused
+# and not done differently.
 @dataclass
 class MergeTask:
     """The use case of merging. `preview` says what would happen; calling it merges."""

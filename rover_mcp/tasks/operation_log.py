@@ -64,6 +64,8 @@ class OperationLog:
             self._running.add(task_id)
         try:
             row = self.rows.begin(task_id, kind, plan)
+            # The row comes first, so that a daemon that starts after a crash knows which repository
+            # to look at.
             crash_point(OperationPoint.RECORDED)
             try:
                 result = work(row)

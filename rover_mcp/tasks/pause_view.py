@@ -221,6 +221,8 @@ def resume_action(
     elif obstacle_of(task.pause) is Obstacle.BRANCH:
         why = "deliver the work, once its branch is free"
     elif reason is PauseReason.NEEDS_LOOK:
+        # A task that waits to be looked at may have used up its budget too, and would pause again
+        # at once.
         arguments |= {"accept": True, **_enough(task, state, most)}
     elif reason is PauseReason.BUDGET and task.budget is not None:
         if task.pause and NO_PRICE in task.pause.message:
@@ -337,6 +339,7 @@ def _more(budget: Budget, usage: Usage) -> Budget:
     usd, cost = budget.usd, usage.cost_usd or 0.0
     larger = Budget()
     if usd is not None and (budget.ends_money(usage) or budget.tokens is None):
+        # Rounded up to a cent, and rounded before that: 0.1 + 0.2 would otherwise cost a cent more.
         cents = round((max(usd, cost) + usd) * 100, 6)
         larger = Budget(usd=math.ceil(cents) / 100)
     if budget.tokens is not None and (budget.ends_tokens(usage) or larger.usd is None):

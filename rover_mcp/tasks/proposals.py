@@ -51,6 +51,7 @@ class Proposals:
         closed = task.pause.model if task.pause else None
         if closed is None:
             return
+        # The user's own `model` is meant for their first agent; another agent does not know it.
         first = (*self.settings.agents, DEFAULT_AGENT)[0]
         own = self.settings.model if task.agent == first else None
         seen = {closed}

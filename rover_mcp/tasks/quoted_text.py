@@ -24,6 +24,7 @@ def printable(text: str, most: int = MESSAGE_SHOWN) -> str:
 def quoted(text: str, most: int = QUOTED) -> str:
     """The same in quotation marks, which the text itself cannot close, so that its reader sees that
     someone else wrote it. Text that is already quoted is shortened and stays quoted once."""
+    # Without this a text could end its own quotation and go on in what looks like Rover's words.
     line = printable(text, len(text)).strip('"').replace('"', "'")
     return f'"{line}"' if len(line) <= most else f'"{line[: most - 1].rstrip()}…"'
 

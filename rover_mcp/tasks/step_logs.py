@@ -41,6 +41,7 @@ def read_log(folder: Path, step: str | None, tail: int, before: Path | None = No
             instead={"step": None},
         )
     data, cut = _tail_bytes(logs[step])
+    # Marked first: visible alone would show each escape of a progress bar as a row of characters.
     lines = visible(marked(data.decode("utf-8", "replace"))).splitlines()
     return LogText(step, "\n".join(lines[-tail:]), truncated=cut or len(lines) > tail)
 
@@ -55,6 +56,7 @@ def read_journal(path: Path) -> str:
         return ""
     data, cut = _tail_bytes(path)
     text = plain(data.decode("utf-8", "replace"))
+    # The first line of a part is the end of a record that began before it.
     return text.partition("\n")[2] if cut else text
 
 

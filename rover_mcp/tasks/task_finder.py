@@ -68,10 +68,15 @@ class TaskFinder:
             DamagedRecord: its record cannot be read.
         """
         name = parse_task(task)
+        # An id is unguessable and means one task everywhere. A number is short and exists in every
+        # project, so a call from outside of any project must never act on one: cancel_task with
+        # task 1, from a repository without tasks, once ended another project's task.
         if name.kind in ("id", "prefix"):
             tasks = self.store.tasks.named(name.kind, name.value, owner=caller.user)
         else:
             tasks = self._in_project(caller, name, self.place(caller, repo_path), changes=changes)
+        # A task of another user does not exist for this one: a different error would reveal that it
+        # does.
         tasks = [row for row in tasks if _sees(caller, row)]
         if not tasks:
             raise NotFound(f"there is no task {task}", code="unknown_task", next_call=_LIST)

@@ -72,6 +72,8 @@ def task_view(
     view.budget = budget_view(task, state)
     view.steps = steps or None
     view.steps_hidden = (len(state.steps) - len(steps) if state else 0) or None
+    # Warnings are part of every result of a task and so of a model's context: hence the limits
+    # above.
     view.warnings = _warnings(task, state, policy, full=full)
     view.next_actions = _next_actions(task, state, policy)
     if full:
@@ -229,6 +231,7 @@ def _progress(task: TaskRow, state: RunState | None) -> int:
 def _duration(task: TaskRow, now: float) -> float:
     if task.started_at is None:
         return 0.0
+    # A task that waits for two days for its account has not worked for two days.
     stood_still = task.paused_at if task.status is TaskStatus.PAUSED else task.ended_at
     end = now if task.status in RUNNING else (stood_still or now)
     return round(max(0.0, end - task.started_at), 1)
@@ -245,6 +248,8 @@ def _steps(
     paused = task.paused_at or (state.pause.since.timestamp() if state.pause else None)
     until = now if going else paused or task.ended_at
     views: list[StepView] = []
+    # From the last step on, because its outputs are the ones that are read when there is no room
+    # for all.
     for step in reversed(shown):
         view = _step(step, until, going=going, full=full)
         if step.status is StepStatus.PENDING and outline.is_skipped(step):

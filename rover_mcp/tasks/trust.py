@@ -83,6 +83,8 @@ class TrustBook:
         """Each thing with what is known about it. They are all trusted only where one consent
         covers all of them: consents that were given at different times are not combined."""
         consents = self._read().projects.get(str(root), ())
+        # A person who agreed to a command on Monday and to an open network on Friday never agreed
+        # to that command with that network.
         if any(consent.covers(asks) for consent in consents):
             return [AskView(ask.name, ask.shown, "trusted") for ask in asks]
         known = {ask.name: ask for ask in consents[0].asks} if consents else {}
@@ -94,6 +96,7 @@ class TrustBook:
         Raises:
             EnvironmentFault: it cannot be written.
         """
+        # The digest is what counts later; the text is kept to show what a change was from.
         given = tuple(_Consented.model_validate(vars(ask)) for ask in asks)
         with self._lock:
             consent = _Consent(at=datetime.now(UTC), asks=given)

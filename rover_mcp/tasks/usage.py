@@ -22,6 +22,7 @@ def total(uses: Sequence[ModelUse]) -> Usage:
 
 def larger(one: Usage, other: Usage) -> Usage:
     """The account with more tokens, and with the larger of both costs."""
+    # Both count the same calls, so a sum would count each of them twice.
     tokens = one if one.tokens >= other.tokens else other
     costs = [u.cost_usd for u in (one, other) if u.cost_usd is not None]
     return tokens.model_copy(update={"cost_usd": max(costs, default=None)})

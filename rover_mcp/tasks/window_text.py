@@ -17,6 +17,8 @@ def warning(window: WindowRow, name: Callable[[str], str] = account_name) -> str
     """The warning that a window is nearly used up. Its text stays the same for as long as the
     window lasts, so that it is not reported twice. `name` returns what an account is called for
     people."""
+    # A point in time, not how long until then: the text has to stay the same, or it would be new
+    # again each minute.
     at = window.opens_at
     opens = f"; it reopens at {time_of(at):%Y-%m-%d %H:%M}Z" if at else ""
     return f"the {window.name} of {name(window.account)} is nearly used up{opens}"

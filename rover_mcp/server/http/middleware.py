@@ -32,6 +32,7 @@ def refusal(status: int, error: str, **headers: str) -> JSONResponse:
     return JSONResponse({"error": error}, status, named)
 
 
+# A page in a browser can send requests to 127.0.0.1 under a name that its owner controls.
 class HostOriginCheck:
     """Checks Host and Origin before anything else, even before authentication."""
 

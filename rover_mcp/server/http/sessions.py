@@ -66,6 +66,8 @@ MAX_NAMES: Final = 16
 PUSH_SECONDS: Final = 20.0
 
 
+# Tools that are not offered to a token are also refused here, since a client may call what it was
+# never shown.
 def may_call(method: object, name: object, scopes: frozenset[str]) -> bool:
     """Whether a token with these scopes may send this request; `name` is the tool's."""
     if "write" in scopes:

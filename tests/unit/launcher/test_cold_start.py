@@ -13,7 +13,7 @@ from tests.support.frames import MODERN, envelope
 from tests.unit.launcher.conftest import Launch
 
 READS = {
-    "get_diff", "get_logs", "get_status", "inspect", "list_tasks", "list_workflows",
+    "get_diff", "get_history", "get_logs", "get_status", "inspect", "list_tasks", "list_workflows",
     "wait_for_task",
 }  # fmt: skip
 SLOW = {"STUB": "slow", "STUB_PATIENCE": "0.1"}

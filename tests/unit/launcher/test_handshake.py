@@ -21,6 +21,8 @@ ALLOWED = [
     "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN",
     "OPENAI_API_KEY", "GEMINI_API_KEY", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "PATH",
     "ROVER_TOOLS", "HOME", "XDG_CONFIG_HOME",
+    # A push over SSH signs in with the keys of the user's agent.
+    "SSH_AUTH_SOCK",
     # What reads an issue needs to sign in as the user, on that user's forge.
     "GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GH_HOST",
     "GITLAB_TOKEN", "GITLAB_ACCESS_TOKEN", "OAUTH_TOKEN", "GITLAB_HOST",
