@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,16 +14,16 @@ import pytest
 
 from agent_runner.crashpoints import VARIABLE
 from rover_mcp.domain.operation import OperationPoint
-from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons
-from tests.e2e.processes import wait_until
+from tests.e2e.conftest import docker_host, end_daemon, engine_for_daemons
+from tests.e2e.processes import is_alive
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient
 from tests.support.git_server import bare, git_server
+from tests.support.preloaded_daemons import exit_status, start_preloaded
 from tests.support.repos import git, make_repository
 from tests.support.scripts import script
 
 __all__ = ["docker_host", "engine_for_daemons"]
 
-ROOT = Path(__file__).parents[2]
 P = OperationPoint
 WITHIN = 60.0
 DONE_THEN = (P.REFERENCE_MOVED, P.CARRIED_OUT, P.STATUS_CHANGED)
@@ -48,24 +46,14 @@ def daemon(folder: Path, crash: str | None) -> Generator[Path]:
     home.mkdir()
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "CLAUDE"))}
     env |= {"ROVER_HOME": str(home), **({VARIABLE: crash} if crash else {})}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rover_mcp.daemon"], env=env, cwd=ROOT, stderr=subprocess.DEVNULL
-    )
+    first = start_preloaded(home, env)
+    assert first is not None
     try:
-        wait_until(lambda: _holds(home, process.pid), "the daemon is up")
         yield home
-        assert process.wait() == -signal.SIGKILL, f"{crash} is never reached"
+        assert not is_alive(first), f"{crash} is never reached"
+        assert exit_status(first) == -signal.SIGKILL
     finally:
         end_daemon(home)
-        process.kill()
-        process.wait()
-
-
-def _holds(home: Path, pid: int) -> bool:
-    try:
-        return daemon_pid(home) == pid
-    except (FileNotFoundError, ValueError):
-        return False
 
 
 def patient(client: LauncherClient, tool: str, **arguments: object) -> Frame:

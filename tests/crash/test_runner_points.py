@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,10 +12,10 @@ from agent_runner.crashpoints import VARIABLE, CrashPoint
 from agent_runner.journal.journal import FILE_NAME
 from agent_runner.models import ExitCode, RunStatus
 from tests.crash.outcome import Outcome, outcome
+from tests.support.preloaded_daemons import run_preloaded
 from tests.support.runs import Place
 
 P = CrashPoint
-ROOT = Path(__file__).parents[2]
 MOST_ATTEMPTS = 4
 TORN = b'{"at":"2026-11-23T10:00:00+00:00","data":{"st'
 
@@ -77,14 +75,9 @@ def run(place: Place, crash: str | None = None) -> int:
     """One attempt in a process of its own; its exit status."""
     place.write_spec()
     env = {k: v for k, v in os.environ.items() if k != VARIABLE}
-    return subprocess.run(
-        [sys.executable, "-m", "agent_runner", "run", "--spec", str(place.root / "spec")],
-        cwd=ROOT,
-        env={**env, **({VARIABLE: crash} if crash else {})},
-        stderr=subprocess.DEVNULL,
-        timeout=60,
-        check=False,
-    ).returncode
+    return run_preloaded(
+        ["run", "--spec", str(place.root / "spec")], {**env, **({VARIABLE: crash} if crash else {})}
+    )
 
 
 def to_the_end(place: Place) -> Outcome:

@@ -19,7 +19,13 @@ from tests.e2e.processes import descendants, is_alive, kill, wait_until
 from tests.e2e.test_real_claude import environment
 from tests.e2e.test_survival import DONE, start
 from tests.support.fake_anthropic import FakeAnthropic, text
-from tests.support.frames import DaemonRestarted, Frame, LauncherClient, StartingClient
+from tests.support.frames import (
+    DaemonRestarted,
+    ForkingClient,
+    Frame,
+    LauncherClient,
+    StartingClient,
+)
 from tests.support.repos import FIXED, git
 from tests.support.scripts import fix_after_credits, script
 
@@ -62,7 +68,7 @@ def test_a_daemon_of_another_version_gives_way_when_it_is_idle(
 def test_an_edited_configuration_counts_at_the_next_call(home: Path, repository: Path) -> None:
     """A daemon that has nothing to do gives way; a busy one goes on and says so."""
     settings(home, "idle_exit: 60\n")
-    with StartingClient(home, repository) as client:
+    with ForkingClient(home, repository) as client:
         client.open()
         pid = daemon_pid(home)
         (home / "config.yaml").write_text("idle_exit: 60\nconcurrency: 7\n")
@@ -71,7 +77,7 @@ def test_an_edited_configuration_counts_at_the_next_call(home: Path, repository:
         assert "config.yaml has changed" in status["notice"]
     wait_until(lambda: preamble(home, __version__) == _retiring(), "it is idle and gives way")
     wait_until(lambda: not is_alive(pid), "it ended")
-    with StartingClient(home, repository) as client:
+    with ForkingClient(home, repository) as client:
         client.open()
         status = client.tool("get_status")
         assert status["queue"]["limit"] == 7
@@ -110,7 +116,7 @@ def test_the_daemon_outlives_every_process_that_its_launcher_started(
 def test_the_daemon_ends_when_nothing_is_left(home: Path, repository: Path) -> None:
     """DESIGN 1."""
     settings(home, "idle_exit: 0.2\n")
-    with StartingClient(home, repository) as client:
+    with ForkingClient(home, repository) as client:
         client.open()
         pid = daemon_pid(home)
         task = client.tool("create_task", **DEMO)["task"]
@@ -121,7 +127,7 @@ def test_the_daemon_ends_when_nothing_is_left(home: Path, repository: Path) -> N
 
 def test_the_daemon_ends_with_its_data_folder(home: Path, repository: Path) -> None:
     """B.9: it would stay for a quarter of an hour, and hold files that nobody can see."""
-    with StartingClient(home, repository) as client:
+    with ForkingClient(home, repository) as client:
         client.open()
         pid = daemon_pid(home)
         shutil.rmtree(home)
@@ -131,7 +137,7 @@ def test_the_daemon_ends_with_its_data_folder(home: Path, repository: Path) -> N
 def test_short_calls_keep_the_daemon(home: Path, repository: Path) -> None:
     """None of them need be there when it looks."""
     settings(home, "idle_exit: 1\n")
-    with StartingClient(home, repository) as client:
+    with ForkingClient(home, repository) as client:
         client.open()
     pid, end = daemon_pid(home), time.monotonic() + 4
     wait_until(lambda: preamble(home, __version__) and time.monotonic() > end, "it was called")
@@ -142,12 +148,12 @@ def test_short_calls_keep_the_daemon(home: Path, repository: Path) -> None:
 def test_a_paused_task_goes_on_by_itself_with_no_client(home: Path, repository: Path) -> None:
     """K1, K2: the schedule is stored and kept by the daemon alone."""
     settings(home, "idle_exit: 0.2\nretry: {credits_first: 1, jitter: 0}\n")
-    with StartingClient(home, repository) as client:
+    with ForkingClient(home, repository) as client:
         client.open()
         task = client.tool("create_task", **DEMO)["task"]
         client.wait_until(task["id"], "PAUSED")
     wait_until(lambda: _status(home, task["id"]) == "COMPLETED", "it completed by itself")
-    with StartingClient(home, repository) as late:
+    with ForkingClient(home, repository) as late:
         late.open()
         told = late.tool("list_tasks")
         assert [e["event"] for e in told["attention"]] == ["task.completed"]
@@ -168,7 +174,7 @@ def test_one_of_many_that_resume_wins(client: LauncherClient, repository: Path) 
     """J1: the others get already_resuming."""
     task = client.tool("create_task", **DEMO)["task"]
     client.wait_until(task["id"], "PAUSED")
-    others = [StartingClient(client.home, repository) for _ in range(3)]
+    others = [ForkingClient(client.home, repository) for _ in range(3)]
     results: list[str] = []
     for other in others:
         other.open()
@@ -193,7 +199,7 @@ def test_a_missing_credential_pauses_and_another_client_brings_it(
     """D9, M2, Q5: reason auth, with what is missing; it continues once a client has it."""
     with FakeAnthropic([text("Nothing to do.")]) as provider:
         env = environment(provider, home.parent / "bin")
-        with StartingClient(home, repository, {"PATH": env["PATH"]}) as poor:
+        with ForkingClient(home, repository, {"PATH": env["PATH"]}) as poor:
             poor.open()
             task = poor.tool(
                 "create_task", description="x", workflow="quick", agent="claude",
@@ -204,7 +210,7 @@ def test_a_missing_credential_pauses_and_another_client_brings_it(
             assert "ANTHROPIC_API_KEY" in paused["pause"]["message"]
             assert paused["pause"]["auto_resume"] is True
             assert "retry_at" not in paused["pause"]
-            with StartingClient(home, repository, env) as rich:
+            with ForkingClient(home, repository, env) as rich:
                 rich.open()
                 result = rich.tool("resume_task", task=task["id"])["result"]
                 assert result in ("resumed", "already_resuming")

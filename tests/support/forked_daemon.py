@@ -41,6 +41,15 @@ def exit_status_of(asking: socket.socket, pid: int) -> int:
     return int(asking.recv(64))
 
 
+def wait_for_end(pid: int) -> None:
+    """Of a process that nobody has waited for, so that its id is still its own."""
+    handle = os.pidfd_open(pid)
+    ended = select.poll()
+    ended.register(handle, select.POLLIN)
+    ended.poll()
+    os.close(handle)
+
+
 def main() -> None:
     path, daemon, *arguments = sys.argv[1:]
     command = [*json.loads(daemon), *arguments]
@@ -51,10 +60,7 @@ def main() -> None:
         os.execv(command[0], command)
     with asking:
         pid = fork(asking, command, os.environ, [0, 1, 2])
-        handle = os.pidfd_open(pid)
-    ended = select.poll()
-    ended.register(handle, select.POLLIN)
-    ended.poll()
+    wait_for_end(pid)
     with connected(path) as asking:
         status = exit_status_of(asking, pid)
     if status < 0:

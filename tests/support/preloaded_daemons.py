@@ -39,13 +39,19 @@ from pathlib import Path
 from agent_runner import crashpoints
 from rover_mcp.launcher.daemon_start import DAEMON_COMMAND, daemon_environment
 from rover_mcp.launcher.handshake import socket_path
-from tests.support.forked_daemon import connected, exit_status_of, fork
+from tests.support.forked_daemon import connected, exit_status_of, fork, wait_for_end
 
 VARIABLE = "ROVER_PRELOADED"
 _ROOT = Path(__file__).parents[2]
 _ROOM = "." * 60_000
 """In the environment of the process that is forked: a daemon's own takes its place."""
+_ROOM_FOR_ARGUMENTS = "." * 400
+"""On its command line, for the same reason."""
 _LARGEST = 200_000
+_IMPORTED = (
+    "rover_mcp.daemon.daemon", "rover_mcp.daemon.early_answers", "agent_runner.gateway_evidence",
+    "agent_runner.process.late_spec", "agent_runner.process.spawn", "agent_runner.run.attempt",
+)  # fmt: skip
 _PAUSE, _BOUND = 0.01, 60.0
 
 
@@ -72,8 +78,24 @@ def start_preloaded(home: Path, environ: Mapping[str, str]) -> int | None:
 
 def exit_status(pid: int) -> int:
     """How such a daemon ended, as Popen.wait has it; waits for that. Once for each."""
+    # While the process that is forked waits, it answers nobody else.
+    with contextlib.suppress(ProcessLookupError):
+        wait_for_end(pid)
     with connected(preloaded()) as asking:
         return exit_status_of(asking, pid)
+
+
+def run_preloaded(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run `agent-runner` with these arguments, forked in the same way; its exit status, as
+    Popen.wait has it. What it prints is lost."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    try:
+        with connected(preloaded()) as asking:
+            command = [sys.executable, "-P", "-m", "agent_runner", *arguments]
+            pid = fork(asking, command, environ, [nothing] * 3)
+    finally:
+        os.close(nothing)
+    return exit_status(pid)
 
 
 @cache
@@ -90,7 +112,8 @@ def _start() -> str:
         listening.bind(path)
         listening.listen(64)
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tests.support.preloaded_daemons", str(listening.fileno())],
+            [sys.executable, "-P", "-m", "tests.support.preloaded_daemons", str(listening.fileno()),
+             _ROOM_FOR_ARGUMENTS],
             env={**os.environ, "PYTHONPATH": str(_ROOT), "ROOM": _ROOM},
             stdin=subprocess.PIPE,
             pass_fds=[listening.fileno()],
@@ -146,8 +169,8 @@ def _wait_until_it_listens(home: Path, pid: int) -> None:
 
 
 def main() -> None:
-    """Import what a daemon imports; fork one for each request."""
-    for name in ("rover_mcp.daemon.daemon", "rover_mcp.daemon.early_answers"):
+    """Import what a daemon and a runner import; fork one for each request."""
+    for name in _IMPORTED:
         importlib.import_module(name)
     from rover_mcp.config.settings import Settings
 
