@@ -166,11 +166,13 @@ class Pause(_SharedModel):
 
 
 class AgentSession(_SharedModel):
-    """An agent's conversation, as the checkpoint has it: enough to resume it."""
+    """An agent's conversation, as the checkpoint has it: enough to resume it. `fork`: it is another
+    task's, so that this one continues in a copy of it with an id of its own."""
 
     agent: str
     session_id: str
     version: str | None = None
+    fork: bool = False
 
 
 class LoopPosition(_SharedModel):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent_runner.acp_programs import AcpProgram
-from agent_runner.models import AgentSession, Budget, Usage
+from agent_runner.models import AgentSession, Budget, Snapshot, StepState, Usage
 
 SPEC_SCHEMA_VERSION = 1
 
@@ -248,10 +248,10 @@ class RunSpec(_SpecModel):
     commits: CommitStyle = CommitStyle()
     disk: Disk | None = Field(default=None, description="none: it is not watched")
     restore: Restore | None = None
-    begin: Restore | None = Field(
+    begin: Snapshot | None = Field(
         default=None,
         description="what the iteration starts from, where that is neither the base nor what the "
-        "one before left; `restore` holds these commits too",
+        "one before left; the bundle of `restore` holds its commits",
     )
     onto: str | None = Field(
         default=None,
@@ -276,6 +276,11 @@ class RunSpec(_SpecModel):
     sessions: dict[str, AgentSession] = Field(
         default_factory=dict[str, AgentSession],
         description="agents' conversations of earlier iterations, by step",
+    )
+    carried: tuple[StepState, ...] = Field(
+        default=(),
+        description="the steps of another task as they were at `begin`; what was finished there is "
+        "finished here",
     )
     first_snapshot: int = Field(
         default=1, ge=1, description="no snapshot of this attempt has a lower number"

@@ -236,6 +236,10 @@ _ENVIRONMENT = {
 }
 
 
+def _forks(request: AgentRequest) -> bool:
+    return request.resume is not None and request.resume.fork
+
+
 class ClaudeAgent(HeadlessAgent[ClaudeStream]):
     """Drives `claude -p`. `on_usage` is given each message's tokens; the cost comes with the
     outcome."""
@@ -259,6 +263,8 @@ class ClaudeAgent(HeadlessAgent[ClaudeStream]):
             # The sandbox is what protects: it holds nothing but the task.
             "--dangerously-skip-permissions",
             *session_arguments(request),
+            # The copy gets an id of its own, so that the two conversations are never taken for one.
+            *(["--fork-session", "--session-id", request.session_id] if _forks(request) else []),
             *(["--model", request.model] if request.model else []),
             *(["--json-schema", json.dumps(request.schema)] if request.schema else []),
         ]

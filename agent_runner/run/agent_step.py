@@ -273,7 +273,8 @@ class AgentStepRun:
         # The id is recorded before the agent starts: the last output of a killed agent is lost, and
         # with it an id that the agent prints only then.
         if resume is not None:
-            self._record_session(resume)
+            known = {"session_id": new_id, "fork": False} if resume.fork else {}
+            self._record_session(resume.model_copy(update=known))
         elif agent.presets_session():
             version = await agent.version(tools.commands)
             self._record_session(AgentSession(agent=self._name, session_id=new_id, version=version))

@@ -27,9 +27,10 @@ from agent_runner.journal.run_state import MAX_WARNINGS, RunStateFold
 from agent_runner.models import ExitCode, Pause, PauseReason, RunStatus, Snapshot
 from agent_runner.process.commands import CommandKilled, CommandStarter
 from agent_runner.run.agent_prompts import commit_message, iteration_description
+from agent_runner.run.carried_steps import carried_records, lacks_carried
 from agent_runner.run.checkpoints import Checkpoints
 from agent_runner.run.interpreter import Interpreter, WorkflowFailed
-from agent_runner.run.resume_plan import ResumePlan, make_plan
+from agent_runner.run.resume_plan import ResumePlan, make_plan, start_data
 from agent_runner.run.step import RunPaused, Tools
 from agent_runner.run.step_runner import StepRunner
 from agent_runner.spec import Disk, RunSpec
@@ -98,7 +99,7 @@ class Run:
         self._fold = RunStateFold()
         self._checkpoints: Checkpoints | None = None
         self._warned: deque[str] = deque(maxlen=MAX_WARNINGS)
-        self._ended = False
+        self._ended = self._is_forked = False
 
     async def execute(self) -> ExitCode:
         """Run to the end of the workflow, a pause or a failure; the journal says which."""
@@ -118,6 +119,8 @@ class Run:
             inputs = resolve_inputs(workflow, self._inputs())
             workflow = chosen(workflow, inputs)
             fold = self.journal.recovered.fold()
+            if lacks_carried(fold, self.spec):
+                self._carry(fold, workflow)
             plan = make_plan(fold, workflow, self.spec)
         except (OSError, ValueError, WorkflowError, InputError, JournalError) as error:
             return await self._fail(f"the workflow cannot be run: {error}")
@@ -183,6 +186,19 @@ class Run:
         again = self._task() if self.spec.instructions else {}
         return {**self._task(), **self.spec.inputs, **again}
 
+    def _carry(self, fold: RunStateFold, workflow: Workflow) -> None:
+        """Record what the task that this one was forked from had finished: it is not done again,
+        nor paid for."""
+        start = start_data(workflow, self.spec.attempt)
+        if fold.live.status is not RunStatus.NEW:
+            # An attempt before this one was killed while it recorded the same.
+            start["restart"] = True
+        self.journal.follower = fold.add
+        self.journal.append(RecordType.RUN_START, start)
+        for kind, data in carried_records(self.spec, fold.live.steps):
+            self.journal.append(kind, data)
+        self._is_forked = True
+
     def _begin(self, plan: ResumePlan) -> None:
         self.journal.follower = self._fold.add
         self.journal.append(RecordType.RUN_START, plan.start)
@@ -245,7 +261,8 @@ class Run:
         elif plan.begin is None and not prepared.existed and (restore := self.spec.restore):
             target = Target(restore.commit, restore.head)
             await self._worktree.reset(target, keep_as="", restore=True)
-            self._warn("the work tree was lost; it was restored from its last snapshot")
+            if not self._is_forked:
+                self._warn("the work tree was lost; it was restored from its last snapshot")
         if plan.begin is not None:
             await self._start_from(plan.begin, is_new=not prepared.existed)
         # Not earlier: only the restore bundle brings the objects of a new base.

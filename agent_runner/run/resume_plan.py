@@ -172,5 +172,5 @@ def _begin(fold: RunStateFold, spec: RunSpec) -> Target | None:
 def _base(spec: RunSpec) -> Target:
     """What the iteration starts from, and a restart returns to."""
     if spec.begin is not None:
-        return Target(commit=spec.begin.commit, head=spec.begin.head)
+        return Target.of(spec.begin)
     return Target(commit=spec.stands_on, head=spec.stands_on)

@@ -18,6 +18,7 @@ COMMANDS = {
     "merge_task": "rover merge", "rebase_task": "rover rebase", "push_task": "rover push",
     "list_workflows": "rover workflows", "get_status": "rover status",
     "create_task": "rover create", "iterate_task": "rover iterate", "get_history": "rover history",
+    "fork_task": "rover fork",
 }  # fmt: skip
 OPTIONS = {
     "repo_path": "--repo", "base_branch": "--base-branch", "budget_usd": "--budget-usd",

@@ -17,6 +17,7 @@ _COMMANDS = {
     "inspect": "inspect",
     "get_diff": "diff",
     "get_history": "history",
+    "fork_task": "fork",
     "get_logs": "logs",
     "pause_task": "pause",
     "restart_task": "restart",

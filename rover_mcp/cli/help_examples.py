@@ -20,6 +20,7 @@ EXAMPLES = {
     "pause": ("rover pause 3 4",),
     "restart": ("rover restart 3",),
     "history": ("rover history 3", "rover history 3 s4"),
+    "fork": ("rover fork 3 s4", "rover fork 3 s4 'Use a queue' --agent codex"),
     "rewind": ("rover rewind 3 s4 'Use the standard library instead' --watch",),
     "iterate": (
         "rover iterate 3 'Also handle empty input' --watch",

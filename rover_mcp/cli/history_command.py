@@ -1,4 +1,4 @@
-"""`rover history` and `rover rewind`: a task's snapshots, and starting again from one."""
+"""`rover history`, `rewind` and `fork`: a task's snapshots, and starting again from one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 import sys
 
 from agent_runner.json_object import Json
+from rover_mcp.cli import render
 from rover_mcp.cli.attention import attention
 from rover_mcp.cli.copyable_command import next_command
 from rover_mcp.cli.iterate_command import iterate
 from rover_mcp.cli.render_diff import diff_lines
 from rover_mcp.cli.terminal_text import Paint, clean
-from rover_mcp.cli.tool_commands import call, of_task, show
+from rover_mcp.cli.tool_commands import call, follow, of_task, show
 
 
 def history(args: argparse.Namespace) -> int:
@@ -29,6 +30,18 @@ def history(args: argparse.Namespace) -> int:
 def rewind(args: argparse.Namespace) -> int:
     """Begin an iteration from a snapshot. Raises as `iterate` does."""
     return iterate(args)
+
+
+def fork(args: argparse.Namespace) -> int:
+    """Create a task from a snapshot; with --watch stay until it stops."""
+    text = sys.stdin.read() if args.instructions == "-" else args.instructions
+    given = {"snapshot": args.snapshot, "instructions": text or None, "agent": args.agent}
+    result = call(args, "fork_task", **of_task(args), **given)
+    if not args.watch:
+        show(args, result, render.task)
+        return 0
+    args.task, args.repo = result["task"]["id"], None
+    return follow(args, result["task"])
 
 
 def _listed(result: Json, paint: Paint) -> list[str]:

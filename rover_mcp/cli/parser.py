@@ -78,6 +78,12 @@ COMMANDS = (
         tasks.add_rewind,
     ),
     (
+        "fork",
+        "history_command:fork",
+        "create a task that starts from a snapshot of another one",
+        tasks.add_fork,
+    ),
+    (
         "restart",
         "several_tasks:restart",
         "start a failed task again from its base commit",

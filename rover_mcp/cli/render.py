@@ -48,6 +48,7 @@ def task_facts(task: Json, now: datetime) -> list[tuple[str, str]]:
         ("project", clean(task["repo_path"])),
         ("branch", f"{clean(task['branch'])}  from {_base(task)}"),
         ("runs", _runs(task)),
+        *([("origin", clean(task["origin"]))] if task.get("origin") else []),
         ("phase", f"{clean(task['phase'])}, {task['progress']} %"),
         ("time", f"{duration(task['duration_s'])}, created {ago(task['created_at'], now)} ago"),
     ]

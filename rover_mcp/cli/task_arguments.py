@@ -214,6 +214,16 @@ def add_rewind(sub: Parser) -> None:
     _add_instructions(sub)
 
 
+def add_fork(sub: Parser) -> None:
+    add_task(sub)
+    about = "where to start from; such as s4, see `rover history` (default: the newest)"
+    sub.add_argument("snapshot", metavar="SNAPSHOT", nargs="?", help=about)
+    about = "what the new task shall do (default: what was left to do); - reads it from stdin"
+    sub.add_argument("instructions", metavar="INSTRUCTIONS", nargs="?", default="", help=about)
+    sub.add_argument("--agent", metavar="NAME[,NAME]", help="the agent (default: the same)")
+    sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
+
+
 def add_iterate(sub: Parser) -> None:
     add_task(sub)
     _add_instructions(sub)

@@ -85,6 +85,9 @@ def import_snapshots(
         earlier = replace(folders, iteration=folders.iteration - 1)
         last = import_snapshots(task, earlier, hub, again=again)
         return _begin(task, folders) or last
+    if not named and (begin := _begin(task, folders)):
+        # Of a task that was forked: its first snapshot lies where its own runner would put it.
+        named = [begin]
     if not named:
         return None
     hub.secure(Path(task.project_path), task.base_commit, folders.base_objects)

@@ -11,13 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent_runner.authorities import FILE_NAME as AUTHORITIES
-from agent_runner.models import Usage
+from agent_runner.models import Snapshot, Usage
 from agent_runner.spec import (
     ContextFile,
     Disk,
     GatewaySpec,
     Paths,
-    Restore,
     RunSpec,
     SwitchUser,
 )
@@ -189,6 +188,7 @@ def _run_spec(
         restore=checkpoint.restore,
         begin=_begin(task, folders),
         onto=task.onto,
+        carried=given.carried if given else (),
         restart=checkpoint.restart,
         first_snapshot=checkpoint.first_snapshot,
         rebundle=checkpoint.rebundle,
@@ -200,14 +200,14 @@ def _run_spec(
     )
 
 
-def _begin(task: TaskRow, folders: TaskFolders) -> Restore | None:
+def _begin(task: TaskRow, folders: TaskFolders) -> Snapshot | None:
     """What the iteration starts from, if that is not what the one before left: a snapshot that was
     named, or what the branch was rebased to since."""
     begin = task.iteration_input.begin if task.iteration_input else None
     if begin is None and folders.iteration > 1:
         notes = rebase_notes(replace(folders, iteration=folders.iteration - 1))
         begin = notes[-1].snapshot if notes else None
-    return Restore(commit=begin.commit, head=begin.head) if begin else None
+    return begin
 
 
 def _disk(settings: Settings, task: TaskRow, folders: TaskFolders) -> Disk:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
+from agent_runner.models import Snapshot
 from rover_mcp.control.attempt_context import UNSETTLED
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.daemon.project_registry import NOTE, record_place
@@ -223,6 +224,12 @@ class HubWork:
             ChangesView(files=t.files, added=t.added, removed=t.removed) if t else None
             for t in totals
         ]
+
+    def export(self, task: TaskRow, snapshot: Snapshot, dest: Path) -> None:
+        if task.status in UNSETTLED:
+            self._attempts.finish.import_snapshots(task)
+        hub, base = self._repositories.hub(task.project_id), task.base_commit
+        self._looked_after(task, lambda: hub.export_first(task.id, snapshot, base, dest))
 
     def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
         commit = self._made(task)

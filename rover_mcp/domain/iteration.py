@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent_runner.models import AgentSession, RunState, Snapshot, Usage
+from agent_runner.models import AgentSession, RunState, Snapshot, StepState, Usage
 from agent_runner.spec import Instructions
 
 
 class IterationInput(BaseModel):
     """New instructions, and what the earlier iterations left: the agents' conversations by step,
     the usage, and the last snapshot. `rewound`: it starts from the tree of an earlier snapshot
-    instead, which `snapshot` then is, with the branch where the last one left it."""
+    instead, which `snapshot` then is, with the branch where the last one left it. A task that was
+    forked from another has this for its first iteration, with the steps that are `carried` over as
+    they were there; without instructions it does what was left to do."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    instructions: Instructions
+    instructions: Instructions | None = None
     sessions: dict[str, AgentSession] = Field(default_factory=dict[str, AgentSession])
     usage: Usage = Field(default_factory=Usage)
     snapshot: Snapshot | None = None
     rewound: bool = False
+    carried: tuple[StepState, ...] = ()
 
     @property
     def begin(self) -> Snapshot | None:

@@ -15,7 +15,7 @@ Both are made again when lost: from the user's repository or what was lent, and 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -51,7 +51,7 @@ from rover_mcp.git.lfs import LFS
 from rover_mcp.git.locked import locked
 from rover_mcp.git.own_objects import OwnObjects
 from rover_mcp.git.publish import PublishResult, publish
-from rover_mcp.git.restore_bundle import write_restore_bundle
+from rover_mcp.git.restore_bundle import write_first_bundle, write_restore_bundle
 from rover_mcp.git.submodules import SUBMODULES
 from rover_mcp.git.task_refs import TaskRefs, check_commit
 from rover_mcp.git.unfinished_commit import Unfinished
@@ -211,12 +211,21 @@ class Hub:
             EnvironmentFault: the hub does not hold the snapshot ("snapshot_missing"), or the
                 bundle cannot be written.
         """
+        own = self._reading(task_id, snapshot, base_commit)
+        write_restore_bundle(self.hub, own, snapshot, base_commit, dest)
+
+    def export_first(self, task_id: str, snapshot: Snapshot, base_commit: str, dest: Path) -> None:
+        """Write the bundle with which another task starts from this snapshot: see
+        restore_bundle.py. Raises as export_restore."""
+        own = self._reading(task_id, snapshot, base_commit)
+        write_first_bundle(self.hub, own, snapshot, base_commit, dest)
+
+    def _reading(self, task_id: str, snapshot: Snapshot, base_commit: str) -> Mapping[str, str]:
         if self._refs.snapshot(task_id, snapshot.sequence) != snapshot.commit:
             raise EnvironmentFault(
                 f"the hub does not hold snapshot {snapshot.sequence}", code="snapshot_missing"
             )
-        own = self._own.reading(task_id, base_commit)
-        write_restore_bundle(self.hub, own, snapshot, base_commit, dest)
+        return self._own.reading(task_id, base_commit)
 
     def publish(
         self, task_id: str, user_repo: Path, branch: str, unfinished: Unfinished | None = None

@@ -25,6 +25,27 @@ def write_restore_bundle(
         EnvironmentFault: the objects cannot be packed, or the file not written.
     """
     references = {RESTORE_SNAPSHOT_REF: snapshot.commit, RESTORE_HEAD_REF: snapshot.head}
+    _write(hub, own, snapshot, base_commit, dest, references)
+
+
+def write_first_bundle(
+    hub: Path, own: Mapping[str, str], snapshot: Snapshot, base_commit: str, dest: Path
+) -> None:
+    """Write a bundle that is another task's first snapshot, as if its runner had made it. Raises
+    alike."""
+    # Without the branch, whose name is not known before the other task has its number.
+    references = {"refs/rover/snapshots/1": snapshot.commit}
+    _write(hub, own, snapshot, base_commit, dest, references)
+
+
+def _write(
+    hub: Path,
+    own: Mapping[str, str],
+    snapshot: Snapshot,
+    base_commit: str,
+    dest: Path,
+    references: Mapping[str, str],
+) -> None:
     header = render_header(BundleHeader([base_commit], references))
     wanted = f"{snapshot.commit}\n{snapshot.head}\n^{base_commit}\n".encode()
     try:

@@ -280,6 +280,14 @@ class IterateArguments(TaskArguments):
     )
 
 
+class ForkArguments(TaskArguments):
+    snapshot: str | None = Field(None, max_length=100, description="default the newest")
+    instructions: str = Field("", max_length=50_000, description="default: what was left to do")
+    agent: Annotated[str | None, BeforeValidator(argument_repair.names_in_order)] = Field(
+        None, max_length=200, description="default the same"
+    )
+
+
 class HistoryArguments(TaskArguments):
     snapshot: str | None = Field(None, max_length=100, description="show its diff")
 

@@ -325,10 +325,12 @@ NOT_PROMISED = frozenset((
     "still_off", "conflicts", "hand_off", "hooks", "into", "onto", "base_commit", "commit",
     "status", "remote", "server", "branch", "scope", "next_actions",
     "has_checkpoint", "notice", "home", "cannot_start", "credentials", "unpriced", "auto_resume",
-    "disk",
+    "disk", "version", "engines", "agents", "queue", "holds", "windows", "enabled",
+    "changed", "deleted", "items", "merged", "pushed", "message", "returned", "result",
 ))  # fmt: skip
 """Fields of results that no schema names, because any result may have them or few calls need them,
-and no client has to know their types in advance."""
+and no client has to know their types in advance. The words of the result say the same; each schema
+is read in every conversation, whether its tool is called or not."""
 CHECKED_ONLY = frozenset({"maxLength", "maxItems", "exclusiveMinimum"})
 """Limits that no schema shows. The server checks them, and an error says which one was exceeded."""
 

@@ -44,7 +44,9 @@ def task_text(task: TaskView, *, repository: bool = True) -> str:
     lines = [f"Task {task.number} {state}: {quoted(task.title, TITLE_SHOWN)}"]
     where = f", of {task.repo_path}" if repository else ""
     base = f" from {task.base_branch}" if task.base_branch else ""
-    lines.append(f"Id {short_id(task.id)}{where}. Branch {task.branch}{base}. {_runs(task)}.")
+    origin = f" {task.origin.capitalize()}." if task.origin else ""
+    runs = f"{_runs(task)}.{origin}"
+    lines.append(f"Id {short_id(task.id)}{where}. Branch {task.branch}{base}. {runs}")
     if task.verdict:
         lines.append(f"But: {quoted(task.verdict)}.")
     if task.steps:
@@ -135,7 +137,9 @@ def row_text(task: ListedTask, *, repository: bool) -> str:
     call = f"  Next: {call_text(task.next_actions[0])}" if task.next_actions else ""
     head = f"{task.number}  {task.status}  {task.phase}{until}  {quoted(task.title, TITLE_SHOWN)}"
     cost = f", ${task.cost_usd:.2f}" if task.cost_usd is not None else ""
+    origin = f", {task.origin}" if task.origin else ""
     about = f"{short_id(task.id)}{where}, {task.branch}, {task.progress} %, {task.agent}{cost}"
+    about += origin
     return f"{head}  [{about}]{error}{call}"
 
 

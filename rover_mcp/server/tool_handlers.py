@@ -16,7 +16,7 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.auto_resume import switch_auto_resume
 from rover_mcp.tasks.create_request import CreateRequest
 from rover_mcp.tasks.quoted_text import quoted
-from rover_mcp.tasks.view_models import NextAction
+from rover_mcp.tasks.view_models import NextAction, TaskView
 
 PATCH_BYTES = 24_000
 EVENTS_SHOWN = 20
@@ -123,6 +123,20 @@ async def iterate_task(call: Call, args: a.IterateArguments) -> r.TaskResult:
     iterate, caller = call.services.tasks.iterate, call.session.caller
     given = (args.instructions, args.comments, args.from_snapshot)
     return r.TaskResult(task=await anyio.to_thread.run_sync(iterate, caller, task, *given))
+
+
+async def fork_task(call: Call, args: a.ForkArguments) -> r.TaskResult:
+    task = await call.find(args)
+    tasks, caller = call.services.tasks, call.session.caller
+
+    def fork() -> TaskView:
+        given = (args.snapshot, args.instructions)
+        row = tasks.fork(caller, task, *given, agent=args.agent, consent=call.consent)
+        return tasks.with_cautions(row)
+
+    view = await anyio.to_thread.run_sync(fork)
+    call.session.watch(view.id)
+    return r.TaskResult(task=view)
 
 
 async def get_history(call: Call, args: a.HistoryArguments) -> r.HistoryResult:

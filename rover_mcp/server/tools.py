@@ -131,6 +131,11 @@ _ENTRIES = (
         idempotent=False, open_world=True, starts=True,
     ),
     _entry(
+        h.fork_task, a.ForkArguments, r.TaskResult, "Fork task",
+        "A new task from another one's snapshot. Steps finished there are not repeated.",
+        idempotent=False, open_world=True, starts=True,
+    ),
+    _entry(
         h.restart_task, a.TaskArguments, r.TaskResult, "Restart task",
         "Start a FAILED task again from its base. To continue where it failed use resume_task.",
         idempotent=False, open_world=True, starts=True,

@@ -37,7 +37,14 @@ def _to_version_16(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN onto VARCHAR")
 
 
-MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {16: _to_version_16}
+def _to_version_17(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN links JSON")
+
+
+MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
+    16: _to_version_16,
+    17: _to_version_17,
+}
 """By version, from `BASE_VERSION + 1` on: what brings a database of the version before it there.
 
 A migration spells out its own `ALTER TABLE`. `create_all` makes a table in today's form, so a table

@@ -11,6 +11,7 @@ from agent_runner.models import Budget, Pause, RunState, Usage
 from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.iteration import IterationInput
+from rover_mcp.domain.task_links import TaskLinks
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.column_types import Count, Flag, Line, Moment, Money, Name, Number, Share, Text
 from rover_mcp.store.stored_values import (
@@ -66,6 +67,13 @@ class NewTask:
     """what the project's configuration adds; None: nothing"""
     owner: Text | None = None
     """the user over HTTP who made it; None: the user of this machine"""
+    iteration_input: IterationInput | None = None
+    """what the present iteration started with; None: it is the first, of a task that was not
+    forked"""
+    links: TaskLinks | None = None
+    """the other tasks that it comes from"""
+    onto: Line | None = None
+    """the commit that its branch stands on since it was rebased; None: `base_commit`"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +101,8 @@ class TaskRow(NewTask):
     """hosts that the gateway refused, as RefusedHosts has them"""
     sent: dict[str, Count] | None = None
     """bytes that it sent, by host"""
-    iteration_input: IterationInput | None = None
-    """what the present iteration started with; None: it is the first"""
     refused_keys: list[Line] | None = None
     """digests of the credentials that its provider refused since it last answered"""
-    onto: Line | None = None
-    """the commit that its branch stands on since it was rebased; None: `base_commit`"""
 
     @property
     def stands_on(self) -> str:

@@ -31,7 +31,7 @@ metadata = sa.MetaData()
 BASE_VERSION = 15
 """The oldest version that can be opened. Versions 1 to 14 came before the first release."""
 
-SCHEMA_VERSION = 16
+SCHEMA_VERSION = 17
 """The version that these tables have; migrations.py brings the versions between up to it."""
 
 meta = sa.Table(
@@ -103,6 +103,8 @@ tasks = sa.Table(
     sa.Column("iteration_input", sa.JSON),
     # Since version 16: the commit that its branch was rebased onto; NULL: it never was.
     sa.Column("onto", sa.String),
+    # Since version 17: the other tasks that it comes from.
+    sa.Column("links", sa.JSON),
     sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
     sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),
 )

@@ -218,7 +218,7 @@ class TaskTransitions:
                 iteration=iteration, client_id=client_id, before=before,
             )  # fmt: skip
             columns |= _iteration_columns(iteration, number, given)
-            text = given.instructions.text[:500]
+            text = given.instructions.text[:500] if given.instructions else ""
             data: dict[str, Any] = {"iteration": iteration, "attempt": number, "instructions": text}
             if given.begin is not None:
                 data["snapshot"] = f"s{given.begin.sequence}"

@@ -16,6 +16,7 @@ from agent_runner.journal.run_state import RunStateFold
 from agent_runner.models import AgentSession, RunState, Snapshot
 from rover_mcp.domain.errors import NotFound
 from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.store.rebase_notes import rebase_notes
 from rover_mcp.store.records import TaskRow
 
 _UNREADABLE: Final = (JournalError, OSError, ValueError)
@@ -111,6 +112,14 @@ def checkpoint_at(home: Path, task: TaskRow, entry: SnapshotEntry) -> HistoryPoi
         state = fold.state
         sessions |= {step.id: step.session for step in state.steps if step.session}
     return HistoryPoint(entry, state, sessions)
+
+
+def stood_on(home: Path, task: TaskRow, entry: SnapshotEntry) -> str | None:
+    """The commit that the branch had been rebased onto when a snapshot was taken; None: it stood on
+    the task's base."""
+    earlier = (TaskFolders(home, task.id, number) for number in range(1, entry.iteration))
+    notes = [note for folders in earlier for note in rebase_notes(folders)]
+    return notes[-1].onto if notes else None
 
 
 def _records(home: Path, task: TaskRow, iteration: int) -> Iterator[Record]:

@@ -17,7 +17,13 @@ from rover_mcp.domain.text import plain
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.agent_checks import AgentChecks
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.history import HistoryPoint, checkpoint_at, find_snapshot, snapshots_of
+from rover_mcp.tasks.history import (
+    HistoryPoint,
+    checkpoint_at,
+    find_snapshot,
+    snapshots_of,
+    stood_on,
+)
 from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.pause_view import spent
 from rover_mcp.tasks.task_ports import Work
@@ -128,7 +134,14 @@ class IterateTask:
         if name is None:
             return None
         home = self.reader.settings.home
-        return checkpoint_at(home, task, find_snapshot(snapshots_of(home, task), name))
+        entry = find_snapshot(snapshots_of(home, task), name)
+        if stood_on(home, task, entry) != task.onto:
+            # Its files on top of the branch would take back what the rebase brought in.
+            fork = NextAction(
+                tool="fork_task", arguments={"task": task.id, "snapshot": entry.name}, why=""
+            )
+            raise _conflict(f"{entry.name} is from before the branch was rebased", fork)
+        return checkpoint_at(home, task, entry)
 
     def _changes(self, task: TaskRow, until: Snapshot | None) -> tuple[str, list[str]]:
         """The beginning of what the task had changed by this snapshot, or so far, and a warning

@@ -21,6 +21,7 @@ from rover_mcp.tasks.cancel import CancelTask
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.create_request import CreateRequest
 from rover_mcp.tasks.diff import changed, write_patch
+from rover_mcp.tasks.fork import ForkTask
 from rover_mcp.tasks.iterate import IterateTask
 from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.pause import PauseTask
@@ -68,6 +69,10 @@ class TaskService(LiveTaskReader):
     @property
     def iterate(self) -> IterateTask:
         return IterateTask(self, self.work, self.create_task.agent_checks)
+
+    @property
+    def fork(self) -> ForkTask:
+        return ForkTask(self.create_task, self.work)
 
     @property
     def pause(self) -> PauseTask:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
+from agent_runner.models import Snapshot
 from rover_mcp.config.project_asks import CommittedFiles
 from rover_mcp.context.pieces import Piece
 from rover_mcp.context.reader import ContextCall
@@ -117,6 +118,14 @@ class Work(Protocol):
     ) -> Sequence[ChangesView | None]:
         """How much differs between the commits of each pair, without the names of files. None
         where a commit is not there."""
+        ...
+
+    def export(self, task: TaskRow, snapshot: Snapshot, dest: Path) -> None:
+        """Write a bundle with which another task of the same base starts from a snapshot.
+
+        Raises:
+            EnvironmentFault: the snapshot is not there, or the file cannot be written.
+        """
         ...
 
     def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:

@@ -103,6 +103,7 @@ def _row_view(task: TaskRow, now: float, phase: str) -> TaskView:
         model=task.model,
         engine=task.engine,
         network=(task.network or {}).get("mode"),
+        origin=task.links.words() if task.links else None,
         iteration=task.iteration,
         attempt=task.attempt,
         created_at=time_of(task.created_at),

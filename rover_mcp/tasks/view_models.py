@@ -149,6 +149,7 @@ class TaskView(_View):
     model: str | None = None
     engine: str | None = None
     network: str | None = None
+    origin: str | None = Field(default=None, description="the task that it was forked from")
     iteration: int
     attempt: int
     created_at: datetime
@@ -184,6 +185,7 @@ class ListedTask(_View):
     progress: int = Field(ge=0, le=100)
     branch: str
     agent: str
+    origin: str | None = None
     cost_usd: float | None = None
     updated_at: datetime
     pause: PauseView | None = None

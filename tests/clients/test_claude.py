@@ -46,6 +46,7 @@ SOUGHT = {
     "review changes": "get_diff",
     "logs": "get_logs",
     "earlier snapshots": "get_history",
+    "fork": "fork_task",
     "clean up": "delete_task",
     "rover health": "get_status",
     "list workflows": "list_workflows",

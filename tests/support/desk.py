@@ -14,7 +14,7 @@ from typing import IO, Any
 import anyio
 import sqlalchemy as sa
 
-from agent_runner.models import RunState
+from agent_runner.models import RunState, Snapshot
 from rover_mcp.config.settings import Settings
 from rover_mcp.context.reader import ContextReader
 from rover_mcp.control.control_ports import ProjectHub
@@ -225,6 +225,11 @@ class FakeWork:
         if self.fault:
             raise self.fault
         return [ChangesView(files=int(old != new), added=1, removed=0) for old, new in pairs]
+
+    def export(self, task: TaskRow, snapshot: Snapshot, dest: Path) -> None:
+        if self.fault:
+            raise self.fault
+        dest.write_text(snapshot.commit)
 
     def write_patch(self, task: TaskRow, paths: Sequence[str], out: IO[bytes]) -> None:
         out.write(self.patch.encode())

@@ -74,6 +74,12 @@ COMMANDS: Final = {
         a pause and at the end, each with what it changed. With SNAPSHOT, such as `s4`, shows that
         one's diff against the one before it.
     """,
+    "fork": """
+        Creates a task from a snapshot of another one (by default the newest), with the same
+        settings and a branch of its own. Without INSTRUCTIONS it does what was left to do there,
+        and steps that were finished are not repeated; with them it runs the workflow for these.
+        Claude Code continues in a copy of its conversation if the engine is bubblewrap.
+    """,
     "rewind": """
         Starts a new iteration of a task that has ended from one of its snapshots, with new
         instructions. What came later is not lost: the branch keeps its commits, and the new work

@@ -7,9 +7,11 @@ import pytest
 from agent_runner.models import AgentSession, Usage
 from agent_runner.spec import Instructions
 from rover_mcp.domain.iteration import IterationInput
+from rover_mcp.domain.task_links import ForkedFrom, TaskLinks
 from rover_mcp.domain.task_status import DELETING, Event, TaskStatus
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
+from tests.contracts.store.conftest import Make
 from tests.support.samples import run_state, snapshot
 
 S = TaskStatus
@@ -76,3 +78,17 @@ def test_a_start_that_fails_restores_the_iteration_before(store: Store, running:
     again = store.transitions.iterate(task.id, after.attempt, None, GIVEN)
     assert again is not None
     assert (again[0].iteration, again[1].attempt) == (2, 3)
+
+
+def test_a_forked_task_keeps_where_it_comes_from_and_what_it_starts_with(
+    store: Store, make: Make
+) -> None:
+    """N14."""
+    origin = ForkedFrom(task="a" * 32, number=1, snapshot="s4")
+    links = TaskLinks(forked_from=origin)
+    given = IterationInput(snapshot=snapshot(), rewound=True, carried=tuple(run_state().steps))
+    task = make(links=links, iteration_input=given)
+    kept = store.tasks.get(task.id)
+    assert kept is not None
+    assert (kept.links, kept.iteration_input) == (links, given)
+    assert make().links is None

@@ -196,6 +196,12 @@ def status() -> Json:
             "iterate_task",
             {"task": ID, "instructions": "Name it", "from_snapshot": "s4"},
         ),
+        (["fork", ID], "fork_task", {"task": ID}),
+        (
+            ["fork", ID, "s4", "Name it", "--agent", "a,b"],
+            "fork_task",
+            {"task": ID, "snapshot": "s4", "instructions": "Name it", "agent": "a,b"},
+        ),
         (["cancel", ID], "cancel_task", {"task": ID}),
         (["rebase", ID], "rebase_task", {"task": ID}),
         (

@@ -30,6 +30,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "get_logs": NUMBER,
     "get_diff": NUMBER,
     "get_history": NUMBER,
+    "fork_task": NUMBER,
     "list_workflows": {},
     "get_status": {},
     "create_task": {"description": "Another one"},
@@ -116,6 +117,8 @@ def test_every_result_is_valid_against_its_schema(desk: Desk, state: str) -> Non
             *(("merge_task", state) for state in STATES if state != "completed"),
             *(("push_task", state) for state in STATES if state != "completed"),
             *(("rebase_task", state) for state in STATES if state != "completed"),
+            # None of them has a snapshot.
+            *(("fork_task", state) for state in STATES),
             # A failed task has just been restarted.
             *(("iterate_task", state) for state in STATES if state != "completed"),
             # Its attempt has not ended: nothing ends one here.

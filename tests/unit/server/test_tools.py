@@ -17,7 +17,7 @@ EXPECTED = {
     "create_task", "list_tasks", "inspect", "wait_for_task", "get_logs", "get_diff", "resume_task",
     "iterate_task", "restart_task", "pause_task", "cancel_task", "delete_task", "merge_task",
     "set_auto_resume", "list_workflows", "get_status", "get_history", "push_task",
-    "rebase_task",
+    "rebase_task", "fork_task",
 }  # fmt: skip
 READS = {
     "list_tasks",
@@ -89,7 +89,7 @@ def test_schemas_are_valid_and_carry_no_ballast(name: str) -> None:
     assert tool["outputSchema"]["type"] == "object"
 
 
-MOST_TOOLS, LEFT_FOR_EACH = 21, 45
+MOST_TOOLS, LEFT_FOR_EACH = 21, 60
 """How many tools there may ever be, and what each that there is not yet leaves to itself."""
 
 
@@ -146,6 +146,9 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         {"task": "1", "comments": [{"file": "a.py", "line": 1, "text": "why?"}]},
         {"task": "1", "instructions": "Anew", "from_snapshot": "s4"},
     ],
+    "fork_task": [
+        {"task": "1"}, {"task": "1", "snapshot": "s4", "instructions": "Anew", "agent": "a, b"},
+    ],
     "restart_task": [{"task": "1"}],
     "pause_task": [{"task": "1"}],
     "cancel_task": [{"task": "1", "repo_path": "/repo"}],
@@ -174,6 +177,7 @@ BAD: dict[str, list[dict[str, Any]]] = {
     "get_logs": [{"task": "1", "tail": "much"}, {"task": "1", "tail": 1.5}],
     "get_diff": [{"task": "1", "paths": {"a": 1}}],
     "get_history": [{}, {"task": "1", "snapshot": {"a": 1}}],
+    "fork_task": [{}, {"task": "1", "from": "s4"}],
     "resume_task": [{"task": "1", "when": "later"}],
     "set_auto_resume": [{}, {"enabled": "perhaps", "task": "1"}, {"enabled": True, "scope": "none"}],
     "iterate_task": [{}, {"task": "1", "comments": [{"line": 1, "text": "x"}]}],
