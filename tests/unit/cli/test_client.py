@@ -1,4 +1,4 @@
-"""The CLI is a thin MCP client of the daemon. DESIGN.md section 1."""
+"""The CLI is a thin MCP client of the daemon."""
 
 from __future__ import annotations
 

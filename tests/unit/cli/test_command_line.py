@@ -1,4 +1,4 @@
-"""The commands: which tool each calls, what it prints, how it ends. Issue 2, "CLI `rover`"."""
+"""The commands: which tool each calls, what it prints, how it ends."""
 
 from __future__ import annotations
 
@@ -287,7 +287,7 @@ def test_json_is_exactly_what_the_tool_returned(
 
 
 def test_the_stat_of_a_diff_lists_every_file(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """V3: a call lists some files only, and a list of names at the root had no way to the rest."""
+    """A call lists some files only, and a list of names at the root had no way to the rest."""
 
     def some(_: str, arguments: Json) -> Json:
         offset = arguments.get("offset", 0)
@@ -366,7 +366,7 @@ def test_a_resume_that_goes_on_by_itself_or_runs_already_is_none(fake: Any) -> N
 
 @pytest.mark.parametrize("command", [["list"], ["--json", "list"], ["workflow", "schema"]])
 def test_a_full_disk_behind_the_output_is_an_error_without_a_trace(command: list[str]) -> None:
-    """DESIGN 10: `rover list > /dev/full`."""
+    """`rover list > /dev/full`."""
     code = (
         "import sys\n"
         "from rover_mcp.cli import client, command_line\n"

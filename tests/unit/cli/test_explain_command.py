@@ -40,7 +40,7 @@ def told(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
 def test_one_line_of_json_answers_each_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Q2: the reason, the rule, the time and the plan."""
+    """The reason, the rule, the time and the plan."""
     cases = tmp_path / "cases.jsonl"
     fatal = {"reader": "claude", "text": "Prompt is too long", "now": NOW}
     cases.write_text(f"{json.dumps(WEEK)}\n\n{json.dumps(fatal)}\n")

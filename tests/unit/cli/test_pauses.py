@@ -1,4 +1,4 @@
-"""What a terminal shows of a pause, and commands that can be copied (issue 3, last item)."""
+"""What a terminal shows of a pause, and commands that can be copied."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_pause_shows_since_when_why_whose_account_and_until_when(width: int | 
 
 @pytest.mark.parametrize("message", [UNUSABLE, BASE_LOST, f"the run ended; {WORK_IS_KEPT}"])
 def test_a_pauses_own_text_names_commands_and_no_tools(message: str) -> None:
-    """Q1: what the runner and the daemon write there names what an assistant would call."""
+    """What the runner and the daemon write there names what an assistant would call."""
     task = paused(message=message)
     step = {"id": "s", "name": "S", "type": "agent", "status": "failed", "error": message}
     result = {"result": "resumed", "message": message, "task": {**task, "steps": [step]}}
@@ -150,7 +150,7 @@ def test_a_call_is_told_as_a_command_that_can_be_pasted(
 
 @pytest.mark.parametrize("tool", sorted(TOOLS))
 def test_every_tool_has_a_command_that_the_parser_takes(tool: str) -> None:
-    """DESIGN 1: what an assistant can do, a person can do too."""
+    """What an assistant can do, a person can do too."""
     words = command_for(tool, {"task": "3", "enabled": False}).split()
     assert words[0] == "rover"
     assert command_line.build_parser().parse_args(words[1:]).run is not None

@@ -19,7 +19,7 @@ def test_what_is_not_deleted_yet_is_told_with_the_command_that_deletes_it() -> N
 
 
 def test_what_work_is_delivered_in_spite_of_is_told_in_a_line_of_its_own() -> None:
-    """Issue 15, A.2: and a terminal obeys nothing in it."""
+    """A terminal obeys nothing in it."""
     told = render.error_lines({"verdict": "tests still fail: \x1b[2Ja"}, Paint(io.StringIO()))
     assert len(told) == 1
     assert told[0].startswith("But: tests still fail: ")

@@ -1,4 +1,4 @@
-"""DESIGN.md section 12, rule 1: control characters of untrusted text reach no terminal."""
+"""Control characters of untrusted text reach no terminal."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ def program(path: Path) -> None:
 
 
 def test_the_newest_of_each_kind_is_proposed_and_no_folder_with_log_ins(tmp_path: Path) -> None:
-    """Issue 12, point 6."""
     for name in (
         ".nvm/versions/node/v9.11.2/bin/node", ".nvm/versions/node/v22.1.0/bin/node",
         ".pyenv/versions/3.12.1/bin/python3", ".rustup/toolchains/stable-x86_64/bin/cargo",

@@ -1,4 +1,4 @@
-"""`rover watch`: live steps, and an exit status that says how it ended (ACCEPTANCE A2)."""
+"""`rover watch`: live steps, and an exit status that says how it ended (A2)."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_without_a_terminal_what_was_used_is_told_at_each_end_of_a_step() -> Non
 
 
 def test_every_warning_is_shown_once_as_it_comes_and_on_a_terminal_too() -> None:
-    """U1. Succeeded at 700cc57: `rover create --watch` showed none."""
+    """Succeeded at 700cc57: `rover create --watch` showed none."""
     out = io.StringIO()
     lines = Lines(out)
     told = ["the network is open", "uncommitted changes"]
@@ -210,7 +210,7 @@ def nested(iteration: int, inner: str = "running") -> Json:
 
 
 def test_the_steps_of_a_loop_are_told_again_in_each_iteration() -> None:
-    """Issue 3: indented under their loop, with its iteration."""
+    """Indented under their loop, with its iteration."""
     out = io.StringIO()
     lines = Lines(out)
     for view in (nested(1), nested(1), nested(1, "completed"), nested(2, "pending"), nested(2)):

@@ -120,7 +120,6 @@ def test_with_json_all_of_it_is_on_stdout(
 def test_what_a_file_says_steers_no_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """DESIGN 12.1."""
     path = write(tmp_path, "evil.yaml", '"\\e[2Jx": 1\n')
     assert main(["workflow", "check", path]) == 1
     assert "\x1b" not in capsys.readouterr().err

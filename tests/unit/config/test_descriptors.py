@@ -1,4 +1,4 @@
-"""A lack of open files is waited out, and ends nobody (U8)."""
+"""A lack of open files is waited out, and ends nobody."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def listener() -> Iterator[Listener]:
 def test_accepting_outlives_whatever_the_system_lacks(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """U8: and what became of a client before it was accepted."""
+    """And what became of a client before it was accepted."""
     monkeypatch.setattr(descriptors, "PAUSE_SECONDS", 0)
     listener.fail_with = (
         errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPROTO,
@@ -69,7 +69,7 @@ def test_a_broken_listening_socket_is_an_error_and_no_endless_loop() -> None:
 
 
 def test_a_listener_that_is_flooded_leaves_time_to_others() -> None:
-    """U8: the loop's time is bounded."""
+    """The loop's time is bounded."""
     now = 0.0
     pace = AcceptPace(lambda: now)
     assert [pace.next() for _ in range(BURST)] == [0.0] * BURST
@@ -111,7 +111,7 @@ def test_a_child_gets_the_limit_that_the_user_had() -> None:
 
 
 def test_who_comes_too_often_is_told_so_in_words() -> None:
-    """U8: as HTTP, to whom waits for an answer."""
+    """As HTTP, to whom waits for an answer."""
     ours, theirs = socket.socketpair()
     refuse(ours, "this sandbox has 128 connections open already")
     said = theirs.makefile("rb").read()
@@ -121,7 +121,6 @@ def test_who_comes_too_often_is_told_so_in_words() -> None:
 
 
 def test_a_loop_that_does_nothing_for_long_is_stuck() -> None:
-    """U8."""
     now = 0.0
     heart = Heartbeat(lambda: now)
     now += STUCK_SECONDS

@@ -90,7 +90,7 @@ def test_http_goes_further_only_where_that_is_said() -> None:
 
 
 def test_a_project_cannot_name_hooks_of_the_host() -> None:
-    """DESIGN 12.3: its `hooks` are commands inside the sandbox, and know no such kind."""
+    """Its `hooks` are commands inside the sandbox, and know no such kind."""
     from rover_mcp.config.project import ProjectConfig
 
     assert not {"hook_retry", "claude_channel"} & set(ProjectConfig.model_fields)

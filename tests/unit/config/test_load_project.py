@@ -1,4 +1,4 @@
-"""`.rover/config.yaml`: what is read, and what is refused, with its place (B4, DESIGN 12.6)."""
+"""`.rover/config.yaml`: what is read, and what is refused, with its place (B4)."""
 
 from __future__ import annotations
 
@@ -201,7 +201,6 @@ def a_folder(root: Path) -> None:
     ],
 )
 def test_nothing_but_a_file_beneath_the_root_is_read(root: Path, make: Any, says: str) -> None:
-    """DESIGN 12.2."""
     make(root)
     with pytest.raises(ConfigError, match=says):
         load_config(root)

@@ -1,4 +1,4 @@
-"""Every limit has a name and a default; an unknown one is refused by name (ACCEPTANCE A4, K7)."""
+"""Every limit has a name and a default; an unknown one is refused by name (A4, K7)."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, line: i
     "text", ["- a list", "text", "a: [", "a: b: c", b"\xff\xfe\x00", "!!python/object:os.system {}"]
 )
 def test_a_file_that_is_no_mapping_is_a_clear_error(tmp_path: Path, text: str | bytes) -> None:
-    """DESIGN 12.6: and YAML is loaded safely."""
+    """And YAML is loaded safely."""
     with pytest.raises(EnvironmentFault, match=r"config.yaml (cannot be read|must hold a mapping)"):
         load(tmp_path, text)
 

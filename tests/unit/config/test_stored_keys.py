@@ -1,4 +1,4 @@
-"""Keys that `rover login` keeps, and where (ACCEPTANCE Q4, Q5, M2)."""
+"""Keys that `rover login` keeps, and where (M2)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_without_a_keyring_a_key_is_in_a_file_that_only_its_user_reads(
 def test_a_key_in_the_keyring_is_nowhere_else_and_is_found_by_a_daemon(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Q4: at each use, without a client; the newest one counts at once."""
+    """At each use, without a client; the newest one counts at once."""
     ring(monkeypatch)
     assert login(monkeypatch, home, "sk-ant-api03-an-old-one") == 0
     credentials = Credentials(load_settings(home))
@@ -94,7 +94,7 @@ def test_a_keyring_that_is_locked_is_not_used_and_quotes_no_key(
 def test_the_list_names_accounts_and_places_and_never_a_key(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Q6: several accounts of one provider."""
+    """Several accounts of one provider."""
     assert login(monkeypatch, home, KEY) == 0
     assert login(monkeypatch, home, "sk-2", "--name", "work", "--base-url", "http://host:1") == 0
     capsys.readouterr()
@@ -140,7 +140,7 @@ def order(credentials: Credentials) -> list[tuple[str | None, str]]:
 def test_accounts_take_over_in_the_order_of_their_log_ins(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Q6: by the names that their user gave. A key that is renewed keeps its place, what
+    """By the names that their user gave. A key that is renewed keeps its place, what
     config.yaml names comes first, and one that is gone takes no place."""
     for name in ("work", "home", "spare"):
         assert login(monkeypatch, home, f"sk-{name}", "--name", name) == 0

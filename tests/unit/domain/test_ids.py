@@ -1,4 +1,4 @@
-"""How tasks and branches are named (ACCEPTANCE I2, DESIGN 8)."""
+"""How tasks and branches are named (I2)."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_every_slug_is_lower_case_ascii_with_single_dashes(title: str) -> None:
 
 @pytest.mark.known_escape(14)
 def test_git_accepts_the_branch_of_every_hostile_title() -> None:
-    """DESIGN 12.1: a title becomes neither an option nor an odd ref."""
+    """A title becomes neither an option nor an odd ref."""
     names = [branch_name(n, title, frozenset()) for n, title in enumerate(HOSTILE, start=1)]
     for name in names:
         assert name.startswith("rover/")

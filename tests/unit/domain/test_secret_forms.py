@@ -31,7 +31,7 @@ PLAIN = {
 @pytest.mark.known_escape(5)
 @pytest.mark.parametrize("name", PLAIN)
 def test_every_form_is_taken_out_wherever_it_is_cut(name: str) -> None:
-    """U5, anchor 5. At 700cc57 only the key as it is was taken out."""
+    """At 700cc57 only the key as it is was taken out."""
     form = PLAIN[name]
     for cut in range(1, len(form)):
         got = redacted([b'{"a": "', form[:cut], form[cut:], b'"}'], SECRET)
@@ -50,7 +50,7 @@ def test_every_form_is_taken_out_wherever_it_is_cut(name: str) -> None:
 def test_its_bytes_may_be_escaped_one_by_one(
     form: str, ways: list[str], around: tuple[str, str], size: int
 ) -> None:
-    """U5, anchor 5. Any of them, in any way, cut anywhere; what stands around it stays."""
+    """Any of them, in any way, cut anywhere; what stands around it stays."""
     text = "".join(way.format(byte) for way, byte in zip(ways, PLAIN[form], strict=False)).encode()
     # An escape that begins before the secret would be another text.
     before, after = around[0].rstrip("\\%&u0;").encode(), around[1].encode()

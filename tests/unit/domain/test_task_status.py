@@ -1,4 +1,4 @@
-"""The table of states, every pair of it (ACCEPTANCE A1, H2, H4)."""
+"""The table of states, every pair of it (A1, H2, H4)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_every_status_has_a_way_on() -> None:
 
 
 def test_every_status_can_still_reach_completed() -> None:
-    """T2: also a task that was cancelled, since all of its work is kept."""
+    """Also a task that was cancelled, since all of its work is kept."""
     can = {S.COMPLETED}
     while more := {at for (at, _), to in TRANSITIONS.items() if to in can} - can:
         can |= more
@@ -142,7 +142,7 @@ def test_after_any_history_a_task_has_a_way_to_completed(
 
 
 def test_the_page_of_states_is_the_one_that_the_table_gives() -> None:
-    """DESIGN 4. To update: python -m rover_mcp.domain.task_status > docs/states.md"""
+    """To update: python -m rover_mcp.domain.task_status > docs/states.md"""
     assert DOCUMENT.read_text("utf-8") == as_markdown()
 
 

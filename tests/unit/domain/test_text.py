@@ -1,4 +1,4 @@
-"""What does not show, or moves what does, is shown as an escape (DESIGN 12.1)."""
+"""What does not show, or moves what does, is shown as an escape."""
 
 from __future__ import annotations
 

@@ -70,7 +70,6 @@ def test_waits_grow_to_a_limit_and_end() -> None:
 
 
 def test_a_notification_is_text_and_neither_option_nor_markup() -> None:
-    """DESIGN 12.1."""
     sent = m.notify_send("/usr/bin/notify-send", message(NASTY, NASTY))
     assert sent[1:4] == ["--app-name=Rover", "--urgency=critical", "--"]
     assert len(sent) == 6
@@ -81,7 +80,7 @@ def test_a_notification_is_text_and_neither_option_nor_markup() -> None:
 
 
 def test_on_a_mac_the_texts_are_arguments_of_a_script_that_never_changes() -> None:
-    """DESIGN 12.1: no text becomes code."""
+    """No text becomes code."""
     one, two = (m.osascript("osascript", message(title)) for title in ("a", NASTY))
     assert one[:7] == two[:7]
     assert one[7:] == ["Rover: task 7 of repo failed", '"a": task 7 failed: "boom"']
@@ -89,7 +88,6 @@ def test_on_a_mac_the_texts_are_arguments_of_a_script_that_never_changes() -> No
 
 
 def test_a_command_sees_no_key_and_no_text_of_an_agents() -> None:
-    """DESIGN 12.4."""
     environment = {"PATH": "/bin", "HOME": "/h", "ANTHROPIC_API_KEY": "sk", "ROVER_HOME": "/r"}
     seen = m.command_environment(environment, message(NASTY, NASTY), "msg_1")
     assert seen == {

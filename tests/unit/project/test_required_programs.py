@@ -13,7 +13,6 @@ def missing(texts: dict[str, str], **programs: str) -> list[str]:
 
 
 def test_every_kind_of_file_says_what_it_asks_for() -> None:
-    """V5, point 6."""
     texts = {
         "package.json": '{"engines": {"node": ">=22"}, "packageManager": "pnpm@9.1.0+sha512.x"}',
         "pyproject.toml": '[project]\nrequires-python = ">=3.11,<4"\n',
@@ -72,7 +71,6 @@ def test_what_is_missing_is_named_with_its_file() -> None:
 
 
 def test_no_repository_has_a_program_of_its_choice_run() -> None:
-    """U3."""
     texts = {
         ".tool-versions": "rm 1\nmake 1\nnodejs 1\n",
         "package.json": '{"packageManager": "reboot@1"}',

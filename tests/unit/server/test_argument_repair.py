@@ -1,4 +1,4 @@
-"""What a model writes for an argument, and what is understood (T5)."""
+"""What a model writes for an argument, and what is understood."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ def read(name: str, **arguments: Any) -> Json:
 
 @pytest.mark.parametrize("name", sorted(TOOLS))
 def test_null_is_absent_for_every_optional_argument_of_every_tool(name: str) -> None:
-    """T5."""
     model = TOOLS[name].arguments
     optional = [n for n, field in model.model_fields.items() if not field.is_required()]
     required = {k: v for k, v in GOOD[name][0].items() if k not in optional}
@@ -158,7 +157,6 @@ def test_a_workflow_is_known_in_any_case_and_by_its_file(desk: Desk, name: str) 
 
 
 def test_slips_are_understood_in_both_eras(desk: Desk) -> None:
-    """T5."""
 
     async def talk(mode: str) -> Any:
         server = desk.app().server_for(desk.session())
@@ -170,7 +168,7 @@ def test_slips_are_understood_in_both_eras(desk: Desk) -> None:
 
 
 def test_a_wait_that_times_out_costs_under_80_tokens(desk: Desk) -> None:
-    """T5: JSON and text together, at four characters a token."""
+    """JSON and text together, at four characters a token."""
     task_in(desk, "running")
     first, result = ask(desk, *[("wait_for_task", {"task": "1", "timeout_s": 0})] * 2)
     told = valid("wait_for_task", result)

@@ -1,4 +1,4 @@
-"""What is constant: how long it may be kept, and the icon once (issue 14, 11)."""
+"""What is constant: how long it may be kept, and the icon once."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def created(desk: Desk) -> str:
 
 
 def test_an_agent_that_cannot_sign_in_is_told_with_the_handle(desk: Desk) -> None:
-    """T2: what to do about it, too."""
+    """What to do about it, too."""
     desk.control.lacking = {"claude": "no key is there; rover login keeps one"}
     task = got(handles_of(desk, desk.session()), created(desk)).handle()
     for told in (
@@ -46,7 +46,7 @@ def test_an_agent_that_cannot_sign_in_is_told_with_the_handle(desk: Desk) -> Non
 
 
 def test_a_long_note_is_cut_before_its_client_cuts_it(desk: Desk) -> None:
-    """T2. Claude Code shows 2,000 characters."""
+    """Claude Code shows 2,000 characters."""
     task_id = created(desk)
     desk.store.tasks.update(task_id, warnings=["w" * 900] * 30)
     task = got(handles_of(desk, desk.session()), task_id).handle()
@@ -58,7 +58,7 @@ def test_a_long_note_is_cut_before_its_client_cuts_it(desk: Desk) -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_handle_is_held_while_its_client_may_still_ask_by_it(desk: Desk, shared: bool) -> None:
-    """T2. Over HTTP several programs of one user share a session: one that has gone is not the one
+    """Over HTTP several programs of one user share a session: one that has gone is not the one
     that asks now."""
     session = desk.session()
     session.shared = shared
@@ -71,7 +71,6 @@ def test_a_handle_is_held_while_its_client_may_still_ask_by_it(desk: Desk, share
 
 
 def test_an_end_that_was_asked_for_by_the_handle_is_told_once(desk: Desk) -> None:
-    """T2."""
     session, task_id = desk.session(), created(desk)
     handles, hub = handles_of(desk, session), EventBroadcaster(desk.store)
     desk.store.claims.start(task_id, 1, f"attempt-{task_id}-1")

@@ -55,7 +55,6 @@ def test_each_choice_fits_into_a_dialog_and_the_message_says_what_helps(
 
 
 def test_another_model_is_a_choice_where_only_one_is_closed() -> None:
-    """Q6."""
     closed = pause(PauseReason.USAGE_WINDOW, model="opus")
     row = task_row(
         status=TaskStatus.PAUSED, pause=closed, paused_at=AT, run_state=run_state(), agent="claude"
@@ -78,7 +77,6 @@ def test_another_model_is_a_choice_where_only_one_is_closed() -> None:
 def test_to_wait_is_preselected_where_going_on_would_only_pause_again(
     reason: PauseReason, preselected: str
 ) -> None:
-    """T2."""
     form = pause_form(paused(reason, budget=Budget(usd=2.0)))
     assert form["params"]["requestedSchema"]["properties"]["choice"]["default"] == preselected
 
@@ -98,7 +96,7 @@ def test_to_wait_is_preselected_where_going_on_would_only_pause_again(
 def test_a_person_is_asked_only_where_nothing_else_helps(
     reason: PauseReason, changes: dict[str, Any], *, needed: bool
 ) -> None:
-    """T2. A client that shows a question stops to look at the task, and never hears that it resumed
+    """A client that shows a question stops to look at the task, and never hears that it resumed
     automatically."""
     assert needs_person(paused(reason, **changes)) is needed
 
@@ -146,7 +144,6 @@ def test_the_message_says_why_and_what_comes_next() -> None:
 
 
 def test_a_result_that_waits_for_a_look_is_accepted_by_choice_and_not_by_default() -> None:
-    """V1."""
     view = paused(PauseReason.NEEDS_LOOK)
     choice = pause_form(view)["params"]["requestedSchema"]["properties"]["choice"]
     assert "default" not in choice

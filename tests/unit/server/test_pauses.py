@@ -125,7 +125,7 @@ def test_a_listing_shows_the_provider_and_the_next_retry_of_each_paused_task(des
 
 
 def test_a_page_of_tasks_costs_little(desk: Desk) -> None:
-    """DESIGN 10: a page of twenty paused tasks is half of what a client warns of."""
+    """A page of twenty paused tasks is half of what a client warns of."""
     for _ in range(20):
         paused(desk)
     _news, result = ask(desk, ("get_status", {}), ("list_tasks", {}))
@@ -312,7 +312,7 @@ def test_a_spent_budget_needs_a_larger_one_and_the_call_for_it_stands_there(desk
 def test_wrong_arguments_are_answered_with_a_call_that_works(
     desk: Desk, name: str, arguments: Json, code: str, call: Json
 ) -> None:
-    """DESIGN 10: what failed, why, and what would work."""
+    """What failed, why, and what would work."""
     paused(desk)
     [result] = ask(desk, (name, arguments))
     error = valid(name, result)["error"]
@@ -364,7 +364,7 @@ def test_a_name_that_there_is_not_is_answered_with_the_one_that_is_meant(
 
 
 def test_what_is_missing_is_shown_by_an_example_not_made_up_as_a_call(desk: Desk) -> None:
-    """DESIGN 10: nobody shall create the example's task."""
+    """Nobody shall create the example's task."""
     [result] = ask(desk, ("create_task", {"workflow": "swe", "description": 3}))
     error = valid("create_task", result)["error"]
     assert "next_call" not in error
@@ -382,7 +382,6 @@ def test_there_is_an_example_for_everything_that_a_tool_requires() -> None:
 
 
 def test_a_huge_argument_is_not_sent_back(desk: Desk) -> None:
-    """DESIGN 12.7."""
     [result] = ask(desk, ("create_task", {"description": "x" * 40_000, "engine": "lxc"}))
     assert len(text(result)) < 1500
 
@@ -451,7 +450,7 @@ steps:
 
 
 def test_the_windows_of_an_account_are_shown(desk: Desk) -> None:
-    """Q3, D10: in a pause as they were when it began, and in get_status as they are."""
+    """D10: in a pause as they were when it began, and in get_status as they are."""
     seen = [
         Window("5-hour window", WindowState.CLOSED, 1.0, NOW + timedelta(hours=2)),
         Window("7-day window", WindowState.OPEN, 0.834, NOW + timedelta(days=3)),
@@ -483,7 +482,7 @@ def test_the_windows_of_an_account_are_shown(desk: Desk) -> None:
 
 
 def test_whoever_watches_a_task_hears_that_a_window_is_nearly_used_up(desk: Desk) -> None:
-    """Q3: as long as it runs on that account, in the same words."""
+    """As long as it runs on that account, in the same words."""
     made = valid("create_task", ask(desk, ("create_task", {"description": "x"}))[0])["task"]["id"]
     desk.store.claims.start(made, 1, f"attempt-{made}-1")
     desk.store.tasks.update(made, account=ACCOUNT)

@@ -1,4 +1,4 @@
-"""What the tools return, over the protocol, against their own schemas (DESIGN 10)."""
+"""What the tools return, over the protocol, against their own schemas."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def task_in(desk: Desk, state: str) -> str:
 
 @pytest.mark.parametrize("state", STATES)
 def test_every_result_is_valid_against_its_schema(desk: Desk, state: str) -> None:
-    """DESIGN 10: a client may check it, and drops what is not."""
+    """A client may check it, and drops what is not."""
     assert set(CALLS) == set(TOOLS)
     task_in(desk, state)
     for name, result in zip(CALLS, ask(desk, *CALLS.items()), strict=True):
@@ -142,7 +142,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 
 
 def test_an_error_says_what_failed_and_what_to_do(desk: Desk) -> None:
-    """DESIGN 10: as a tool error, valid against the same schema, never a trace."""
+    """As a tool error, valid against the same schema, never a trace."""
     task_in(desk, "paused")
     results = ask(desk, *((name, arguments) for name, arguments, _ in WRONG))
     for (name, arguments, code), result in zip(WRONG, results, strict=True):
@@ -164,7 +164,7 @@ def test_a_machines_fault_is_a_tool_error_too(desk: Desk) -> None:
 
 
 def test_concise_results_stay_under_2000_tokens(desk: Desk) -> None:
-    """DESIGN 10: structure and text together."""
+    """Structure and text together."""
     task_in(desk, "paused")
     names = ("inspect", "wait_for_task", "get_status", "resume_task")
     calls = [
@@ -177,7 +177,6 @@ def test_concise_results_stay_under_2000_tokens(desk: Desk) -> None:
 
 
 def test_untrusted_text_is_marked_as_such(desk: Desk) -> None:
-    """DESIGN 12.1."""
     task_in(desk, "completed")
     logs, diff = ask(desk, ("get_logs", NUMBER), ("get_diff", NUMBER))
     for name, result in (("get_logs", logs), ("get_diff", diff)):
@@ -187,7 +186,6 @@ def test_untrusted_text_is_marked_as_such(desk: Desk) -> None:
 
 
 def test_a_huge_patch_is_cut_and_says_so(desk: Desk) -> None:
-    """DESIGN 12.7."""
     task_in(desk, "completed")
     desk.work.patch = "+x\n" * 100_000
     [result] = ask(desk, ("get_diff", NUMBER))
@@ -197,7 +195,7 @@ def test_a_huge_patch_is_cut_and_says_so(desk: Desk) -> None:
 
 
 def test_a_pause_is_heard_in_the_next_result_and_once(desk: Desk) -> None:
-    """DESIGN 10: `attention`, whatever was asked."""
+    """`attention`, whatever was asked."""
     task_id = task_in(desk, "paused")
     first, second = ask(desk, ("get_status", {}), ("get_status", {}))
     [event] = valid("get_status", first)["attention"]
@@ -212,7 +210,6 @@ def test_a_pause_is_heard_in_the_next_result_and_once(desk: Desk) -> None:
 
 
 def test_attention_has_a_limit_and_says_how_many_more(desk: Desk) -> None:
-    """DESIGN 12.7."""
     for made in ask(desk, *[("create_task", {"description": "Fix"})] * 13):
         task_id = valid("create_task", made)["task"]["id"]
         desk.store.transitions.apply(task_id, Event.FAIL, error="boom", data={"error": "boom"})
@@ -256,7 +253,6 @@ TEXTS: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("state", STATES)
 def test_the_text_is_short_and_says_what_matters(desk: Desk, state: str) -> None:
-    """T3."""
     task_in(desk, state)
     calls = [
         (name, {k: v for k, v in CALLS[name].items() if k != "detail"}) for name in TEXTS[state]

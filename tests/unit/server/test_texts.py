@@ -1,4 +1,4 @@
-"""A result's text is enough by itself (T3), and quotes what others wrote as theirs (T4)."""
+"""A result's text is enough by itself, and quotes what others wrote as theirs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\U000e0000-\
 
 @pytest.mark.parametrize("state", STATES)
 def test_every_fact_that_a_model_needs_stands_in_the_text(desk: Desk, state: str) -> None:
-    """T3: in every tool's results."""
+    """In every tool's results."""
     task_in(desk, state)
     for name, result in zip(CALLS, ask(desk, *CALLS.items()), strict=True):
         assert result.structured_content is not None
@@ -35,7 +35,7 @@ def test_every_fact_that_a_model_needs_stands_in_the_text(desk: Desk, state: str
 
 
 def test_who_reads_the_text_alone_knows_what_the_text_says_and_nothing_else() -> None:
-    """T3: as the assistants of tests/scenarios do."""
+    """As the assistants of tests/scenarios do."""
     task = "0a1b2c3d" * 4
     known = {"tool": "get_diff", "arguments": {"task": task[:8]}, "why": "look"}
     other = {"tool": "get_logs", "arguments": {"task": task[:8]}, "why": "look"}
@@ -51,7 +51,7 @@ def test_who_reads_the_text_alone_knows_what_the_text_says_and_nothing_else() ->
 
 
 def test_a_page_says_where_the_next_one_begins(desk: Desk) -> None:
-    """T3: with the call's argument."""
+    """With the call's argument."""
     made = ask(desk, *[("create_task", {"description": f"Fix {n}"}) for n in range(3)])
     assert len(made) == 3
     [result] = ask(desk, ("list_tasks", {"limit": 2}))
@@ -107,7 +107,7 @@ def bare(said: str) -> str:
 
 
 def test_what_others_wrote_is_quoted_cut_and_stripped_wherever_it_appears(desk: Desk) -> None:
-    """T4: in attention, pause.message, error, the dialog and the status message."""
+    """In attention, pause.message, error, the dialog and the status message."""
     task_id = poisoned(desk)
     calls: list[tuple[str, dict[str, Any]]] = [
         ("get_status", {}), ("inspect", {"task": "1"}), ("inspect", {"task": "2", "detail": "full"}),
@@ -130,7 +130,6 @@ def test_what_others_wrote_is_quoted_cut_and_stripped_wherever_it_appears(desk: 
 
 
 def test_a_quotation_cannot_be_ended_by_what_it_quotes() -> None:
-    """T4."""
     assert quoted('a" b\nc') == '"a\' b c"'
     assert quoted(quoted("x" * 900), 10) == f'"{"x" * 9}…"'
     assert quoted(quoted("words")) == '"words"'

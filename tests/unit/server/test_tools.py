@@ -1,4 +1,4 @@
-"""The tool surface: what a client's model reads of it (DESIGN 10)."""
+"""The tool surface: what a client's model reads of it."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def is_told(schema: dict[str, Any]) -> bool:
 
 
 def test_the_tools_are_those_of_the_design_in_a_fixed_order() -> None:
-    """Issue 2, 7: and clients may cache the list."""
+    """And clients may cache the list."""
     assert set(TOOLS) == EXPECTED
     assert [tool["name"] for tool in listed()] == sorted(EXPECTED)
 
 
 @each_tool
 def test_every_tool_says_what_it_does_and_what_it_changes(name: str) -> None:
-    """DESIGN 10: all four annotations; none is left to a client's default."""
+    """All four annotations; none is left to a client's default."""
     tool = wire(name)
     assert 40 < len(tool["description"]) < 500
     assert "<" not in tool["description"], (
@@ -99,7 +99,7 @@ def tokens(value: object) -> float:
 
 
 def test_the_list_costs_less_than_4500_tokens_and_leaves_room_for_others() -> None:
-    """DESIGN 10: of which a model is shown less than 3,500: names, descriptions, inputs."""
+    """Of which a model is shown less than 3,500: names, descriptions, inputs."""
     room = (MOST_TOOLS - len(TOOLS)) * LEFT_FOR_EACH
     shown = [{k: t[k] for k in ("name", "description", "inputSchema")} for t in listed()]
     assert tokens(listed()) + room < 4500
@@ -107,7 +107,7 @@ def test_the_list_costs_less_than_4500_tokens_and_leaves_room_for_others() -> No
 
 
 def test_one_schema_alone_shows_a_tasks_own_fields() -> None:
-    """DESIGN 10: one schema of a view is not copied into each tool."""
+    """One schema of a view is not copied into each tool."""
     whole = [
         tool["name"]
         for tool in listed()
@@ -117,7 +117,7 @@ def test_one_schema_alone_shows_a_tasks_own_fields() -> None:
 
 
 def test_the_surface_is_the_one_that_was_reviewed() -> None:
-    """DESIGN 14. To update: python -m tests.snapshots.update"""
+    """To update: python -m tests.snapshots.update"""
     assert TOOLS_FILE.read_text("utf-8") == tools_text()
 
 

@@ -60,7 +60,7 @@ def remote(desk: Desk) -> Caller:
 def test_a_call_beyond_the_users_configuration_needs_a_person(
     desk: Desk, changes: dict[str, Any], line: str
 ) -> None:
-    """U1. Succeeded at 700cc57: each of these calls made a task with what it asked for."""
+    """Succeeded at 700cc57: each of these calls made a task with what it asked for."""
     with_settings(desk, **MINE, engine="bubblewrap" if "engine" in changes else "auto")
     error = refused(desk, **changes)
     assert isinstance(error, NeedsConsent)
@@ -75,7 +75,7 @@ def test_a_call_beyond_the_users_configuration_needs_a_person(
 
 
 def test_over_http_only_the_owners_file_decides(desk: Desk) -> None:
-    """U1. Succeeded at 700cc57 for network and budget."""
+    """Succeeded at 700cc57 for network and budget."""
     with_settings(desk, **MINE)
     for changes, line in (
         ({"network": "open"}, "network: {mode: open}"),
@@ -115,7 +115,7 @@ def test_auto_means_the_engine_that_the_user_named(desk: Desk) -> None:
 def test_without_a_sandbox_a_form_is_not_enough(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """U1. Succeeded at 700cc57: a shell on the host, with nobody asked."""
+    """Succeeded at 700cc57: a shell on the host, with nobody asked."""
     engines = cast("FakeEngines", desk.tasks.create_task.engines)
     monkeypatch.setattr(engines.engine, "name", "process")
     error = refused(desk, engine="process")
@@ -133,7 +133,7 @@ def test_without_a_sandbox_a_form_is_not_enough(
 
 
 def test_a_resume_takes_no_larger_budget_than_the_users(desk: Desk) -> None:
-    """U1. Succeeded at 700cc57."""
+    """Succeeded at 700cc57."""
     with_settings(desk, **MINE)
     task = create(desk, budget=Budget(usd=1))
     desk.tasks.pause(task)
@@ -171,7 +171,7 @@ ASKS = {
 
 @pytest.mark.parametrize("config", ASKS)
 def test_what_a_configuration_opens_counts_only_with_consent(desk: Desk, config: str) -> None:
-    """U2. Succeeded at 700cc57: it counted in the first task after the clone."""
+    """Succeeded at 700cc57: it counted in the first task after the clone."""
     repository(desk, f"{config}\nbudget: {{usd: 2}}\n")
     error = refused(desk)
     assert isinstance(error, NeedsConsent)
@@ -201,7 +201,7 @@ COMMITTED = {
 def test_a_committed_set_up_counts_only_with_consent_and_each_content_asks(
     desk: Desk, path: str
 ) -> None:
-    """U2. Succeeded at 700cc57."""
+    """Succeeded at 700cc57."""
     desk.repositories.committed |= {path: COMMITTED[path], "Dockerfile": b"FROM evil\n"}
     assert refused(desk).code == "not_trusted"
     assert create(desk, project_config="ignore").config.ignored  # pyright: ignore[reportOptionalMemberAccess]
@@ -215,7 +215,7 @@ def test_a_committed_set_up_counts_only_with_consent_and_each_content_asks(
 
 
 def test_a_workflow_that_stands_for_another_counts_only_with_consent(desk: Desk) -> None:
-    """U2. Succeeded at 700cc57, and was shown as `swe (default)`."""
+    """Succeeded at 700cc57, and was shown as `swe (default)`."""
     repository(desk, swe=PLAIN.replace("make test", "curl evil"))
     error = refused(desk)
     assert "the project's own .rover/workflows/swe.yaml" in error.message
@@ -256,7 +256,7 @@ SETUPS: dict[str, tuple[str, dict[str, bytes]]] = {
 def test_a_set_up_that_nobody_can_be_asked_for_is_left_out_and_only_that(
     desk: Desk, kind: str
 ) -> None:
-    """U2, V5: no command runs that nobody consented to, and all else is refused as ever."""
+    """No command runs that nobody consented to, and all else is refused as ever."""
     config, committed = SETUPS[kind]
     repository(desk, config)
     desk.repositories.committed |= committed
@@ -301,7 +301,6 @@ def test_what_the_rest_of_a_consent_covers_stays_where_the_set_up_changed(desk: 
 
 
 def test_a_devcontainer_that_is_switched_off_needs_nobody(desk: Desk) -> None:
-    """V5."""
     desk.repositories.committed |= {
         ".devcontainer.json": b'{"image": "evil", "postCreateCommand": "a"}'
     }
@@ -349,7 +348,7 @@ def test_a_mode_that_the_user_named_is_the_most_whoever_consents(desk: Desk) -> 
 
 
 def test_a_consent_is_given_by_a_person_at_a_terminal_alone(desk: Desk) -> None:
-    """U2: no caller of a tool, nobody over HTTP, nobody without a terminal."""
+    """No caller of a tool, nobody over HTTP, nobody without a terminal."""
     repository(desk, "copy: [.env]\n")
     work = desk.tasks.create_task
     shown = anyio.run(server_trust.trust, work, desk.caller, TrustParams())
@@ -395,7 +394,7 @@ def elsewhere(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [fifo, terminal, elsewhere])
 def test_a_workflow_is_read_beneath_the_root_never_through_links(desk: Desk, make: Any) -> None:
-    """U2. Succeeded at 700cc57: a link to a terminal hung the daemon and took what was typed."""
+    """Succeeded at 700cc57: a link to a terminal hung the daemon and took what was typed."""
     repository(desk)
     make(desk.repo / ".rover" / "workflows" / "swe.yaml")
     told = {w["name"]: w for w in desk.status.workflows(desk.caller, None)}

@@ -1,4 +1,4 @@
-"""docs/notifications.md and its schemas say what is (Docs, issue 5)."""
+"""docs/notifications.md and its schemas say what is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creating a task: everything is checked first, and bad input leaves nothing behind (issue 2)."""
+"""Creating a task: everything is checked first, and bad input leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -47,7 +47,6 @@ def test_a_task_is_recorded_and_its_first_attempt_queued(desk: Desk) -> None:
 
 
 def test_the_gateways_token_is_new_for_each_task_and_never_shown(desk: Desk) -> None:
-    """DESIGN 9, 12.4."""
     views = [create(desk), create(desk)]
     tokens = {t.gateway_token for t in desk.store.tasks.page()}
     assert len(tokens) == 2
@@ -139,7 +138,7 @@ def test_a_full_disk_is_refused_before_anything_is_written(desk: Desk) -> None:
 def test_a_base_that_the_disk_has_no_room_for_is_refused(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tree: TreeSize | None, says: str | None
 ) -> None:
-    """V4: with numbers, before anything is written; what cannot be known is no obstacle."""
+    """With numbers, before anything is written; what cannot be known is no obstacle."""
     floor = desk.tasks.settings.min_free_bytes
     free = Free(floor + 2 * 1024**3, floor + 2 * 1024**3, 2**40, 2**40)
     monkeypatch.setattr("rover_mcp.tasks.disk_space.free_space", lambda folders: free)
@@ -153,7 +152,7 @@ def test_a_base_that_the_disk_has_no_room_for_is_refused(
 
 
 def test_files_that_cannot_be_written_leave_no_task(desk: Desk) -> None:
-    """Issue 2: a full disk, in the middle."""
+    """A full disk, in the middle."""
     (desk.home / "tasks").rmdir()
     (desk.home / "tasks").write_text("in the way")
     with pytest.raises(EnvironmentFault, match="cannot be written") as caught:
@@ -187,7 +186,6 @@ def test_a_long_first_line_becomes_a_short_title(desk: Desk) -> None:
 def test_nothing_is_left_of_escape_sequences_in_a_title(
     desk: Desk, description: str, title: str
 ) -> None:
-    """DESIGN 12.1."""
     view = create(desk, description)
     assert (view.title, view.branch) == (title, f"rover/1-{title.lower().replace(' ', '-')}")
 
@@ -222,13 +220,13 @@ def test_several_agents_and_a_budget_are_kept(desk: Desk) -> None:
 def test_a_budget_in_money_that_counts_only_in_part_is_said_to(
     desk: Desk, model: str, budget: Budget | None, warned: bool
 ) -> None:
-    """U10: beside one in tokens, which holds."""
+    """Beside one in tokens, which holds."""
     told = [w for w in create(desk, model=model, budget=budget).warnings or [] if "price" in w]
     assert ["(9) holds" in warning for warning in told] == ([True] if warned else [])
 
 
 def test_a_budget_in_money_that_cannot_be_kept_is_refused_at_once(desk: Desk) -> None:
-    """U10: with the line of config.yaml that gives the model a price, and with what would work."""
+    """With the line of config.yaml that gives the model a price, and with what would work."""
     before = desk.files()
     with pytest.raises(UserFixable, match="no price is known for anthropic's claude-99") as error:
         create(desk, model="claude-99", budget=Budget(usd=0.01))
@@ -242,7 +240,6 @@ def test_a_budget_in_money_that_cannot_be_kept_is_refused_at_once(desk: Desk) ->
 
 
 def test_the_projects_workflow_comes_before_the_users(desk: Desk) -> None:
-    """DESIGN 11."""
     folder = desk.repo / ".rover" / "workflows"
     folder.mkdir(parents=True)
     source = (desk.home / "workflows" / "swe.yaml").read_text().replace("make test", "ours")
@@ -287,7 +284,6 @@ def test_a_folder_outside_any_repository_says_so(desk: Desk, tmp_path: Path) -> 
 def test_an_engine_without_isolation_is_told_on_the_task(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DESIGN 9."""
     monkeypatch.setattr(FakeEngine, "warning", "NO ISOLATION")
     assert create(desk).warnings == ["NO ISOLATION"]
 
@@ -391,7 +387,6 @@ def test_a_file_that_is_not_there_is_left_out_and_told(desk: Desk) -> None:
 def test_what_the_projects_files_ask_for_and_the_sandbox_lacks_is_a_warning(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Issue 12, point 6."""
     package = b'{"engines": {"node": "99"}}'
     desk.repositories.committed |= {"go.mod": b"module x", "package.json": package}
     assert not any("lacks" in w for w in create(desk).warnings or ()), "an image is not looked into"

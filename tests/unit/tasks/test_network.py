@@ -1,4 +1,4 @@
-"""What a task may reach, from create_task to the view of what it was refused (DESIGN 9)."""
+"""What a task may reach, from create_task to the view of what it was refused."""
 
 from __future__ import annotations
 

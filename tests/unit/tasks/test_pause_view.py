@@ -70,7 +70,7 @@ def test_a_pause_says_why_since_when_and_until_when() -> None:
 
 
 def test_a_long_wait_says_whether_its_log_in_is_renewed_by_itself() -> None:
-    """Q5: where it resumes automatically; a person who resumes sees to the login then."""
+    """Where it resumes automatically; a person who resumes sees to the login then."""
     policy = Policy(log_in=lambda _task: "the login expires before that")
     view = task_view(paused_row(), None, None, AT, policy)
     assert "The login expires before that." in task_text(view)
@@ -131,7 +131,7 @@ def test_a_pause_that_only_a_person_ends_says_why(reason: PauseReason) -> None:
 
 
 def test_a_pause_for_a_credential_says_what_ends_it() -> None:
-    """D9, Q5, K7: a credential, another one, or a person."""
+    """D9, K7: a credential, another one, or a person."""
     waits = {"agent": "claude", "retry_at": None}
     told = shown(paused_row(PauseReason.AUTH, **waits))
     assert (told.auto_resume, told.retry_at) == (True, None)
@@ -249,7 +249,7 @@ def test_another_agent_is_offered_where_an_account_is_closed(
 def test_a_larger_budget_is_offered_only_as_far_as_the_user_allows(
     cost: float, most: Budget, offered: dict[str, float], line: str | None
 ) -> None:
-    """U1, A.2. Failed at 3126f3d: the first action was a call that is refused."""
+    """Failed at 3126f3d: the first action was a call that is refused."""
     state = run_state(usage=Usage(cost_usd=cost))
     row = paused_row(PauseReason.BUDGET, budget=Budget(usd=5), run_state=state)
     view = task_view(row, state, None, AT, Policy(most=most))
@@ -328,7 +328,6 @@ def test_the_event_of_an_earlier_pause_promises_nothing() -> None:
 
 
 def test_no_pause_steers_a_terminal() -> None:
-    """DESIGN 12.1."""
     row = paused_row(pause=pause(message="\x1b[31mred\x1b[0m \x1b]0;t\x07ok"))
     assert shown(row).message == '"red ok"'
     assert ': "red ok". ' in event(row).summary

@@ -1,4 +1,4 @@
-"""The use cases on tasks (ACCEPTANCE I1 to I5, J1, K7, H4)."""
+"""The use cases on tasks (I1 to I5, J1, K7, H4)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def request_file(desk: Desk, task: TaskRow) -> Path:
 
 
 def test_a_task_is_found_by_its_id_and_by_its_number(desk: Desk) -> None:
-    """I2, DESIGN 10."""
+    """I2."""
     task = made(desk)
     assert (
         desk.tasks.finder.find(desk.caller, task.id)
@@ -124,7 +124,7 @@ def other(desk: Desk, tmp_path: Path) -> Caller:
 def test_a_number_never_names_a_task_of_another_repository(
     desk: Desk, other: Caller, *, changes: bool, by_path: bool
 ) -> None:
-    """I2, T1. `cancel_task {"task": "1"}` from a repository without tasks ended another's."""
+    """I2. `cancel_task {"task": "1"}` from a repository without tasks ended another's."""
     task = made(desk)
     caller, path = (desk.caller, str(other.cwd)) if by_path else (other, None)
     for name in ("1", "#1", task.branch):
@@ -137,7 +137,7 @@ def test_a_number_never_names_a_task_of_another_repository(
 def test_outside_of_repositories_a_number_is_enough_for_reading_only(
     desk: Desk, tmp_path: Path
 ) -> None:
-    """I2, T1."""
+    """I2."""
     task, nowhere = made(desk), Caller("e" * 32, tmp_path)
     assert desk.tasks.finder.find(nowhere, "1") == task
     with pytest.raises(UserFixable, match="could be a task of any project") as caught:
@@ -403,7 +403,7 @@ def test_cancelling_ends_the_sandbox_and_is_harmless_twice(desk: Desk) -> None:
 
 
 def test_a_cancelled_task_can_be_resumed_once_it_has_ended(desk: Desk) -> None:
-    """T2: all of its work is kept."""
+    """All of its work is kept."""
     task = running(desk)
     desk.tasks.cancel(task)
     early = not_resumable(desk, row(desk, task))
@@ -594,7 +594,7 @@ def test_a_restart_that_fails_gives_back_what_the_task_was(desk: Desk) -> None:
 
 
 def test_a_result_that_waits_for_a_look_has_to_be_accepted(desk: Desk) -> None:
-    """V1: a plain resume changes nothing, and accepting names the very result."""
+    """A plain resume changes nothing, and accepting names the very result."""
     state = run_state().model_copy(update={"snapshot": snapshot()})
     desk.store.tasks.update(
         paused(desk, PauseReason.NEEDS_LOOK, scheduled=False).id, run_state=state
@@ -619,7 +619,7 @@ def test_accepting_is_for_what_waits_for_a_look(desk: Desk) -> None:
 
 
 def test_only_agents_that_could_take_over_now_are_proposed(desk: Desk) -> None:
-    """Q7. A pause proposed agents that had no key, and those whose account is closed, too."""
+    """A pause proposed agents that had no key, and those whose account is closed, too."""
     task = paused(desk)
     everybody = {a.arguments["agent"] for a in desk.tasks.view(task).next_actions
                  if "agent" in a.arguments}  # fmt: skip
@@ -697,7 +697,7 @@ def offer(desk: Desk, *models: str) -> None:
 
 @pytest.mark.parametrize("agent", ["claude", "codex"])
 def test_another_service_is_known_to_have_the_models_that_the_user_names(agent: str) -> None:
-    """Q6: Rover's list of prices says nothing of what a proxy serves."""
+    """Rover's list of prices says nothing of what a proxy serves."""
     provider = str(agent_provider(agent))
     mine = {provider: {"vendor/my-model": Rates(input=1, output=2)}}
     agents = HostAgents(price_list().with_own(mine))
@@ -707,7 +707,7 @@ def test_another_service_is_known_to_have_the_models_that_the_user_names(agent: 
 
 
 def test_other_models_are_proposed_where_one_models_window_is_closed(desk: Desk) -> None:
-    """Q6: those that are known, that the step takes and whose own limit is open."""
+    """Those that are known, that the step takes and whose own limit is open."""
     offer(desk, "opus", "claude-opus-4-5", "sonnet", "claude-sonnet-5", "haiku", "fable", "x", "y")
     desk.control.closed.add("haiku")
     desk.control.unused.add("fable")
@@ -720,7 +720,7 @@ def test_other_models_are_proposed_where_one_models_window_is_closed(desk: Desk)
 
 
 def test_models_that_another_service_serves_are_proposed(desk: Desk) -> None:
-    """Issue 13, point 5: those like the one whose window is closed, after those that the user
+    """Those like the one whose window is closed, after those that the user
     named; what the provider itself would be asked for is not asked there."""
     desk.control.served = [
         "text-embed",
@@ -745,7 +745,7 @@ def test_models_of_claude_are_akin_whatever_they_are_called() -> None:
 
 
 def test_a_resume_with_another_model_asks_for_it(desk: Desk) -> None:
-    """Q6: the agents that may take over stay."""
+    """The agents that may take over stay."""
     task = paused_for_a_model(desk)
     done = desk.tasks.resume(desk.caller, task, "now", model="sonnet")
     after = row(desk, task)
@@ -754,7 +754,6 @@ def test_a_resume_with_another_model_asks_for_it(desk: Desk) -> None:
 
 
 def test_a_resume_with_a_model_that_the_step_does_not_take_changes_nothing(desk: Desk) -> None:
-    """Q7."""
     task = paused_for_a_model(desk)
     desk.control.unused.add("sonnet")
     with pytest.raises(UserFixable, match="sonnet was not taken, and nothing was changed"):
@@ -764,7 +763,6 @@ def test_a_resume_with_a_model_that_the_step_does_not_take_changes_nothing(desk:
 
 
 def test_a_resume_with_an_agent_that_cannot_sign_in_changes_nothing(desk: Desk) -> None:
-    """Q7."""
     task = paused(desk)
     desk.control.lacking["scripted"] = "no key"
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Step logs are an agent's text: read carefully, shown plain (DESIGN 12.1, 12.2)."""
+"""Step logs are an agent's text: read carefully, shown plain."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from rover_mcp.tasks.step_logs import MAX_LOG_BYTES, read_log
     ],
 )
 def test_escape_sequences_are_stripped(raw: str, shown: str) -> None:
-    """DESIGN 12.1: a log steers no terminal."""
+    """A log steers no terminal."""
     assert plain(raw) == shown
 
 
@@ -68,7 +68,7 @@ def test_before_the_first_line_there_is_no_log_and_no_error(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("step", ["nope", "../secret", "/etc/passwd", "", "a/b", "*"])
 def test_an_unknown_step_is_refused_and_the_known_are_named(tmp_path: Path, step: str) -> None:
-    """DESIGN 12.2: a step's name is never a path."""
+    """A step's name is never a path."""
     (tmp_path / "secret.log").write_text("secret")
     folder = tmp_path / "logs"
     folder.mkdir()
@@ -79,7 +79,6 @@ def test_an_unknown_step_is_refused_and_the_known_are_named(tmp_path: Path, step
 
 
 def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
-    """DESIGN 12.2."""
     (tmp_path / "secret").write_text("secret")
     (tmp_path / "s.log").symlink_to(tmp_path / "secret")
     for step in ("s", None):
@@ -89,7 +88,7 @@ def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_pipe_or_a_folder_is_refused_at_once(tmp_path: Path) -> None:
-    """DESIGN 12.2: reading a pipe would never end."""
+    """Reading a pipe would never end."""
     os.mkfifo(tmp_path / "pipe.log")
     (tmp_path / "folder.log").mkdir()
     for step in ("pipe", "folder"):
@@ -98,7 +97,7 @@ def test_a_pipe_or_a_folder_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_a_huge_log_costs_no_more_than_its_cap(tmp_path: Path) -> None:
-    """DESIGN 12.7: and says that it was cut."""
+    """And says that it was cut."""
     with (tmp_path / "s.log").open("wb") as file:
         file.truncate(50 * 1024**3)
         file.seek(0, os.SEEK_END)

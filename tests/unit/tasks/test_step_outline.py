@@ -146,7 +146,7 @@ def test_however_deep_the_way_is_it_is_shown_first(depth: int) -> None:
 
 @pytest.mark.parametrize("steps", [big(), [step(f"step-number-{n}", DONE) for n in range(200)]])
 def test_a_workflow_of_200_steps_costs_less_than_2000_tokens(steps: list[StepState]) -> None:
-    """DESIGN 10: paused, with everything that a pause says; a token is four characters."""
+    """Paused, with everything that a pause says; a token is four characters."""
     for s in steps:
         s.name = f"A step with a name of usual length, {s.id}"
         s.error = "x" * 5000 if s.status is ON else None
@@ -162,7 +162,7 @@ def test_a_workflow_of_200_steps_costs_less_than_2000_tokens(steps: list[StepSta
 
 
 def test_all_outputs_of_a_full_view_have_one_limit() -> None:
-    """DESIGN 12.7: those of the last steps come first."""
+    """Those of the last steps come first."""
     steps = [step(f"s{n}", DONE, outputs={"o": "x" * 10_000}) for n in range(100)]
     shown = view(steps, full=True)
     assert shown.steps is not None

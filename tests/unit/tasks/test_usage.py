@@ -52,7 +52,7 @@ def test_what_has_no_price_is_said_to_have_none() -> None:
 
 
 def test_an_agents_own_figure_stands_in_for_a_price() -> None:
-    """U10: Claude tells what it cost; that counts against the budget, and is said to."""
+    """Claude tells what it cost; that counts against the budget, and is said to."""
     state = RunState(usage=Usage(input_tokens=900, cost_usd=0.25))
     told = with_usage(state, [use("gpt-99", input_tokens=1200)])
     assert told.usage == Usage(input_tokens=1200, cost_usd=0.25)
