@@ -14,6 +14,7 @@ _KINDS = {
     "records": "journals and logs",
     "snapshots": "snapshots",
     "caches": "shared caches",
+    "trash": "trash",
     "removed": "being removed",
     "other": "other",
 }

@@ -128,8 +128,20 @@ COMMANDS = (
     (
         "delete",
         "several_tasks:delete",
-        "delete a task; without --yes, only show what would be lost",
+        "put a task into the trash; without --yes, only show what would be lost",
         tasks.add_delete,
+    ),
+    (
+        "undelete",
+        "several_tasks:undelete",
+        "give a deleted task back from the trash",
+        tasks.add_tasks,
+    ),
+    (
+        "trash",
+        "space_command:trash",
+        "list deleted tasks that can be given back, of all projects",
+        no_arguments,
     ),
     (
         "prune",

@@ -20,6 +20,7 @@ from rover_mcp.cli.terminal_text import (
     ago,
     clean,
     clock,
+    local_times,
     shorten,
     table,
     wrap,
@@ -272,14 +273,23 @@ def error(message: str, hint: str | None, next_call: Json | None, paint: Paint) 
     return lines
 
 
+def restored(result: Json, paint: Paint) -> list[str]:
+    """That a task is back."""
+    return [f"{paint('back', 'green')}  task {result['task']}: rover inspect {result['task'][:8]}"]
+
+
 def deleted(result: Json, paint: Paint) -> list[str]:
     """What a deletion removes and what stays."""
+    until = result.get("until")
+    goes = paint("trash", "yellow") if until else paint("lost ", "red")
     rows = [
-        f"{paint('kept', 'green') if i['kept'] else paint('lost', 'red')}  {i['what']:<9} "
-        + clean(i["detail"])
+        f"{paint('kept ', 'green') if i['kept'] else goes}  {i['what']:<9} " + clean(i["detail"])
         for i in result["items"]
     ]
+    if until:
+        rows.append(f"What is in the trash can be given back until {local_times(until)}.")
     if result["deleted"]:
-        return [*rows, "Deleted."]
+        back = f"rover undelete {result['task'][:8]}"
+        return [*rows, f"Deleted. To give it back: {back}" if until else "Deleted."]
     command = f"{command_for('delete_task', {'task': result['task']})} --yes"
     return [*rows, "", f"Nothing is deleted yet. To delete it: {command}"]

@@ -59,6 +59,10 @@ def delete(args: Arguments) -> int:
     return each(args, "delete_task", render.deleted, confirm=True if args.yes else None)
 
 
+def undelete(args: Arguments) -> int:
+    return each(args, "delete_task", render.restored, restore=True)
+
+
 def each(args: Arguments, tool: str, render_it: Render, **more: object) -> int:
     """Call a tool for each of the tasks; returns 1 if it refused one of them. With --json it prints
     one result, or a list of them where several tasks are named.

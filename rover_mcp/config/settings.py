@@ -224,6 +224,8 @@ class Settings(_SettingsModel):
     """the same for the number of files that can still be made there"""
     keep_work_trees_hours: float = Field(default=24, ge=0)
     """after them a finished task's work tree goes if the hub has its result; soon on a full disk"""
+    trash_days: float = Field(default=14, ge=0)
+    """for so long a deleted task can be given back (`rover undelete`); 0: it is gone at once"""
     commits: CommitStyle = CommitStyle()
     """of the commits that Rover makes, see below"""
     attention_limit: int = Field(default=10, gt=0)

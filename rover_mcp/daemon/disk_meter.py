@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -58,15 +58,23 @@ class DiskMeter:
         begun = self._now()
         try:
             paths, tasks = self._store.projects.paths_by_id(), self._store.tasks.project_ids()
-            self._last = measure(self._home, paths, tasks, begun)
+            deleted = {row.task_id for row in self._store.deletions.list()}
+            self._last = measure(self._home, paths, tasks, begun, deleted)
         except (SQLAlchemyError, OSError) as error:
             log.warning("what the data folder takes cannot be measured: %s", error)
         took = self._now() - begun
         self._due = begun + max(FRESH_SECONDS, SHARE * took)
 
 
-def measure(home: Path, paths: Mapping[str, str], tasks: Mapping[str, str], at: float) -> DiskUse:
-    """`paths`: the repository of each project, `tasks`: the project of each task, by id.
+def measure(
+    home: Path,
+    paths: Mapping[str, str],
+    tasks: Mapping[str, str],
+    at: float,
+    deleted: Collection[str] = (),
+) -> DiskUse:
+    """`paths`: the repository of each project, `tasks`: the project of each task, by id; `deleted`:
+    the tasks of the trash.
 
     Raises:
         OSError: the data folder cannot be read.
@@ -86,6 +94,9 @@ def measure(home: Path, paths: Mapping[str, str], tasks: Mapping[str, str], at: 
     for folder in _inside(home / "tasks"):
         name = tasks.get(folder.name)
         project = WITHOUT_RECORD if name is None else paths.get(name, f"project {name}")
+        if folder.name in deleted:
+            add(project, "trash", folder)
+            continue
         add(project, "snapshots", *folder.glob("iterations/*/run/bundles"))
         add(project, "work", folder / "work", folder / "home")
         add(project, "hub", folder / "base")

@@ -11,9 +11,10 @@ from pathlib import Path
 from rover_mcp.daemon.folder_sizes import FolderSizer
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.trash import Trash
-from rover_mcp.domain.errors import EnvironmentFault, UserFixable
+from rover_mcp.domain.errors import EnvironmentFault, RoverError, UserFixable
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.git.hub import Hub
+from rover_mcp.git.repository_view import opened
 from rover_mcp.git.unfinished_commit import unfinished_in
 from rover_mcp.sandbox.protocol import Engine, SandboxState
 from rover_mcp.store.records import TaskRow
@@ -22,6 +23,8 @@ from rover_mcp.tasks.delete import Leftover
 STOP_GRACE_SECONDS = 5.0
 COUNT_SECONDS = 2.0
 """For counting what a task takes."""
+MOST_NAMES = 10
+"""Branches that are named, of those that have a task's work."""
 PATIENCE_SECONDS = 5.0
 """For its removal: that of a small one is over by then, and a client may wait no longer."""
 ROOM_SECONDS = 20.0
@@ -56,9 +59,11 @@ class TaskLeftovers:
         hub = self._repositories.hub(task.project_id)
         tip, root = self._tip(task), self._root(task)
         size, is_complete = _size(root)
+        delivered = tip is not None and self._has_all(task, hub, tip)
         return Leftover(
             branch=tip is not None,
-            delivered=tip is not None and self._has_all(task, hub, tip),
+            delivered=delivered,
+            also_in=self._branches_with(task, tip) if delivered and tip else (),
             snapshots=self._snapshots(hub, task.id, root),
             size=size,
             whole=is_complete,
@@ -69,6 +74,18 @@ class TaskLeftovers:
         if tip == hub.head(task.id) or last is None:
             return tip == hub.head(task.id)
         return unfinished_in(Path(task.project_path), tip, task.id) == last.sequence
+
+    def _branches_with(self, task: TaskRow, tip: str) -> list[str]:
+        """Other branches that have the commit: it is merged there, or pushed."""
+        argv = ["for-each-ref", f"--contains={tip}", "--format=%(refname)", f"--count={MOST_NAMES}"]
+        try:
+            with opened(Path(task.project_path)) as view:
+                listed = view.run([*argv, "refs/heads", "refs/remotes"], timeout=COUNT_SECONDS)
+        except RoverError as error:
+            log.info("the branches of %s cannot be listed: %s", task.project_path, error)
+            return []
+        names = (line.split("/", 2)[2] for line in listed.text.splitlines() if line.count("/") > 1)
+        return [name for name in names if name != task.branch]
 
     def _snapshots(self, hub: Hub, task_id: str, root: Path) -> int:
         try:

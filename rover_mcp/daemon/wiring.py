@@ -40,6 +40,7 @@ from rover_mcp.daemon.task_leftovers import TaskLeftovers
 from rover_mcp.daemon.task_networks import TaskNetworks
 from rover_mcp.daemon.task_secrets import TaskSecrets
 from rover_mcp.daemon.trash import Trash
+from rover_mcp.daemon.trash_expiry import TrashExpiry
 from rover_mcp.daemon.usage_recording import write_entries
 from rover_mcp.daemon.work_trees import WorkTrees
 from rover_mcp.domain.attempt_state import HELD_BACK, OPEN
@@ -68,6 +69,7 @@ from rover_mcp.tasks.push import PushTask
 from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
+from rover_mcp.tasks.task_trash import TaskTrash
 from rover_mcp.tasks.usage import state_with_usage
 
 LOGIN_STATES = (*OPEN, *HELD_BACK)
@@ -92,6 +94,7 @@ class DaemonParts:
     garbage: Garbage
     work_trees: WorkTrees
     trash: Trash
+    trash_expiry: TrashExpiry
     hub: EventBroadcaster
     hooks: HookRunner
     operations: OperationLog
@@ -146,10 +149,11 @@ def build(
     services = _services(
         core, attempts, create, tasks, status, garbage, operations, hub, hooks, touch
     )
+    trash_expiry = TrashExpiry(settings.home, services.trash, shared=bool(settings.database))
     return DaemonParts(
         settings, store, credentials, renewals, core.gateway, core.live, plane, leases,
-        Reconciler(attempts, plane), attempts, spares, garbage, work_trees, core.trash, hub, hooks,
-        operations, services, App(services),
+        Reconciler(attempts, plane), attempts, spares, garbage, work_trees, core.trash,
+        trash_expiry, hub, hooks, operations, services, App(services),
     )  # fmt: skip
 
 
@@ -216,6 +220,7 @@ def _services(
     images = RoverImages(home, store, keepers)
     leftovers = partial(TaskLeftovers, home, repositories, core.engines, core.trash)
     delete = DeleteTask(store, leftovers(garbage.collect))
+    trash = TaskTrash(store, delete, operations, core.settings.trash_days)
     folders = ProjectFolders(home, repositories, core.spares.forget, core.trash)
     forget = _forget(create, DeleteTask(store, leftovers(hub_goes=True)), folders, images)
     builds = ImageBuilds(
@@ -229,7 +234,7 @@ def _services(
     rebase = RebaseTask(store, host_rebases, operations)
     checkout = CheckoutTask(store, HostCheckouts(repositories, home), operations)
     return Services(
-        tasks, status, hub, touch, images, hooks, delete, builds, forget, merge, push, rebase,
+        tasks, status, hub, touch, images, hooks, trash, builds, forget, merge, push, rebase,
         checkout,
     )  # fmt: skip
 

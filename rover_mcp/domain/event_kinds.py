@@ -42,7 +42,10 @@ KINDS: Final[Mapping[str, EventKind]] = {
     ),
     Event.PAUSE: EventKind("warning", "yes", "it stopped at a checkpoint; `reason` says why"),
     "task.held": EventKind("info", "no", "it is paused and waits for its account, which is closed"),
-    "task.deleted": EventKind("info", "no", "all that was kept of it was removed"),
+    "task.deleted": EventKind(
+        "info", "no", "it is in the trash, or all that was kept of it was removed"
+    ),
+    "task.restored": EventKind("info", "no", "it was taken out of the trash"),
     "task.rebuilt": EventKind(
         "info", "no", "its record was lost or damaged, and was rebuilt from its files"
     ),

@@ -1,4 +1,4 @@
-"""Operations in users' repositories: kinds, states, and where a test kills the daemon."""
+"""Operations that must not be left half done: kinds, states, and where a test kills the daemon."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from enum import StrEnum
 
 
 class OperationKind(StrEnum):
-    """What an operation does in the repository."""
+    """What is done: in the repository, or to all that is kept of a task."""
 
     MERGE = "merge"
     PUSH = "push"
     CHECKOUT = "checkout"
     REBASE = "rebase"
+    DELETE = "delete"
+    """a task goes into the trash"""
+    RESTORE = "restore"
+    """it comes back"""
+    PURGE = "purge"
+    """all that is kept of it is removed"""
 
 
 class OperationState(StrEnum):
@@ -39,3 +45,18 @@ class OperationPoint(StrEnum):
     """all is done in the repository, the task's record is the old one"""
     STATUS_CHANGED = "operation-status-changed"
     """the task's record is the new one, the row is still open"""
+
+
+class DeletionPoint(StrEnum):
+    """The same for deleting a task and for giving it back."""
+
+    CANCELLED = "deletion-cancelled"
+    """a task that was paused has ended, and is not in the trash yet"""
+    PUT_ASIDE = "deletion-put-aside"
+    """it is in the trash, the row is still open"""
+    GIVEN_BACK = "deletion-given-back"
+    """it is out of the trash, the row is still open"""
+    FILES_REMOVED = "deletion-files-removed"
+    """its files and snapshots are gone, its record is not"""
+    RECORD_REMOVED = "deletion-record-removed"
+    """its record is gone, the row is still open"""

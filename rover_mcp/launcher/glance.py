@@ -30,17 +30,22 @@ WAIT_SECONDS = 0.3
 """for a database that is locked"""
 MOST_INPUT = 1_000_000
 
-_COUNTS = "SELECT status, count(*) FROM rover_tasks WHERE owner IS NULL GROUP BY status"
+# What is in the trash is not shown.
+_COUNTS = (
+    "SELECT status, count(*) FROM rover_tasks WHERE owner IS NULL "
+    "AND id NOT IN (SELECT task_id FROM rover_deletions) GROUP BY status"
+)
 _PROJECTS = "SELECT id, path FROM rover_projects WHERE path IN ({})"
 _NUMBERS = (
     "SELECT number FROM rover_tasks WHERE owner IS NULL AND project_id = ? "
-    "ORDER BY number DESC LIMIT 200"
+    "AND id NOT IN (SELECT task_id FROM rover_deletions) ORDER BY number DESC LIMIT 200"
 )
 _TASKS = """
 SELECT t.number, t.status, t.branch, t.project_path, t.pause, t.retry_at, t.project_id
 FROM rover_tasks t
 LEFT JOIN rover_acknowledgements a ON a.task_id = t.id
-WHERE t.owner IS NULL AND (t.project_id = ?1 OR ?1 IS NULL) AND (
+WHERE t.owner IS NULL AND (t.project_id = ?1 OR ?1 IS NULL)
+  AND t.id NOT IN (SELECT task_id FROM rover_deletions) AND (
   t.status IN ('NEW', 'IN_PROGRESS', 'ITERATING', 'PAUSED')
   OR (SELECT max(e.seq) FROM rover_events e WHERE e.task_id = t.id AND e.notable) >
      coalesce(a.seq, 0))

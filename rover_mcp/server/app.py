@@ -31,6 +31,8 @@ from rover_mcp.server.private_methods import HOOKS, IMAGES, HooksParams, ImagesP
 from rover_mcp.server.request_handlers import RequestHandlers
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.skills import serve_skills
+from rover_mcp.server.space_method import METHOD as SPACE
+from rover_mcp.server.space_method import SpaceParams
 from rover_mcp.server.tasks_extension import (
     TasksExtension,
     TasksListenHandler,
@@ -145,5 +147,6 @@ def _add_private_methods(server: Server[Any], handlers: RequestHandlers) -> None
     server.add_request_handler(HOOKS, HooksParams, handlers.hooks)
     server.add_request_handler(TRUST, TrustParams, handlers.trust)
     server.add_request_handler(FORGET, ForgetParams, handlers.forget)
+    server.add_request_handler(SPACE, SpaceParams, handlers.space)
     server.add_request_handler(PATCH, PatchParams, handlers.patch)
     server.add_request_handler(CHECKOUT, CheckoutParams, handlers.checkout)

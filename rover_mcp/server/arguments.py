@@ -205,6 +205,12 @@ class DiffArguments(TaskArguments):
 
 class DeleteArguments(TaskArguments):
     confirm: bool = Field(False, description="do it")
+    restore: bool = Field(False, description="undelete")
+
+    @property
+    def deletes(self) -> bool:
+        """Whether a person has to be asked."""
+        return self.confirm and not self.restore
 
 
 class MergeArguments(TaskArguments):

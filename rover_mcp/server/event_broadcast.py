@@ -36,7 +36,7 @@ from rover_mcp.tasks.view_models import EventView
 
 log = logging.getLogger("rover.hub")
 
-LIST_CHANGES = frozenset({"task.created", "task.deleted"})
+LIST_CHANGES = frozenset({"task.created", "task.deleted", "task.restored"})
 """Events after which the list of tasks is a different one."""
 WAIT, TASKS = "wait_for_task", "notifications/tasks"
 UPDATED, MESSAGE = "notifications/resources/updated", "notifications/message"

@@ -53,6 +53,7 @@ from rover_mcp.server.private_methods import (
 from rover_mcp.server.prompts import complete, prompt, prompts
 from rover_mcp.server.resources import Resources, templates
 from rover_mcp.server.session import ClientSession
+from rover_mcp.server.space_method import SpaceParams, space
 from rover_mcp.server.tool_call import Services
 from rover_mcp.server.tool_caller import ToolCaller
 from rover_mcp.server.tools import as_listed, tools_for
@@ -193,6 +194,11 @@ class RequestHandlers:
         self._note_era(ctx)
         self._services.touch()
         return await checkout(self._services, self._session.caller, params)
+
+    async def space(self, ctx: Context, params: SpaceParams) -> dict[str, Any]:
+        self._note_era(ctx)
+        self._services.touch()
+        return await space(self._services.trash, self._session.caller, params)
 
     async def patch(self, ctx: Context, params: PatchParams) -> dict[str, Any]:
         self._note_era(ctx)

@@ -148,11 +148,16 @@ def _source(workflow: r.WorkflowView) -> str:
 
 
 def _deletion(result: r.DeleteResult) -> str:
+    until = result.until
+    goes = "to the trash" if until else "lost"
     lines = [
-        f"{'kept' if i.kept else 'lost'}: {i.what} ({printable(i.detail, 500)})"
-        for i in result.items
+        f"{'kept' if i.kept else goes}: {i.what} ({printable(i.detail, 500)})" for i in result.items
     ]
+    if until:
+        lines.append(f"What is in the trash can be given back until {until}.")
     head = "Deleted." if result.deleted else "Nothing is deleted yet. It would be:"
+    if [item.what for item in result.items] == ["task"]:
+        head = "Given back."
     return "\n".join([f"Task {result.task}: {head}", *lines, *calls_text(result.next_actions)])
 
 

@@ -98,11 +98,13 @@ class DeleteItem(BaseModel):
 
 
 class DeleteResult(Result):
-    """`deleted` is false where the call only said what would be lost."""
+    """`deleted` is false where the call only said what would be lost, or gave the task back.
+    `until`: when what was deleted goes for good; null: at once."""
 
     task: str
     deleted: bool
     items: list[DeleteItem]
+    until: str | None = None
     next_actions: list[NextAction] = []
 
 

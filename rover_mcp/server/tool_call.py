@@ -17,7 +17,6 @@ from rover_mcp.server.session import ClientSession
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.checkout import CheckoutTask
-from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import BuildImage, RoverImages
 from rover_mcp.tasks.merge import MergeTask
@@ -25,6 +24,7 @@ from rover_mcp.tasks.push import PushTask
 from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
+from rover_mcp.tasks.task_trash import TaskTrash
 
 Progress = Callable[[float, str], Awaitable[None]]
 
@@ -40,7 +40,7 @@ class Services:
     touch: Callable[[], None]
     images: RoverImages
     hooks: HooksControl
-    delete: DeleteTask
+    trash: TaskTrash
     builds: BuildImage
     forget: ForgetProject
     merge: MergeTask
@@ -63,11 +63,15 @@ class Call:
     agreed: bool = False
     """the user was shown what happens to their files, and has said yes"""
 
-    async def find(self, arguments: a.TaskArguments, *, changes: bool = False) -> TaskRow:
-        """The named task, which the session watches from now on. `changes`: see TaskFinder."""
+    async def find(
+        self, arguments: a.TaskArguments, *, changes: bool = False, deleted: bool = False
+    ) -> TaskRow:
+        """The named task, which the session watches from now on. For the flags see TaskFinder."""
         find, caller = self.services.tasks.finder.find, self.session.caller
         task = await anyio.to_thread.run_sync(
-            lambda: find(caller, arguments.task, arguments.repo_path, changes=changes)
+            lambda: find(
+                caller, arguments.task, arguments.repo_path, changes=changes, deleted=deleted
+            )
         )
         # From the first call on, the events of the task are the session's business.
         self.session.watch(task.id)

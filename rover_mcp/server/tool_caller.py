@@ -102,7 +102,7 @@ class ToolCaller:
     ) -> InputRequiredResult | None:
         """Ask a person for the confirmation that a tool needs; None: they gave it, or none is
         needed. Here, because a form is a request to the client, and a use case knows no client."""
-        if isinstance(arguments, DeleteArguments) and arguments.confirm:
+        if isinstance(arguments, DeleteArguments) and arguments.deletes:
             return await confirmed(ctx, params, await deletion_asked(call, arguments))
         if is_delivery(arguments) and arguments.confirm and can_ask(ctx):
             return await confirmed(ctx, params, *(await delivery_asked(call, arguments)))

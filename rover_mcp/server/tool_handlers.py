@@ -7,6 +7,7 @@ from functools import partial
 
 import anyio.to_thread
 
+from rover_mcp.domain.usage_window import time_of
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server.pages import task_list
@@ -15,6 +16,7 @@ from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.auto_resume import switch_auto_resume
 from rover_mcp.tasks.create_request import CreateRequest
+from rover_mcp.tasks.delete import Item
 from rover_mcp.tasks.quoted_text import quoted
 from rover_mcp.tasks.view_models import NextAction, TaskView
 
@@ -167,35 +169,62 @@ async def cancel_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
     return r.TaskResult(task=await anyio.to_thread.run_sync(call.services.tasks.cancel, task))
 
 
+def shown_time(moment: float) -> str:
+    """A time for people, to the minute."""
+    return f"{time_of(moment):%Y-%m-%d %H:%M}Z"
+
+
 async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
+    if args.restore:
+        return await _restore(call, args)
     task = await call.find_or_damage(args)
-    delete = call.services.delete
-    items = await anyio.to_thread.run_sync(delete if args.confirm else delete.preview, task)
+    trash = call.services.trash
+    until = trash.until(task)
+    items = await anyio.to_thread.run_sync(trash if args.confirm else trash.plan, task)
     named = {"task": args.task, "repo_path": args.repo_path}
     if isinstance(task, TaskRow):
         named = {"task": task.id}
+    kept = {k: v for k, v in named.items() if v is not None}
     again = NextAction(
         tool="delete_task",
-        arguments={k: v for k, v in named.items() if v is not None} | {"confirm": True},
+        arguments=kept | {"confirm": True},
         why="delete it; only if the user agrees to what is lost",
     )
+    back = NextAction(tool="delete_task", arguments=kept | {"restore": True}, why="give it back")
     return r.DeleteResult(
         task=task.id if isinstance(task, TaskRow) else args.task,
         deleted=args.confirm,
-        items=[r.DeleteItem(**vars(item)) for item in items],
-        next_actions=[] if args.confirm else [again],
+        items=[_item(item) for item in items],
+        until=shown_time(until) if until is not None else None,
+        next_actions=([back] if until is not None else []) if args.confirm else [again],
     )
 
 
+async def _restore(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
+    task = await call.find(args, changes=True, deleted=True)
+    task = await anyio.to_thread.run_sync(call.services.trash.restore, task)
+    look = NextAction(tool="inspect", arguments={"task": task.id}, why="look at it")
+    back = r.DeleteItem(what="task", kept=True, detail=f"{task.status}, out of the trash")
+    return r.DeleteResult(task=task.id, deleted=False, items=[back], next_actions=[look])
+
+
+def _item(item: Item) -> r.DeleteItem:
+    return r.DeleteItem(what=item.what, kept=item.kept, detail=item.detail)
+
+
 async def deletion_asked(call: Call, args: a.DeleteArguments) -> str:
-    """The question for a person before a task is deleted: what is lost, what stays."""
+    """The question for a person before a task is deleted: what is lost and when, what stays."""
     task = await call.find_or_damage(args)
-    items = await anyio.to_thread.run_sync(call.services.delete.preview, task)
+    trash = call.services.trash
+    items = await anyio.to_thread.run_sync(trash.plan, task)
     lost = "; ".join(f"{item.what}: {item.detail}" for item in items if not item.kept)
     kept = "; ".join(f"{item.what}: {item.detail}" for item in items if item.kept)
     if isinstance(task, DamagedRecord):
         return f"Delete task {args.task}, whose record is damaged? Lost: {lost}. Kept: {kept}."
-    return f"Delete task {task.number} {quoted(task.title, 80)}? Lost: {lost}. Kept: {kept}."
+    until = trash.until(task)
+    when = f" (it can be given back until {shown_time(until)})" if until is not None else ""
+    name = f"task {task.number} {quoted(task.title, 80)}"
+    return f"Delete {name}? Lost{when}: {lost}. Kept: {kept}."
 
 
 async def list_workflows(call: Call, args: a.WorkflowsArguments) -> r.WorkflowsResult:

@@ -155,8 +155,8 @@ _ENTRIES = (
     ),
     _entry(
         h.delete_task, a.DeleteArguments, r.DeleteResult, "Delete task",
-        "Delete everything Rover keeps of a paused or ended task, not its branch. Without confirm "
-        "it only says what would be lost: show that first.",
+        "Put a paused or ended task into the trash for 14 days; its branch stays. "
+        "Without confirm it only says what would be lost: show that first.",
         destructive=True, admin=True,
         words="clean up",
     ),

@@ -175,6 +175,7 @@ class EventLog:
             .join(T, T.c.id == E.c.task_id)
             .outerjoin(ack, ack.c.task_id == E.c.task_id)
             .where(T.c.status.in_([str(s) for s in waiting]), E.c.seq == last)
+            .where(T.c.id.not_in(sa.select(store_tables.deletions.c.task_id)))
             .where(E.c.seq > sa.func.coalesce(ack.c.seq, 0))
             .where(sa.or_(of_owner, T.c.id.in_(besides)))
             .order_by(E.c.seq.desc())

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import store_tables
+from rover_mcp.store.row_changes import not_deleted
 
 MOST: Final = 200
 """Greatest number of tasks; the newest are shown."""
@@ -35,13 +36,15 @@ def glanced(reader: sa.Engine) -> dict[str, Any]:
         .outerjoin(ACK, ACK.c.task_id == T.c.id)
         .where(
             T.c.owner.is_(None),
+            not_deleted(),
             T.c.status.in_([*_RUNNING, str(TaskStatus.PAUSED)])
             | (newest > sa.func.coalesce(ACK.c.seq, 0)),
         )
         .order_by(T.c.updated_at.desc())
         .limit(MOST)
     )
-    counts = sa.select(T.c.status, sa.func.count()).where(T.c.owner.is_(None)).group_by(T.c.status)
+    counts = sa.select(T.c.status, sa.func.count()).group_by(T.c.status)
+    counts = counts.where(T.c.owner.is_(None), not_deleted())
     with reader.connect() as connection:
         return {
             "counts": {row[0]: row[1] for row in connection.execute(counts)},

@@ -41,9 +41,17 @@ def _to_version_17(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN links JSON")
 
 
+def _to_version_18(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(
+        "CREATE TABLE rover_deletions ("
+        "task_id VARCHAR NOT NULL, deleted_at FLOAT NOT NULL, PRIMARY KEY (task_id))"
+    )
+
+
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     16: _to_version_16,
     17: _to_version_17,
+    18: _to_version_18,
 }
 """By version, from `BASE_VERSION + 1` on: what brings a database of the version before it there.
 

@@ -36,7 +36,7 @@ class Rebuilds:
     def is_sound(self, task_id: str, attempt: int) -> bool:
         """Whether the task's record can be read and is not older than its files."""
         try:
-            row = self._store.tasks.get(task_id)
+            row = self._store.tasks.get(task_id, deleted=True)
         except DamagedRecord:
             return False
         return row is not None and row.attempt >= attempt

@@ -33,6 +33,20 @@ def locked_task(task_id: str) -> sa.Select[Any]:
     return sa.select(T).where(T.c.id == task_id).with_for_update()
 
 
+def lock_live_task(connection: sa.Connection, task_id: str) -> sa.Row[Any] | None:
+    """The task's row, if there is one and it was not deleted, locked until the transaction ends.
+    The trash is looked at behind the lock: whoever deletes the task has held it before."""
+    row = connection.execute(locked_task(task_id)).one_or_none()
+    deletions = store_tables.deletions
+    query = sa.select(deletions.c.task_id).where(deletions.c.task_id == task_id)
+    return row if row is not None and connection.execute(query).first() is None else None
+
+
+def not_deleted() -> sa.ColumnElement[bool]:
+    """The condition that a task is not in the trash."""
+    return T.c.id.not_in(sa.select(store_tables.deletions.c.task_id))
+
+
 def lock_task(connection: sa.Connection, task_id: str) -> sa.Row[Any] | None:
     """The task's row, if there is one, locked until the transaction ends.
 

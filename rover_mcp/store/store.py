@@ -13,6 +13,7 @@ from rover_mcp.store.account_windows import Windows
 from rover_mcp.store.attempt_claims import AttemptClaims
 from rover_mcp.store.attempts import AttemptStore
 from rover_mcp.store.database import Database
+from rover_mcp.store.deletions import Deletions
 from rover_mcp.store.deliveries import Deliveries
 from rover_mcp.store.events import EventLog
 from rover_mcp.store.executors import Executors
@@ -43,6 +44,7 @@ class Store:
         self.database = Database(engine, now, on_event)
         self.projects = ProjectStore(self.database)
         self.tasks = TaskStore(self.database, self.projects)
+        self.deletions = Deletions(self.database)
         self.transitions = TaskTransitions(self.database)
         self.attempts = AttemptStore(self.database)
         self.windows = Windows(engine)

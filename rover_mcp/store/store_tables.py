@@ -31,7 +31,7 @@ metadata = sa.MetaData()
 BASE_VERSION = 15
 """The oldest version that can be opened. Versions 1 to 14 came before the first release."""
 
-SCHEMA_VERSION = 17
+SCHEMA_VERSION = 18
 """The version that these tables have; migrations.py brings the versions between up to it."""
 
 meta = sa.Table(
@@ -280,6 +280,14 @@ notices = sa.Table(
     sa.Column("channel", sa.String, primary_key=True),
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("times", sa.Integer, nullable=False),
+)
+
+# Tasks that were deleted and can be given back for a while.
+deletions = sa.Table(
+    "rover_deletions",
+    metadata,
+    sa.Column("task_id", sa.String, primary_key=True),
+    sa.Column("deleted_at", sa.Float, nullable=False),
 )
 
 # Operations in users' repositories: a row is written before one begins, and closed afterwards, so

@@ -19,7 +19,7 @@ from rover_mcp.store.events import insert_event
 from rover_mcp.store.projects import ProjectStore
 from rover_mcp.store.record_reading import task_row
 from rover_mcp.store.records import NewTask, TaskRow
-from rover_mcp.store.row_changes import insert_attempt, locked_task, to_json
+from rover_mcp.store.row_changes import insert_attempt, locked_task, not_deleted, to_json
 
 T = store_tables.tasks
 A = store_tables.attempts
@@ -34,13 +34,14 @@ class TaskStore:
 
     # Reading
 
-    def get(self, task_id: str) -> TaskRow | None:
-        """The task with this id.
+    def get(self, task_id: str, *, deleted: bool = False) -> TaskRow | None:
+        """The task with this id; with `deleted` also where it is in the trash.
 
         Raises:
             DamagedRecord: its record cannot be read.
         """
-        return self._one(sa.select(T).where(T.c.id == task_id))
+        query = sa.select(T).where(T.c.id == task_id)
+        return self._one(query if deleted else query.where(not_deleted()))
 
     def by_request(self, project_id: str, request_key: str) -> TaskRow | None:
         """The task of a project that was created with this request key.
@@ -64,16 +65,19 @@ class TaskStore:
         *,
         project_id: str | None = None,
         owner: str | None = None,
+        deleted: bool = False,
     ) -> list[TaskRow | DamagedRecord]:
         """The tasks with this id, beginning of an id, number or branch, at most ten, newest first.
-        With `project_id` or `owner` only that project's or user's."""
+        With `project_id` or `owner` only that project's or user's; with `deleted` those of the
+        trash, and no others."""
         wanted = {
             "id": lambda: T.c.id == name,
             "prefix": lambda: T.c.id.startswith(name, autoescape=True),
             "number": lambda: T.c.number == int(name),
             "branch": lambda: T.c.branch == name,
         }[kind]()
-        query = sa.select(T).where(wanted).order_by(T.c.created_at.desc()).limit(10)
+        visible = ~not_deleted() if deleted else not_deleted()
+        query = sa.select(T).where(wanted, visible).order_by(T.c.created_at.desc()).limit(10)
         return self._all(_only(query, project_id, owner))
 
     def of_project(self, project_id: str, path: str) -> list[TaskRow | DamagedRecord]:
@@ -94,7 +98,7 @@ class TaskStore:
         record that cannot be read hides no other. With `owner` only that user's tasks. Records
         without a readable time of creation are in `unplaced`."""
         query = sa.select(T).order_by(T.c.created_at.desc(), T.c.id.desc()).limit(limit)
-        query = query.where(T.c.created_at.between(0, LATEST))
+        query = query.where(T.c.created_at.between(0, LATEST), not_deleted())
         if statuses:
             query = query.where(T.c.status.in_([str(s) for s in statuses]))
         if before is not None:
@@ -110,7 +114,7 @@ class TaskStore:
         lost = when.is_(None) | (when < 0) | (when > LATEST)
         if not everywhere:
             lost |= T.c.project_id.not_in(sa.select(store_tables.projects.c.id))
-        rows = self._all(_only(sa.select(T).where(lost).limit(limit), None, owner))
+        rows = self._all(_only(sa.select(T).where(lost, not_deleted()).limit(limit), None, owner))
         return [row for row in rows if isinstance(row, DamagedRecord)]
 
     def _all(self, query: sa.Select[Any]) -> list[TaskRow | DamagedRecord]:
@@ -120,7 +124,7 @@ class TaskStore:
     def count(self, statuses: Collection[TaskStatus]) -> int:
         """The number of tasks with one of these statuses."""
         query = sa.select(sa.func.count()).select_from(T)
-        query = query.where(T.c.status.in_([str(s) for s in statuses]))
+        query = query.where(T.c.status.in_([str(s) for s in statuses]), not_deleted())
         with self._database.read() as connection:
             return connection.execute(query).scalar_one()
 
@@ -212,7 +216,8 @@ class TaskStore:
             row = connection.execute(locked_task(task_id)).one_or_none()
             if row is None or row.status not in ENDED:
                 return
-            for table in (A, store_tables.acknowledgements, store_tables.reports):
+            tables = (store_tables.acknowledgements, store_tables.reports, store_tables.deletions)
+            for table in (A, *tables):
                 connection.execute(table.delete().where(table.c.task_id == task_id))
             connection.execute(T.delete().where(T.c.id == task_id))
             status, now = TaskStatus(row.status), self._database.now()
@@ -223,7 +228,13 @@ class TaskStore:
         """Delete a task whose record, or that of one of its attempts, cannot be read, in any
         status. Its events and its usage stay."""
         with self._database.write() as connection:
-            for column in (A.c.task_id, store_tables.acknowledgements.c.task_id, T.c.id):
+            acknowledged = store_tables.acknowledgements.c.task_id
+            for column in (
+                A.c.task_id,
+                acknowledged,
+                store_tables.deletions.c.task_id,
+                T.c.id,
+            ):
                 connection.execute(column.table.delete().where(stored_as(column, task.key)))
             if task.id is not None:
                 now, gone = self._database.now(), TaskStatus.CANCELLED

@@ -38,6 +38,7 @@ from rover_mcp.store.row_changes import (
     before_resume,
     columns_after,
     end_waiting_attempts,
+    lock_live_task,
     lock_task,
     locked_hold,
     locked_task,
@@ -109,7 +110,7 @@ class TaskTransitions:
         details = dict(data or {})
         with self._database.write() as connection:
             holds = _lock_holds(connection, closes)
-            task = connection.execute(locked_task(task_id)).one_or_none()
+            task = lock_live_task(connection, task_id)
             if task is None or task.status not in _allowed(event, expected):
                 return None
             if not _is_at(connection, task, attempt, unstarted=unstarted):
@@ -170,7 +171,7 @@ class TaskTransitions:
         deletion has begun."""
         values = {k: to_json(v) for k, v in columns.items()}
         with self._database.write() as connection:
-            task = connection.execute(locked_task(task_id)).one_or_none()
+            task = lock_live_task(connection, task_id)
             event = Event.RESTART if restart else Event.RESUME
             if task is None or task.status not in sources(event):
                 return None
@@ -203,7 +204,7 @@ class TaskTransitions:
         is queued. Of several callers one gets the task, and its `columns` are set. None for the
         others, and if the task's deletion has begun."""
         with self._database.write() as connection:
-            task = connection.execute(locked_task(task_id)).one_or_none()
+            task = lock_live_task(connection, task_id)
             if task is None or task.status not in sources(Event.ITERATE):
                 return None
             if task.attempt != attempt or has_event(connection, task_id, DELETING):

@@ -1,9 +1,10 @@
-"""Deleting a task: first what would be lost, then, on demand, all that Rover keeps of it."""
+"""Deleting a task for good: first what would be lost, then, on demand, all that Rover keeps of it.
+What people delete goes into the trash first, see task_trash.py."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,9 +15,12 @@ from rover_mcp.domain.task_status import DELETING, ENDED, RESUMABLE, Event, Task
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
+from rover_mcp.tasks.quoted_text import named
 
 POLL_SECONDS, POLLS = 0.1, 100
 """How often and how long to wait for a task that has just ended: its sandbox is gone soon."""
+ALSO_NAMED = 5
+"""Branches that are named, of those that have a task's work."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Leftover:
     snapshots: int
     size: int
     whole: bool = True
+    also_in: Sequence[str] = ()
+    """further branches of the user's repository, remote ones too, that have all of its work"""
 
     @property
     def shown(self) -> str:
@@ -65,11 +71,13 @@ class Leftovers(Protocol):
 
 @dataclass(frozen=True)
 class Item:
-    """One part of a task, and whether it stays."""
+    """One part of a task, and whether it stays. `bytes` is what it takes on the disk, where that
+    was counted."""
 
     what: str
     kept: bool
     detail: str
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ class DeleteTask:
         if isinstance(task, DamagedRecord):
             return self._preview_damaged(task)
         try:
-            self._check(task)
+            self.check(task)
         except DamagedRecord as damaged:
             return self._preview_damaged(damaged)
         return items(task, self.leftovers.find(task))
@@ -130,7 +138,7 @@ class DeleteTask:
         items_lost = self.preview(task)
         if task.status in RESUMABLE and self._cancel(task) is None:
             # From here on nobody can let it go on while its files are taken away.
-            self._check(self.store.tasks.get(task.id) or task)
+            self.check(self.store.tasks.get(task.id) or task)
         # Files first and the record last: if this is interrupted the task is still listed, and can
         # be deleted again. In the other order its files would be left behind without anything that
         # names them.
@@ -154,7 +162,11 @@ class DeleteTask:
         self.store.events.add(task.id, DELETING, {})
         return self.store.transitions.apply(task.id, Event.CANCEL)
 
-    def _check(self, task: TaskRow) -> None:
+    def check(self, task: TaskRow) -> None:
+        """
+        Raises:
+            Conflict: the task is not one that can be deleted now.
+        """
         if task.status not in (TaskStatus.PAUSED, *ENDED):
             raise Conflict(
                 f"task {task.number} is {task.status}; only one that is paused or ended can be "
@@ -187,6 +199,7 @@ def items(task: TaskRow, leftover: Leftover) -> list[Item]:
             kept=False,
             detail=f"work tree, logs, journal and the agent's conversation, {leftover.shown} "
             "without what a container engine keeps",
+            bytes=leftover.size,
         ),
         Item("spending", kept=True, detail="what its calls cost stays in the books"),
     ]
@@ -212,7 +225,10 @@ def damaged_items(damaged: DamagedRecord, leftover: Leftover) -> list[Item]:
 
 def _work(task: TaskRow, leftover: Leftover) -> Item:
     if leftover.delivered:
-        return Item("work", kept=True, detail=f"branch {task.branch} in your repository has it all")
+        others = ", ".join(named(one, 80) for one in leftover.also_in[:ALSO_NAMED])
+        also = f"so do {others}" if others else "no other branch does, local or remote"
+        detail = f"branch {task.branch} in your repository has it all; {also}"
+        return Item("work", kept=True, detail=detail)
     if not leftover.snapshots:
         return Item("work", kept=True, detail="it made none")
     where = "only a part of it" if leftover.branch else "none of it"

@@ -16,7 +16,7 @@ SHOWN = 10
 @dataclass(frozen=True)
 class ProjectUse:
     """The bytes of one project by kind: hub (with the base), work (trees and homes), records
-    (journals and logs), snapshots."""
+    (journals and logs), snapshots, trash (all of deleted tasks)."""
 
     project: str
     kinds: Mapping[str, int]

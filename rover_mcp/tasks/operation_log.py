@@ -1,5 +1,5 @@
-"""What the verbs share that change a user's repository: a row before, a row after, and what a new
-daemon does about the rows that its predecessor left open."""
+"""What the verbs share that change a user's repository, or delete a task: a row before, a row
+after, and what a new daemon does about the rows that its predecessor left open."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class OperationLog:
         with self._lock:
             if task_id in self._running:
                 raise Conflict(
-                    "another merge, rebase, push or checkout of this task is at work",
+                    "another merge, rebase, push, checkout or deletion of this task is at work",
                     hint="call again in some seconds",
                     code="operation_running",
                 )

@@ -57,9 +57,16 @@ class TaskFinder:
         return CallOrigin(str(root), project.id)
 
     def find(
-        self, caller: Caller, task: str, repo_path: str | None = None, *, changes: bool = False
+        self,
+        caller: Caller,
+        task: str,
+        repo_path: str | None = None,
+        *,
+        changes: bool = False,
+        deleted: bool = False,
     ) -> TaskRow:
-        """The task that a call names. `changes`: the call is going to change it.
+        """The task that a call names. `changes`: the call is going to change it. `deleted`: it is
+        one of the trash.
 
         Raises:
             UserFixable: the name is malformed, or means more than one task; or it is a number or
@@ -72,14 +79,17 @@ class TaskFinder:
         # project, so a call from outside of any project must never act on one: cancel_task with
         # task 1, from a repository without tasks, once ended another project's task.
         if name.kind in ("id", "prefix"):
-            tasks = self.store.tasks.named(name.kind, name.value, owner=caller.user)
+            tasks = self.store.tasks.named(
+                name.kind, name.value, owner=caller.user, deleted=deleted
+            )
         else:
-            tasks = self._in_project(caller, name, self.place(caller, repo_path), changes=changes)
+            place = self.place(caller, repo_path)
+            tasks = self._in_project(caller, name, place, changes=changes, deleted=deleted)
         # A task of another user does not exist for this one: a different error would reveal that it
         # does.
         tasks = [row for row in tasks if _sees(caller, row)]
         if not tasks:
-            raise NotFound(f"there is no task {task}", code="unknown_task", next_call=_LIST)
+            raise self._missing(caller, name, task, deleted=deleted)
         if len(tasks) > 1:
             raise UserFixable(
                 f"more than one project has a task {task}",
@@ -91,10 +101,28 @@ class TaskFinder:
             raise tasks[0]
         return tasks[0]
 
+    def _missing(self, caller: Caller, name: TaskName, task: str, *, deleted: bool) -> NotFound:
+        if deleted:
+            return NotFound(f"there is no task {task} in the trash", code="unknown_task")
+        trashed = self.store.tasks.named(name.kind, name.value, owner=caller.user, deleted=True)
+        rows = [row for row in trashed if isinstance(row, TaskRow) and _sees(caller, row)]
+        if len(rows) != 1 or name.kind not in ("id", "prefix"):
+            return NotFound(f"there is no task {task}", code="unknown_task", next_call=_LIST)
+        return NotFound(
+            f"task {task} is in the trash",
+            code="unknown_task",
+            hint="give it back first, if the user wants that",
+            next_call={
+                "tool": "delete_task", "arguments": {"task": rows[0].id, "restore": True},
+            },
+        )  # fmt: skip
+
     def _in_project(
-        self, caller: Caller, name: TaskName, place: CallOrigin, *, changes: bool
+        self, caller: Caller, name: TaskName, place: CallOrigin, *, changes: bool, deleted: bool
     ) -> Found:
-        named = partial(self.store.tasks.named, name.kind, name.value, owner=caller.user)
+        named = partial(
+            self.store.tasks.named, name.kind, name.value, owner=caller.user, deleted=deleted
+        )
         if place.project and (tasks := named(project_id=place.project)):
             return tasks
         elsewhere = [row for row in named() if _sees(caller, row)]

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from agent_runner.crashpoints import VARIABLE
-from rover_mcp.domain.operation import OperationPoint
-from tests.e2e.conftest import docker_host, end_daemon, engine_for_daemons
-from tests.e2e.processes import is_alive
-from tests.support.frames import DaemonRestarted, Frame, LauncherClient
+from rover_mcp.domain.operation import DeletionPoint, OperationPoint
+from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons
+from tests.e2e.processes import is_alive, wait_until
+from tests.support.frames import DaemonRestarted, Frame, LauncherClient, ToolError
 from tests.support.git_server import bare, git_server
 from tests.support.preloaded_daemons import exit_status, start_preloaded
 from tests.support.repos import git, make_repository
-from tests.support.scripts import script
+from tests.support.scripts import CREDITS, script
 
 __all__ = ["docker_host", "engine_for_daemons"]
 
@@ -40,10 +40,11 @@ def state(repo: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def daemon(folder: Path, crash: str | None) -> Generator[Path]:
+def daemon(folder: Path, crash: str | None, settings: str = "") -> Generator[Path]:
     """A data folder with a daemon that dies at `crash`: the launcher's next one does not."""
     home = folder / "data"
     home.mkdir()
+    (home / "config.yaml").write_text(settings)
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC", "CLAUDE"))}
     env |= {"ROVER_HOME": str(home), **({VARIABLE: crash} if crash else {})}
     first = start_preloaded(home, env)
@@ -172,3 +173,84 @@ def test_a_rebase_during_which_the_daemon_died_is_done_or_as_before(
         assert (repo / "main.txt").exists()
         assert client.tool("get_diff", task=task["id"])["changes"]["files"] == 2
         assert not list((repo / ".git").glob("*rover*")) + list((repo / ".git").glob("*.lock"))
+
+
+D = DeletionPoint
+DELETED_THEN = (D.CANCELLED, D.PUT_ASIDE)
+"""Where the deletion counts when the daemon dies: what was paused has been ended for it."""
+
+
+def is_listed(client: LauncherClient, task: str) -> bool:
+    listed = patient(client, "list_tasks", all_projects=True)["tasks"]
+    return any(task.startswith(row["id"]) for row in listed)
+
+
+@pytest.mark.parametrize("point", [P.RECORDED, D.CANCELLED, D.PUT_ASIDE])
+def test_a_deletion_during_which_the_daemon_died_is_done_or_as_before(
+    tmp_path: Path, engine_for_daemons: None, point: OperationPoint | DeletionPoint
+) -> None:
+    """N8, N13."""
+    repo = make_repository(tmp_path / "repo")
+    with daemon(tmp_path, str(point)) as home, LauncherClient(home, repo) as client:
+        client.open()
+        new = {"description": "Pay", "workflow": "quick", "agent": "scripted",
+               "engine": "bubblewrap", "script": script(implement=[{"error": CREDITS}])}  # fmt: skip
+        task = client.tool("create_task", **new)["task"]["id"]
+        client.wait_until(task, "PAUSED")
+        before = state(repo)
+        with pytest.raises(DaemonRestarted):
+            client.tool("delete_task", task=task, confirm=True)
+        if point in DELETED_THEN:
+            wait_until(lambda: not is_listed(client, task), "the deletion is finished")
+        else:
+            assert patient(client, "inspect", task=task)["task"]["status"] == "PAUSED"
+            assert patient(client, "delete_task", task=task, confirm=True)["deleted"] is True
+        assert not is_listed(client, task)
+        assert patient(client, "delete_task", task=task, restore=True)["items"][0]["kept"] is True
+        assert patient(client, "inspect", task=task)["task"]["status"] == "CANCELLED"
+        assert state(repo) == before
+
+
+@pytest.mark.parametrize("point", [f"{P.RECORDED}:2", D.GIVEN_BACK])
+def test_giving_back_during_which_the_daemon_died_is_done_or_as_before(
+    tmp_path: Path, engine_for_daemons: None, point: str
+) -> None:
+    """N8, N13."""
+    repo = make_repository(tmp_path / "repo")
+    with daemon(tmp_path, str(point)) as home, LauncherClient(home, repo) as client:
+        client.open()
+        task = task_of(client)["id"]
+        client.tool("delete_task", task=task, confirm=True)
+        with pytest.raises(DaemonRestarted):
+            client.tool("delete_task", task=task, restore=True)
+        assert is_listed(client, task) is (point == D.GIVEN_BACK)
+        if point != D.GIVEN_BACK:
+            assert (
+                patient(client, "delete_task", task=task, restore=True)["items"][0]["kept"] is True
+            )
+        assert patient(client, "inspect", task=task)["task"]["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("point", [f"{P.RECORDED}:2", D.FILES_REMOVED, D.RECORD_REMOVED])
+def test_removal_for_good_during_which_the_daemon_died_is_finished(
+    tmp_path: Path, engine_for_daemons: None, point: str
+) -> None:
+    """N8, N13."""
+    repo = make_repository(tmp_path / "repo")
+    settings = f"sweep_interval: 1\nidle_exit: 120\ntrash_days: {3 / 86400}\n"
+    with (
+        daemon(tmp_path, str(point), settings) as home,
+        LauncherClient(home, repo) as client,
+    ):
+        client.open()
+        task = task_of(client)
+        pid = daemon_pid(home)
+        client.tool("delete_task", task=task["id"], confirm=True)
+        wait_until(lambda: not is_alive(pid), "the daemon has died")
+        assert not is_listed(client, task["id"])
+        wait_until(lambda: not (home / "tasks" / task["id"]).exists(), "its files are gone")
+        (hub,) = (home / "projects").glob("*/hub.git")
+        wait_until(lambda: task["id"] not in git(hub, "for-each-ref"), "its snapshots are gone")
+        with pytest.raises(ToolError):
+            patient(client, "delete_task", task=task["id"], restore=True)
+        assert git(repo, "show", f"{task['branch']}:new/file.txt") == "new"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,14 @@ def gone(client: LauncherClient, task: str) -> bool:
     return False
 
 
+def rover(home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "rover_mcp.cli.command_line", *words, "--home", str(home)]
+    return subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
+        cwd=cwd,
+    )  # fmt: skip
+
+
 def call(client: LauncherClient, task: str, **more: object) -> int:
     arguments = {"task": task, "confirm": True}
     return client.start_request(
@@ -54,11 +65,48 @@ def test_without_confirm_it_tells_and_with_it_deletes_all_but_the_branch(
         again = told["next_actions"][0]
         assert client.tool(again["tool"], **again["arguments"])["deleted"] is True
         assert gone(client, task["id"])
-        assert not (shared / "data" / "tasks" / task["id"]).exists()
-        assert not list((shared / "data" / "projects").glob("*/garbage"))
-        (hub,) = (shared / "data" / "projects").glob("*/hub.git")
-        assert task["id"] not in git(hub, "for-each-ref")
         assert git(shared / "repo", "show", f"{task['branch']}:new.txt") == "new"
+
+
+def test_a_deleted_task_is_given_back_with_its_number_logs_and_diff(shared: Path) -> None:
+    """N13"""
+    home = shared / "data"
+    with LauncherClient(home, shared / "repo") as client:
+        client.open()
+        task = ended(client)
+        before = client.tool("get_diff", task=task["id"])
+        deleted = client.tool("delete_task", task=task["id"], confirm=True)
+        assert (deleted["deleted"], bool(deleted["until"])) == (True, True)
+        with pytest.raises(ToolError) as hidden:
+            client.tool("inspect", task=task["id"])
+        listed = json.loads(rover(home, "trash", "--json").stdout)["trash"]
+        assert task["id"] in {one["id"] for one in listed}
+        back = hidden.value.error["next_call"]
+        restored = client.tool(back["tool"], **back["arguments"])
+        assert restored["items"][0]["what"] == "task"
+        again = client.tool("inspect", task=task["id"])["task"]
+        same = ("number", "branch", "status", "title", "created_at")
+        assert {k: again[k] for k in same} == {k: task[k] for k in same}
+        after = client.tool("get_diff", task=task["id"])
+        assert after["patch"] == before["patch"] != ""
+        assert client.tool("get_logs", task=task["id"])
+        assert client.tool("iterate_task", task=task["id"], instructions="More")["task"]
+
+
+def test_at_a_terminal_a_task_goes_and_comes_back_by_its_number(shared: Path) -> None:
+    """N13"""
+    home, repo = shared / "data", shared / "repo"
+    with LauncherClient(home, repo) as client:
+        client.open()
+        task = ended(client)
+        number = str(task["number"])
+        assert "in the trash can be given back" in rover(home, "delete", number, cwd=repo).stdout
+        assert "rover undelete" in rover(home, "delete", number, "--yes", cwd=repo).stdout
+        assert gone(client, task["id"])
+        assert f"task {number} " in rover(home, "trash").stdout
+        assert rover(home, "undelete", number, cwd=repo).returncode == 0
+        assert not gone(client, task["id"])
+        assert rover(home, "undelete", number, cwd=repo).returncode == 1
 
 
 def test_work_that_no_branch_has_is_told_as_lost(shared: Path) -> None:

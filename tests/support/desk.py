@@ -50,6 +50,7 @@ from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.task_ports import AgentProgram, DiffResult, Repository
+from rover_mcp.tasks.task_trash import TaskTrash
 from rover_mcp.tasks.view_models import ChangesView, FileChange
 from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.fake_internet import FakeInternet
@@ -327,7 +328,7 @@ class Desk:
                 lambda: None,
                 RoverImages(self.tasks.settings.home, self.store, {}),
                 HookRunner(self.tasks.settings, self.store, self.store.deliveries("roverd"), {}),
-                DeleteTask(self.store, FakeLeftovers(), lambda _: None),
+                self.trash(),
                 # Its engine keeps no images: a build ends before it asks for hub or gateway.
                 ImageBuilds(
                     self.tasks.settings,
@@ -353,6 +354,11 @@ class Desk:
 
     def log(self) -> OperationLog:
         return OperationLog(self.store.operations("roverd"))
+
+    def trash(self) -> TaskTrash:
+        """The use case; what is deleted is gone at once."""
+        delete = DeleteTask(self.store, FakeLeftovers(), lambda _: None)
+        return TaskTrash(self.store, delete, self.log(), 0)
 
     def forget(
         self, leftovers: Leftovers | None = None, images: RoverImages | None = None

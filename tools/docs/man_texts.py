@@ -131,8 +131,18 @@ COMMANDS: Final = {
         named with `--accept`.
     """,
     "delete": """
-        Removes tasks with their work trees, logs and records. Without `--yes` it only says what
-        would be lost. Branches that were published in your repository stay.
+        Puts tasks into the trash, with their work trees, logs and records. Without `--yes` it only
+        says what would be lost, and where else it is. Branches that were published in your
+        repository stay. For 14 days (`trash_days` in config.yaml) `rover undelete` gives a task
+        back; then it is gone for good.
+    """,
+    "undelete": """
+        Gives tasks back that are in the trash, with their numbers, logs, snapshots and
+        conversations. A task that was paused when it was deleted comes back as CANCELLED:
+        `rover iterate` or `rover resume` continues it.
+    """,
+    "trash": """
+        Lists the tasks of all projects that were deleted and can be given back, and until when.
     """,
     "prune": """
         Deletes the tasks whose work is done and whose branches are in your repository. Without

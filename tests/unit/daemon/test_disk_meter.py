@@ -76,7 +76,7 @@ def test_nobody_waits_for_a_measurement_and_it_is_made_again_when_it_is_old(
 ) -> None:
     go, clock, begun = threading.Event(), [1000.0], list[float]()
 
-    def slow(home: Path, paths: object, tasks: object, at: float) -> DiskUse:
+    def slow(_home: Path, _paths: object, _tasks: object, at: float, _trash: object) -> DiskUse:
         begun.append(at)
         go.wait(30)
         return DiskUse(at, [], {})
