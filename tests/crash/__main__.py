@@ -111,11 +111,19 @@ def _one(scene: Scene, seed: int, figures: Figures, kept: Path) -> None:
     )
 
 
-def write_page(page: Path, lines: Sequence[str]) -> None:
-    """Replace what stands between the markers."""
-    before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]), "utf-8")
+def write_page(page: Path, lines: Sequence[str], markers: tuple[str, str] = (BEGIN, END)) -> None:
+    """Replace what stands between the markers.
+
+    Raises:
+        ValueError: the page has not each of them once; it stays as it is.
+    """
+    text = page.read_text("utf-8")
+    for marker in markers:
+        if text.count(marker) != 1:
+            raise ValueError(f"{page} has {marker!r} {text.count(marker)} times, and not once")
+    before, _, rest = text.partition(markers[0])
+    after = rest.partition(markers[1])[2]
+    page.write_text("\n".join([before + markers[0], "", *lines, "", markers[1] + after]), "utf-8")
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.crash.__main__ import machine
+from tests.crash.__main__ import machine, write_page
 from tests.e2e.conftest import end_daemon
 from tests.e2e.processes import runners
 from tests.support.frames import Frame, LauncherClient
@@ -348,7 +348,7 @@ def main() -> int:
     lines = list(figures(every, asked.files, time.monotonic() - began))
     print("\n".join(lines))
     if asked.page:
-        _write(asked.page, lines)
+        write_page(asked.page, lines, (BEGIN, END))
     return 1 if any(t.wrong for t in every) else 0
 
 
@@ -363,12 +363,6 @@ def _line(tried: Tried) -> str:
     rest: dict[str, Any] = {"pauses": dict(tried.pauses), "failures": tried.failures}
     wrong = f" WRONG {tried.wrong}" if tried.wrong else ""
     return f"seed {tried.seed} {tried.seconds:.1f} s {tried.struck} {rest}{wrong}"
-
-
-def _write(page: Path, lines: Sequence[str]) -> None:
-    before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]), "utf-8")
 
 
 if __name__ == "__main__":
