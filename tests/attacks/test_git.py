@@ -1,4 +1,4 @@
-"""What an agent leaves in its clone harms neither the host nor the user's repository (DESIGN 8)."""
+"""What an agent leaves in its clone harms neither the host nor the user's repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an agent tries from inside its sandbox fails, and it shows (DESIGN 9 and 12)."""
+"""What an agent tries from inside its sandbox fails, and it shows."""
 
 from __future__ import annotations
 

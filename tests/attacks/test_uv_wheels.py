@@ -1,4 +1,4 @@
-"""Issue 12, point 6: uv's wheels pass from task to task by what the base's uv.lock says of them. A
+"""The wheels of uv pass from task to task by what the base's uv.lock says of them. A
 HOME is what a task leaves, laid out as uv 0.5 to 0.13 do; PyPI is a server on loopback."""
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def plain(text: str) -> list[str]:
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session.name)
 def test_a_session_is_still_as_its_page_says(session: Session, stage: Stage) -> None:
-    """Issue 15, it must show. They follow each other, as on the pages.
+    """They follow each other, as on the pages.
 
     python -m tests.clients.sessions writes them anew.
     """

@@ -1,4 +1,4 @@
-"""From inside real sandboxes to allowed hosts and no others (DESIGN 9). The hosts are stand-ins
+"""From inside real sandboxes to allowed hosts and no others. The hosts are stand-ins
 on loopback: the gateway's look-ups and connections are the test's, and nothing is sent elsewhere.
 """
 

@@ -1,4 +1,4 @@
-"""What every engine must do, checked on the fake and the real ones (DESIGN 9, M3)."""
+"""What every engine must do, checked on the fake and the real ones (M3)."""
 
 from __future__ import annotations
 

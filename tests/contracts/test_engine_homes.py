@@ -1,4 +1,4 @@
-"""Issue 12, point 6: the HOME that an engine keeps is filled before the agent has it and read once
+"""The HOME that an engine keeps is filled before the agent has it and read once
 it has ended, whatever stands in it."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an agent can and cannot do, looked at from inside a running sandbox (DESIGN 9, M1)."""
+"""What an agent can and cannot do, looked at from inside a running sandbox (M1)."""
 
 from __future__ import annotations
 

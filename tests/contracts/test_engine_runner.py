@@ -1,4 +1,4 @@
-"""The real runner in real sandboxes, its commits in the hub and back (DESIGN 8, C10, F7, I6)."""
+"""The real runner in real sandboxes, its commits in the hub and back (C10, F7, I6)."""
 
 from __future__ import annotations
 

@@ -55,7 +55,6 @@ def settings(home: Path, text_: str) -> None:
 def test_a_daemon_of_another_version_gives_way_when_it_is_idle(
     home: Path, repository: Path
 ) -> None:
-    """DESIGN 1."""
     settings(home, "idle_exit: 60\n")
     with StartingClient(home, repository) as client:
         client.open()
@@ -114,7 +113,6 @@ def test_the_daemon_outlives_every_process_that_its_launcher_started(
 
 
 def test_the_daemon_ends_when_nothing_is_left(home: Path, repository: Path) -> None:
-    """DESIGN 1."""
     settings(home, "idle_exit: 0.2\n")
     with ForkingClient(home, repository) as client:
         client.open()
@@ -242,7 +240,7 @@ def test_foreground_serves_one_client_without_a_socket(home: Path, repository: P
 
 
 def test_frames_that_are_none_do_not_end_the_connection(client: LauncherClient) -> None:
-    """DESIGN 12.7: garbage, nesting and a frame beyond the limit are answered or dropped."""
+    """Garbage, nesting and a frame beyond the limit are answered or dropped."""
     stdin = client.process.stdin
     assert stdin
     for junk in (b"not json\n", b"[" * 5000 + b"\n", b'{"jsonrpc":"2.0"}\n', b"\xff\xfe\n"):
@@ -283,7 +281,7 @@ def inspect_again(client: LauncherClient, task: Frame) -> None:
 
 
 def test_the_data_folder_is_its_users_alone(client: LauncherClient) -> None:
-    """DESIGN 12.5: it holds the sockets and the tokens that they ask for."""
+    """It holds the sockets and the tokens that they ask for."""
     assert client.home.stat().st_mode & 0o777 == 0o700
 
 

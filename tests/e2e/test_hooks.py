@@ -1,4 +1,4 @@
-"""The user's hooks, with the real daemon: told, repeated, not lost with it, given up (DESIGN 10)."""
+"""The user's hooks, with the real daemon: told, repeated, not lost with it, given up."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def verified(request: Received) -> Frame:
 def test_the_address_of_a_webhook_stands_in_no_log(
     home: Path, repository: Path, receiver: HookReceiver
 ) -> None:
-    """DESIGN 12.4. Succeeded at 700cc57: the HTTP library wrote it into daemon.log. Here it is
+    """Once it did: the HTTP library wrote it into daemon.log. Here it is
     written neither on success nor on failure, nor at the level debug."""
     well = webhook(home, receiver, name="well") | {"url": f"{receiver.url}/s3cret-path?k=s3cret"}
     badly = {**well, "name": "badly", "url": "http://127.0.0.1:9/services/s3cret-path?k=s3cret"}

@@ -113,7 +113,7 @@ def test_a_refused_key_is_not_tried_again_until_there_is_another(
 def test_a_key_that_rover_login_keeps_lets_a_waiting_task_finish(
     home: Path, repository: Path
 ) -> None:
-    """Q5, DESIGN 12.4: without a client that has it; the key is in its one file, and nowhere else."""
+    """Q5: without a client that has it; the key is in its one file, and nowhere else."""
     with FakeAnthropic([write("hello.txt", "hi\n"), text("Written.")]) as provider:
         env = environment(provider, home.parent / "bin")
         with LauncherClient(home, repository, {"PATH": env["PATH"]}) as client:

@@ -97,7 +97,7 @@ def journal(client: LauncherClient, task: dict[str, object]) -> list[dict[str, o
 
 
 def test_a_pause_is_heard_on_the_legacy_wire(client: LauncherClient, repository: Path) -> None:
-    """DESIGN 10: resources/updated for what was subscribed, notifications/message, attention."""
+    """`resources/updated` for what was subscribed, notifications/message, attention."""
     task = client.tool(
         "create_task", description="Fix add", workflow="demo", agent="scripted",
         engine="bubblewrap", script=fix_after_credits(),
@@ -127,7 +127,7 @@ def test_a_pause_is_heard_on_the_legacy_wire(client: LauncherClient, repository:
 
 @pytest.mark.parametrize("era", [LEGACY, MODERN])
 def test_create_pause_and_resume_in_both_eras(home: Path, repository: Path, era: str) -> None:
-    """DESIGN 10: both protocol eras, by raw frames."""
+    """Both protocol eras, by raw frames."""
     with LauncherClient(home, repository) as client:
         opened = client.open(era)
         assert opened["serverInfo" if era == LEGACY else "supportedVersions"]

@@ -1,4 +1,4 @@
-"""What a sandbox was refused, as a user sees it: from curl inside to `rover inspect` (DESIGN 9)."""
+"""What a sandbox was refused, as a user sees it: from curl inside to `rover inspect`."""
 
 from __future__ import annotations
 

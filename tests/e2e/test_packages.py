@@ -43,7 +43,7 @@ def ran(client: LauncherClient, engine: str, command: str) -> str:
 
 @pytest.mark.parametrize("engine", ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)])
 def test_packages_that_are_what_they_say_pass_to_the_next_task(home: Path, engine: str) -> None:
-    """Issue 12, point 6. A task fills what is kept. One that rewrites its copy, or a hard link of
+    """A task fills what is kept. One that rewrites its copy, or a hard link of
     it, changes nothing of what the next one reads."""
     fill = "; ".join(
         f"mkdir -p $(dirname {path(d)}); printf {text} > {path(d)}"

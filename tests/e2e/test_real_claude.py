@@ -136,7 +136,7 @@ def exit_code(home: Path, task_id: str) -> int | None:
 
 
 def assert_secret_is_nowhere(home: Path) -> None:
-    """DESIGN 12.4: not in a journal, a log, a spec, the database or an agent's HOME."""
+    """Not in a journal, a log, a spec, the database or an agent's HOME."""
     found = subprocess.run(
         ["grep", "-rlaF", REAL_KEY, str(home)], capture_output=True, text=True, check=False
     )

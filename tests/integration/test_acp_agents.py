@@ -1,5 +1,5 @@
 """Real agents over the Agent Client Protocol, against a fake provider: a task, a pause on credits,
-and on in the same session in another process (D1, F8; agents.md 5)."""
+and on in the same session in another process (D1, F8)."""
 
 from __future__ import annotations
 

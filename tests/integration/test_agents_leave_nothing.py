@@ -1,6 +1,6 @@
 """The real codex and opencode, stopped while a tool of theirs runs: nothing of the tree lives on.
 
-facts/agents.md, section 4: opencode leaves its tools behind, whoever is signalled. As in a
+opencode leaves its tools behind, whoever is signalled. As in a
 container, where the agent is another user than the runner, and as in bubblewrap, where it has a
 process namespace of its own. The network is shared, so that no gateway is needed.
 """

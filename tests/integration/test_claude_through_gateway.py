@@ -1,5 +1,5 @@
 """The real Claude Code CLI in a real bubblewrap sandbox, through the real gateway, against a fake
-provider on loopback (DESIGN 9). No part of ours is replaced."""
+provider on loopback. No part of ours is replaced."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_write_then_credits_run_out_then_the_same_session_goes_on(tmp_path: Path
 
 
 def test_the_sandbox_reaches_nothing_but_the_gateway(tmp_path: Path) -> None:
-    """DESIGN 9: only loopback, and there only what the gateway lets pass."""
+    """Only loopback, and there only what the gateway lets pass."""
     script = """
 import http.client, socket, sys
 gateway = http.client.HTTPConnection("127.0.0.1", 8377)
@@ -218,7 +218,7 @@ except OSError as error:
 
 
 def test_a_session_that_is_gone_is_told_as_such(tmp_path: Path) -> None:
-    """agents.md 4: fall back to a fresh session on the preserved tree."""
+    """Fall back to a fresh session on the preserved tree."""
     with FakeAnthropic() as provider:
 
         async def work() -> None:

@@ -1,4 +1,4 @@
-"""Issue 12, point 6: Go's modules pass from task to task by what the base's go.sum says of them.
+"""Go's modules pass from task to task by what the base's go.sum says of them.
 The cache is laid out as go 1.27 does; a HOME is what a task leaves."""
 
 from __future__ import annotations

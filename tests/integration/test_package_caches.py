@@ -156,7 +156,6 @@ def run(argv: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_second_task_installs_without_fetching_the_files_again(
     tmp_path: Path, registry: Registry
 ) -> None:
-    """Issue 12, point 6."""
     store = PackageStore(tmp_path / "store", MOST)
     for install in (npm, pip):
         install(tmp_path / "first", registry)
@@ -182,7 +181,7 @@ def contents(home: Path) -> list[Path]:
 
 
 def test_a_poisoned_entry_is_not_read_by_the_next_task(tmp_path: Path, registry: Registry) -> None:
-    """Issue 12, point 6: contents, indexes, redirects, links."""
+    """Contents, indexes, redirects, links."""
     store, first, second = PackageStore(tmp_path / "store", MOST), tmp_path / "a", tmp_path / "b"
     for install in (npm, pip):
         install(first, registry)

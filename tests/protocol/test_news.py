@@ -1,4 +1,4 @@
-"""How a pause is heard, in raw frames of both eras, by the real daemon (DESIGN 10)."""
+"""How a pause is heard, in raw frames of both eras, by the real daemon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resources, prompts and completions in raw frames, in both eras (DESIGN 10)."""
+"""Resources, prompts and completions in raw frames, in both eras."""
 
 from __future__ import annotations
 

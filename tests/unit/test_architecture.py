@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN 3), read from the sources."""
+"""Who may import whom, read from the sources."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_runner_imports_nothing_of_the_host() -> None:
 
 
 def test_the_runner_needs_three_packages_and_no_more() -> None:
-    """DESIGN 1: what has to be inside every sandbox. The driver for the Agent Client Protocol
+    """What has to be inside every sandbox. The driver for the Agent Client Protocol
     adds its types, and is imported by name, where such an agent runs."""
     modules = used("agent_runner")
     third_party = {name.split(".")[0] for name in modules} - STANDARD
@@ -91,7 +91,7 @@ def test_packages_import_only_from_the_layers_below_them() -> None:
 
 
 def test_the_launcher_needs_the_standard_library_only() -> None:
-    """DESIGN 1 and 13: it starts with every assistant."""
+    """It starts with every assistant."""
     ours = frozenset({"rover_mcp.launcher"})
     heavy = {
         name
@@ -103,7 +103,7 @@ def test_the_launcher_needs_the_standard_library_only() -> None:
 
 
 def test_only_the_control_plane_knows_dbos_and_only_the_engine_docker() -> None:
-    """DESIGN 5: a seam is one file wide."""
+    """A seam is one file wide."""
     users = used("rover_mcp")
     assert all(
         f.startswith("rover_mcp/control/")
@@ -134,7 +134,7 @@ def test_the_reader_of_imports_sees_what_is_hidden_in_functions(tmp_path: Path) 
 
 
 def test_a_web_server_is_imported_only_where_http_is_asked_for() -> None:
-    """DESIGN 13. The SDK itself loads both with its server; what we build on them waits."""
+    """The SDK itself loads both with its server; what we build on them waits."""
     for module in ("starlette", "uvicorn"):
         users = {f for name, files in imported(module) for f in files}
         assert users <= {

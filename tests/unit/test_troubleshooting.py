@@ -122,7 +122,7 @@ def met() -> Iterator[tuple[str, str]]:
 
 
 def test_every_text_of_a_failed_or_paused_task_has_its_entry() -> None:
-    """Issue 15, it must show: a message without an entry is named here."""
+    """A message without an entry is named here."""
     entries = [pattern(quoted) for quoted in QUOTED]
     missing = [
         f"{where}: {text}"

@@ -1,5 +1,5 @@
 """What every process of an agent's must be closed by, looked at by such a process itself: each
-attack wins where one of DESIGN.md 9's defaults is missing."""
+attack wins where one of the defaults is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same suite on both databases: SQLite for one machine, PostgreSQL for a team (DESIGN 5)."""
+"""The same suite on both databases: SQLite for one machine, PostgreSQL for a team."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attempts: claimed once, resumed once, given back whole (ACCEPTANCE I4, J1, K4, K6)."""
+"""Attempts: claimed once, resumed once, given back whole (I4, J1, K4, K6)."""
 
 from __future__ import annotations
 

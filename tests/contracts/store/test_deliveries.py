@@ -1,4 +1,4 @@
-"""What hooks have to be told: nothing lost, nothing made twice, nothing of before (DESIGN 10)."""
+"""What hooks have to be told: nothing lost, nothing made twice, nothing of before."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_a_dead_one_can_be_tried_again(store: Store, hooks: Deliveries, clock: C
 
 
 def test_each_daemon_has_its_own_hooks(store: Store, hooks: Deliveries) -> None:
-    """DESIGN 15: several share a database."""
+    """Several share a database."""
     other = store.deliveries("other")
     other.configure(["theirs"])
     step(store)
@@ -155,7 +155,7 @@ def test_each_daemon_has_its_own_hooks(store: Store, hooks: Deliveries) -> None:
 def test_what_is_kept_has_a_limit(
     store: Store, hooks: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DESIGN 12.7."""
+    """What grows has a limit, and says so there."""
     monkeypatch.setattr(d, "MOST_PENDING", 3)
     monkeypatch.setattr(d, "MOST_KEPT", 2)
     seqs = [step(store) for _ in range(5)]

@@ -1,4 +1,4 @@
-"""The outbox and what sessions have been told of it (DESIGN 5 and 10)."""
+"""The outbox and what sessions have been told of it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_reading_goes_on_after_a_number_within_a_limit_or_a_task(store: Store, m
 
 
 def test_only_pauses_and_endings_are_notable(store: Store, paused: TaskRow) -> None:
-    """DESIGN 10: what `attention` shows."""
+    """What `attention` shows."""
     assert news(store.events.notable_after(0)) == [(paused.id, "task.paused")]
     store.transitions.apply(paused.id, Event.CANCEL)
     told = store.events.notable_after(0)
@@ -78,7 +78,7 @@ def test_only_pauses_and_endings_are_notable(store: Store, paused: TaskRow) -> N
 def test_a_new_session_begins_with_what_nobody_was_told(
     store: Store, make: Make, paused: TaskRow
 ) -> None:
-    """DESIGN 10: paused or ended, unseen; the last news of each, oldest first."""
+    """Paused or ended, unseen; the last news of each, oldest first."""
     make()
     failed = make()
     store.transitions.apply(failed.id, Event.FAIL, error="boom")

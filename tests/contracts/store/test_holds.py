@@ -1,4 +1,4 @@
-"""Holds, probes and switches, on both databases (ACCEPTANCE K3 to K7)."""
+"""Holds, probes and switches, on both databases (K3 to K7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many at once: nothing is lost, and of contenders one wins (ACCEPTANCE J1, DESIGN 4)."""
+"""Many at once: nothing is lost, and of contenders one wins (J1)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.threads import together
 
 
 def test_fifty_tasks_at_once_get_fifty_numbers(store: Store) -> None:
-    """Issue 2: none lost, none twice."""
+    """None lost, none twice."""
 
     def create(index: int) -> int:
         task, is_new = store.tasks.create(new_task(f"{index:032x}"), frozenset())
@@ -32,7 +32,7 @@ def test_fifty_tasks_at_once_get_fifty_numbers(store: Store) -> None:
 
 
 def test_the_same_request_at_once_makes_one_task(store: Store) -> None:
-    """Issue 2: one key, one task, whoever asks."""
+    """One key, one task, whoever asks."""
 
     def create(index: int) -> tuple[str, bool]:
         task, is_new = store.tasks.create(new_task(f"{index:032x}", request_key="k"), frozenset())
@@ -95,7 +95,7 @@ def test_of_a_timer_and_a_person_one_starts_the_task(store: Store, make: Make) -
 
 
 def test_of_twenty_transitions_exactly_one_lands(store: Store, running: TaskRow) -> None:
-    """DESIGN 4: losing a race is a normal answer."""
+    """Losing a race is a normal answer."""
     events = [Event.COMPLETE, Event.FAIL, Event.PAUSE] * 7
     landed = [
         t for t in together(20, lambda n: store.transitions.apply(running.id, events[n])) if t
@@ -122,7 +122,7 @@ def test_a_task_is_not_paused_as_unstarted_once_it_is_claimed(store: Store, make
 def test_who_follows_the_sequence_misses_nothing(
     store: Store, database: sa.Engine, make: Make
 ) -> None:
-    """DESIGN 5: the outbox. A number that is seen later than a higher one would be lost."""
+    """The outbox. A number that is seen later than a higher one would be lost."""
     tasks = [make() for _ in range(8)]
     start, done = store.events.last_seq(), threading.Event()
     seen: list[int] = []
@@ -148,7 +148,6 @@ def test_who_follows_the_sequence_misses_nothing(
 
 
 def test_sessions_that_acknowledge_at_once_leave_the_newest(store: Store, paused: TaskRow) -> None:
-    """DESIGN 10."""
     events = store.events.after(0, task_id=paused.id)
     together(20, lambda n: store.events.acknowledge(events[n % len(events) :]))
     assert store.events.unseen() == []

@@ -1,4 +1,4 @@
-"""Tasks, their status and their attempts in the store (ACCEPTANCE A1, H1 to H3, I4, J1, K6)."""
+"""Tasks, their status and their attempts in the store (A1, H1 to H3, I4, J1, K6)."""
 
 from __future__ import annotations
 

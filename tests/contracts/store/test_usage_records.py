@@ -46,7 +46,7 @@ def test_what_has_no_price_stands_apart(store: Store, running: TaskRow) -> None:
 def test_an_ended_attempts_calls_become_one_row_and_the_sum_stays(
     store: Store, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DESIGN 12.7: what grows has a cap."""
+    """What grows has a cap."""
     monkeypatch.setattr(usage_records, "FEW", 4)
     task = make().id
     calls = [replace(CALL, task_id=task, id=str(n), cost_usd=n / 4) for n in range(10)]

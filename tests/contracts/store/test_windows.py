@@ -69,7 +69,7 @@ def test_what_counts_is_what_was_told_last_until_the_window_opens(
 def test_so_many_windows_are_kept_and_no_more(
     store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DESIGN 12.7."""
+    """What grows has a limit, and says so there."""
     monkeypatch.setattr(account_windows, "MOST", 5)
     for count in range(9):
         store.windows.record(f"key-{count}", [window(OPEN, clock() + HOUR)], clock() + count)

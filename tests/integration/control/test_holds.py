@@ -1,4 +1,4 @@
-"""Many tasks on one closed account (ACCEPTANCE K1, K5), on the real DBOS and both databases."""
+"""Many tasks on one closed account (K1, K5), on the real DBOS and both databases."""
 
 from __future__ import annotations
 

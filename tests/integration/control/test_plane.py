@@ -36,7 +36,6 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 
 
 def test_a_task_goes_through_the_queue_to_its_end(plane: Plane) -> None:
-    """Issue 2."""
     task_id = plane.create()
     plane.reaches(task_id, S.COMPLETED)
     eventually(lambda: plane.workflow(task_id, 1) == "SUCCESS")

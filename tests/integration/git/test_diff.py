@@ -1,4 +1,4 @@
-"""The diff counts untracked files and survives whatever an agent made (N1, DESIGN 12.1)."""
+"""The diff counts untracked files and survives whatever an agent made (N1)."""
 
 from __future__ import annotations
 

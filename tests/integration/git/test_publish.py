@@ -1,4 +1,4 @@
-"""Delivery touches one ref of the user's repository and nothing else (DESIGN 8, 12.3)."""
+"""Delivery touches one ref of the user's repository and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every bad repository is refused by name, with what to do (issue 2, "Bad input")."""
+"""Every bad repository is refused by name, with what to do."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_swe_plans_and_reviews_what_is_large(tmp_path: Path) -> None:
 
 
 def test_swe_accepts_what_failed_before_the_change(tmp_path: Path) -> None:
-    """Issue 15, A.2: one look before, one after; the work is delivered and the result says so."""
+    """One look before, one after; the work is delivered and the result says so."""
     at = swe(
         tmp_path,
         triage=[{"outputs": {"size": "small", "notes": "n", "test_command": OLD_RED}}],
@@ -113,7 +113,7 @@ def as_pytest(*failed: str) -> str:
 
 
 def test_swe_compares_the_names_of_the_tests_and_asks_for_no_repair(tmp_path: Path) -> None:
-    """Issue 15, A.2: that only old tests fail is known, and no agent is paid to say so."""
+    """That only old tests fail is known, and no agent is paid to say so."""
     run = as_pytest("old")
     at = swe(
         tmp_path,
@@ -128,7 +128,7 @@ def test_swe_compares_the_names_of_the_tests_and_asks_for_no_repair(tmp_path: Pa
 
 
 def test_swe_does_not_believe_an_agent_that_another_test_failed_before(tmp_path: Path) -> None:
-    """Issue 15, A.2: the names say what the change broke."""
+    """The names say what the change broke."""
     run = f"test ! -e add.py || {{ {as_pytest('old', 'new')}; }}; {as_pytest('old')}"
     at = swe(
         tmp_path,
@@ -145,7 +145,7 @@ def test_swe_does_not_believe_an_agent_that_another_test_failed_before(tmp_path:
 
 
 def test_swe_does_not_believe_in_old_failures_where_the_tests_passed_before(tmp_path: Path) -> None:
-    """Issue 15, A.2: what passed must pass; nothing that the rounds leave open is thrown away."""
+    """What passed must pass; nothing that the rounds leave open is thrown away."""
     bad = [edit("add.py", f"bad {n}\n", **OLD) for n in range(3)]
     at = swe(tmp_path, implement=[edit("add.py", "bad\n", **SAID)], repair=bad)
     assert at.start() is ExitCode.COMPLETED
@@ -156,7 +156,7 @@ def test_swe_does_not_believe_in_old_failures_where_the_tests_passed_before(tmp_
 
 
 def test_swe_asks_no_more_of_a_repair_that_goes_in_circles(tmp_path: Path) -> None:
-    """G4, G7; issue 15, A.2: and delivers, although the agent has committed all of it itself."""
+    """G4, G7: and delivers, although the agent has committed all of it itself."""
     commit = {"run": "git add -A && git commit -qm mine"}
     at = swe(tmp_path, implement=[edit("add.py", "bad\n", **SAID, **commit)])
     assert at.start() is ExitCode.COMPLETED
@@ -167,7 +167,7 @@ def test_swe_asks_no_more_of_a_repair_that_goes_in_circles(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("given", ["", "pytets -q"])
 def test_swe_has_a_test_command_corrected_that_is_not_found(tmp_path: Path, given: str) -> None:
-    """Issue 15, A.2: status 127 says nothing of the tests."""
+    """Status 127 says nothing of the tests."""
     found = {"size": "small", "notes": "n", "test_command": "" if given else "pytets -q"}
     at = swe(
         tmp_path,
@@ -187,7 +187,7 @@ def test_swe_has_a_test_command_corrected_that_is_not_found(tmp_path: Path, give
 
 
 def test_a_review_that_edits_a_file_has_that_undone(tmp_path: Path) -> None:
-    """Issue 15, A.2: "change no file" is enforced."""
+    """That it changes no file is enforced."""
     at = swe(tmp_path, review=[edit("add.py", "mine\n", **CLEAN)])
     assert at.start() is ExitCode.COMPLETED
     assert git(at.work, "show", "rover/7-mend:add.py") == "good"
@@ -247,7 +247,7 @@ def test_swe_tdd_has_tests_sharpened_that_pass_before_the_code_is_there(tmp_path
 
 
 def test_swe_tdd_ends_its_rounds_where_a_fix_brings_back_an_earlier_tree(tmp_path: Path) -> None:
-    """G7; issue 15, A.2: the same tree hash a second time is a circle, and the work is delivered."""
+    """G7: the same tree hash a second time is a circle, and the work is delivered."""
     turns = [edit("add.py", f"{word}\n", **LEFT) for word in ("worse", "bad", "worse")]
     at = tdd(tmp_path, fix=turns, review=[CLEAN])
     assert at.start() is ExitCode.COMPLETED
@@ -259,7 +259,6 @@ def test_swe_tdd_ends_its_rounds_where_a_fix_brings_back_an_earlier_tree(tmp_pat
 
 
 def test_swe_tdd_accepts_what_failed_before_the_change(tmp_path: Path) -> None:
-    """Issue 15, A.2."""
     run = "sh test.sh && test -e never"
     at = tdd(
         tmp_path,
@@ -277,7 +276,7 @@ def test_swe_tdd_accepts_what_failed_before_the_change(tmp_path: Path) -> None:
 
 
 def test_swe_tdd_says_that_the_review_left_the_tests_broken(tmp_path: Path) -> None:
-    """G7; issue 15, A.2: the tests have the last word, and it is in the result."""
+    """G7: the tests have the last word, and it is in the result."""
     repair = [edit("add.py", "still\n", **LEFT)]
     at = tdd(tmp_path, apply=[edit("add.py", "broken\n")], repair=repair)
     assert at.start() is ExitCode.COMPLETED
@@ -350,7 +349,7 @@ def test_quick_is_one_agent_step_and_a_check_where_one_is_given(tmp_path: Path) 
 def test_quick_lets_the_agent_try_again_and_delivers_in_any_case(
     tmp_path: Path, good: int | None
 ) -> None:
-    """Issue 15, A.2: three rounds; what they leave open is the verdict."""
+    """Three rounds; what they leave open is the verdict."""
     words = ["good" if n == good else f"bad {n}" for n in (1, 2, 3)]
     said = {"outputs": {"still_wrong": "it says bad"}}
     repair = [edit("add.py", f"{word}\n", **said) for word in words]

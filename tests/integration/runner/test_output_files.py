@@ -120,7 +120,7 @@ def test_a_file_that_was_written_before_a_pause_counts_after_it(tmp_path: Path) 
 
 
 def test_a_large_file_is_cut_with_a_warning(tmp_path: Path) -> None:
-    """DESIGN 12.7."""
+    """What grows has a limit, and says so there."""
     long = {"path": "out/plan.md", "content": "x" * 200_000}
     p = place(tmp_path, {"edits": [long]})
     assert p.start() is ExitCode.COMPLETED

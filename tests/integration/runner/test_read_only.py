@@ -1,4 +1,4 @@
-"""A step that only looks changes nothing: real git, the scripted agent (issue 15, A.2)."""
+"""A step that only looks changes nothing: real git, the scripted agent."""
 
 from __future__ import annotations
 

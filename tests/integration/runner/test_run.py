@@ -93,7 +93,7 @@ def test_a_snapshot_that_fails_is_told_and_the_run_goes_on(tmp_path: Path) -> No
 
 
 def test_an_end_is_written_even_where_the_runner_itself_breaks(tmp_path: Path) -> None:
-    """DESIGN 4: nothing is shown as running that is not."""
+    """Nothing is shown as running that is not."""
     p = place(tmp_path, script(GOOD))
 
     async def broken(*_: object) -> None:
@@ -108,7 +108,7 @@ def test_an_end_is_written_even_where_the_runner_itself_breaks(tmp_path: Path) -
 
 
 def test_no_secret_is_in_the_journal(tmp_path: Path) -> None:
-    """DESIGN 12.4: the gateway's token is nobody's business."""
+    """The gateway's token is nobody's business."""
     p = place(tmp_path, script(BROKE, REST))
     gateway = GatewaySpec(socket=p.root / "g", token="TOPSECRETTOKEN")
     p.start(gateway=gateway)

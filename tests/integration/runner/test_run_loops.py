@@ -99,7 +99,6 @@ def test_a_snapshot_is_made_after_each_sub_step_that_changed_the_tree(whole: Pla
 
 
 def test_the_log_of_a_sub_step_says_in_which_iteration_it_was(whole: Place) -> None:
-    """DESIGN 6."""
     heads = [line for line in whole.log("mend").splitlines() if line.startswith("---")]
     assert "attempt 1, review_loop 1, test_loop 2," in heads[1]
     assert "attempt 1, review_loop 2, test_loop 1," in heads[3]

@@ -49,7 +49,7 @@ def test_a_resumed_step_is_told_again_what_it_is_for() -> None:
 
 
 def test_a_lost_session_starts_anew_on_the_tree_as_it_is(tmp_path: Path) -> None:
-    """F8, facts/agents.md section 4."""
+    """F8."""
     p = place(tmp_path, script(BROKE, REST))
     p.start()
     first = p.state.steps[1].session

@@ -38,7 +38,6 @@ def test_a_long_retry_after_pauses_at_once_with_its_time(tmp_path: Path) -> None
 
 
 def test_what_the_gateway_saw_decides(tmp_path: Path) -> None:
-    """DESIGN 7."""
     p = place(tmp_path, script("{error: {message: something broke}}"))
     p.evidence.seen = [Failure("gateway", "no", provider="anthropic", status=401)]
     assert p.start() is ExitCode.PAUSED
@@ -116,7 +115,7 @@ def test_a_step_is_retried_as_the_workflow_says_in_its_session(tmp_path: Path) -
 
 
 def test_output_and_logs_are_capped(tmp_path: Path) -> None:
-    """G1, DESIGN 12.7: the tail of the output is kept, and the log says that it is full."""
+    """G1: the tail of the output is kept, and the log says that it is full."""
     workflow = HEAD + "steps: [{id: c, type: command, command: 'seq 1 5000'}]\n"
     p = place(tmp_path, workflow=workflow, limits=RunLimits(output_bytes=100, log_bytes=1000))
     assert p.start() is ExitCode.COMPLETED

@@ -2,7 +2,7 @@
 
 https://docs.claude.com/en/api/errors, https://platform.openai.com/docs/guides/error-codes,
 https://ai.google.dev/gemini-api/docs/troubleshooting; the usage windows as Claude Code and Codex
-read them (facts/agents.md, section 2).
+read them.
 """
 
 from __future__ import annotations

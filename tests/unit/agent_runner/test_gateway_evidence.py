@@ -136,7 +136,7 @@ def test_the_gateway_is_asked_and_the_bell_is_heard(tmp_path: Path) -> None:
 def test_a_gateway_with_a_long_path_is_reached_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DESIGN 7: a unix socket's address holds 107 bytes, a data folder's path may be longer."""
+    """A unix socket's address holds 107 bytes, a data folder's path may be longer."""
     folder = tmp_path / ("x" * 120)
     folder.mkdir()
     body = json.dumps({"answers": [json.loads(answer(1, 402).model_dump_json())]}).encode()

@@ -315,7 +315,7 @@ def test_no_output_for_people_steers_their_terminal(
 def test_a_listing_shows_the_provider_and_the_retry_of_a_paused_task(
     fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """ACCEPTANCE H6."""
+    """H6."""
     fake(answers)
     main(["list"])
     assert "credits, anthropic, resumes at " in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""When it is due to look for a credential that tasks wait for (ACCEPTANCE Q5)."""
+"""When it is due to look for a credential that tasks wait for (Q5)."""
 
 from __future__ import annotations
 

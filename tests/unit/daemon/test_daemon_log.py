@@ -53,7 +53,7 @@ KEY = "sk-ant-api03-A1b2C3d4E5f6G7h8I9j0"
     ],
 )  # fmt: skip
 def test_what_looks_like_a_secret_is_hidden(said: str, written: str) -> None:
-    """DESIGN 12.4. At 700cc57 a webhook's address and a password in base_url were written."""
+    """Once a webhook's address and a password in base_url were written."""
     assert looks_clean(said) == written
 
 

@@ -160,7 +160,7 @@ def test_a_program_that_renews_at_any_time_is_asked_hours_before(host: Host) -> 
 def test_the_program_gets_nothing_of_a_task_and_is_ended_in_time(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DESIGN 12.4: with the user's own environment, outside of every repository."""
+    """With the user's own environment, outside of every repository."""
     monkeypatch.setattr(login_renewals, "LIMIT", 1.0)
     program, seen = host.folder / "bin" / "claude", host.folder / "seen"
     program.write_text(f"#!/bin/sh\n{{ env; pwd; echo $*; }} > {seen}\nexec /bin/sleep 100\n")

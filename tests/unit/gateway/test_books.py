@@ -1,4 +1,4 @@
-"""What is booked: once, as far as it was told, and before the budget is asked (DESIGN 9)."""
+"""What is booked: once, as far as it was told, and before the budget is asked."""
 
 # ruff: noqa: ASYNC110 - nothing else runs on these loops; what is polled is bounded
 from __future__ import annotations

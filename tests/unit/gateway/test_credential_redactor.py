@@ -1,4 +1,4 @@
-"""A provider that echoes the real credential does not bring it into a sandbox (DESIGN 12.4)."""
+"""A provider that echoes the real credential does not bring it into a sandbox."""
 
 from __future__ import annotations
 

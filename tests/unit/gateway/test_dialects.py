@@ -1,4 +1,4 @@
-"""Tokens, models and errors of each API, in the shapes that it answers in (DESIGN 9)."""
+"""Tokens, models and errors of each API, in the shapes that it answers in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway as a proxy, over its real socket; the internet is all on loopback (DESIGN 9)."""
+"""The gateway as a proxy, over its real socket; the internet is all on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway over its real socket, against a real HTTP server on loopback (DESIGN 9)."""
+"""The gateway over its real socket, against a real HTTP server on loopback."""
 
 # ruff: noqa: ASYNC110, ASYNC240 - nothing else runs on these loops; what is polled is bounded
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .doors import ASK, KEY, TASK, TOKEN, Door, access_to, door, through
 
 
 def test_the_real_key_goes_out_and_the_token_does_not(path: Path) -> None:
-    """DESIGN 9: credentials stay in the gateway; the agent's token is worth nothing elsewhere."""
+    """Credentials stay in the gateway; the agent's token is worth nothing elsewhere."""
 
     async def work(here: Door, provider: FakeAnthropic) -> None:
         answer = await here.ask()
@@ -37,7 +37,7 @@ def test_the_real_key_goes_out_and_the_token_does_not(path: Path) -> None:
 
 
 def test_usage_is_read_from_streams_and_bodies_alike(path: Path) -> None:
-    """N of DESIGN 9: the gateway counts tokens, output and cache included."""
+    """The gateway counts tokens, output and cache included."""
 
     async def work(here: Door, _: FakeAnthropic) -> None:
         await here.ask()
@@ -85,7 +85,7 @@ def test_a_provider_error_is_recorded_before_the_agent_sees_its_end(path: Path) 
 
 
 def test_an_error_inside_a_stream_is_recorded(path: Path) -> None:
-    """agents.md 2.1: an overload can come after 200."""
+    """An overload can come after 200."""
 
     async def work(here: Door, _: FakeAnthropic) -> None:
         await here.ask(stream=True)
@@ -113,7 +113,7 @@ def test_an_error_inside_a_stream_is_recorded(path: Path) -> None:
 def test_everything_else_is_refused_and_named(
     path: Path, method: str, target: str, told: str
 ) -> None:
-    """DESIGN 9: it logs what it refused."""
+    """It logs what it refused."""
 
     async def work(here: Door, provider: FakeAnthropic) -> None:
         reader, writer = await asyncio.open_unix_connection(path)
@@ -161,7 +161,7 @@ def test_the_bell_rings(path: Path) -> None:
 
 
 def test_without_a_credential_the_answer_says_which_and_where(path: Path) -> None:
-    """D9, DESIGN 1: none to be had, with what is missing."""
+    """D9: none to be had, with what is missing."""
 
     async def run() -> None:
         async with door(path, None) as here:
@@ -230,7 +230,7 @@ def test_a_reset_by_the_provider_is_recorded(path: Path) -> None:
 
 
 def test_the_records_are_bounded(path: Path) -> None:
-    """DESIGN 12.7."""
+    """What grows has a limit, and says so there."""
 
     async def work(here: Door, _: FakeAnthropic) -> None:
         for _number in range(60):
@@ -242,7 +242,7 @@ def test_the_records_are_bounded(path: Path) -> None:
 
 
 def test_opening_again_replaces_a_stale_socket_and_keeps_the_records(path: Path) -> None:
-    """DESIGN 1: the next daemon serves the same socket."""
+    """The next daemon serves the same socket."""
 
     async def work(here: Door, provider: FakeAnthropic) -> None:
         await here.ask()
@@ -337,7 +337,7 @@ def test_a_request_that_is_not_http_is_refused_and_the_gateway_goes_on(path: Pat
 
 
 def test_a_body_beyond_the_limit_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DESIGN 12.7: everything has a cap, and says so."""
+    """Everything has a cap, and says so."""
     monkeypatch.setattr("rover_mcp.gateway.http_server.MAX_REQUEST_BYTES", 100_000)
 
     async def work(here: Door, _: FakeAnthropic) -> None:

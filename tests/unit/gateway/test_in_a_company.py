@@ -1,5 +1,5 @@
 """Providers and registries behind an authority and a proxy of an organisation's own: real TLS and
-a real proxy, on loopback (ACCEPTANCE M2)."""
+a real proxy, on loopback (M2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Issue 13, point 5: what a service behind `base_url` says of its models is asked of that service
+"""What a service behind `base_url` says of its models is asked of that service
 alone, and believed as far as names go."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which hosts a sandbox may reach (DESIGN 9: it decides by name)."""
+"""Which hosts a sandbox may reach (the gateway decides by name)."""
 
 from __future__ import annotations
 

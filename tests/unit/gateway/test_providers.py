@@ -1,4 +1,4 @@
-"""Three providers behind one door: paths, tokens, credentials, errors (DESIGN 9, ACCEPTANCE M2)."""
+"""Three providers behind one door: paths, tokens, credentials, errors (M2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers pass as they come (DESIGN 9)."""
+"""Answers pass as they come."""
 
 # ruff: noqa: ASYNC110 - nothing else runs on these loops; what is polled is bounded
 from __future__ import annotations

@@ -114,7 +114,7 @@ def test_a_strange_body_tells_nothing(body: bytes) -> None:
 
 
 def test_an_endless_line_takes_no_memory() -> None:
-    """DESIGN 12.7."""
+    """What grows has a limit, and says so there."""
     meter = stream_meter()
     for _ in range(40):
         meter.feed(b"x" * (MAX_EVENT_BYTES // 16))

@@ -109,18 +109,18 @@ def test_each_provider_tells_its_windows_in_its_own_way(
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_tells_nothing(headers: dict[str, str]) -> None:
-    """DESIGN 12.6."""
+    """What others wrote is parsed within limits."""
     assert told(headers) == []
 
 
 @pytest.mark.parametrize("reset", ["0", "1", "99999999999999", "soon", "-5", AT_MIDNIGHT + "0" * 9])
 def test_a_time_that_cannot_be_meant_is_not_taken(reset: str) -> None:
-    """DESIGN 12.6: nor one that has passed."""
+    """Nor one that has passed."""
     assert told({f"{U}5h-utilization": "0.5", f"{U}5h-reset": reset})[0].opens is None
 
 
 def test_a_name_of_the_providers_own_is_bounded() -> None:
-    """DESIGN 12.6."""
+    """What others wrote is parsed within limits."""
     for name in ("\x1b[2Jx", "x" * 41, "", "a\nb"):
         headers = {f"{X}a-primary-used-percent": "5", f"{X}a-limit-name": name}
         assert [w.name for w in told(headers)] == ["primary window"]
@@ -144,7 +144,7 @@ VALUES = st.one_of(
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(NAMES, VALUES))
 def test_nothing_that_a_provider_says_breaks_the_reading(headers: dict[str, str]) -> None:
-    """DESIGN 12.6."""
+    """What others wrote is parsed within limits."""
     for window in told(headers):
         assert window.name.isascii()
         assert window.name.isprintable()

@@ -1,4 +1,4 @@
-"""What a client hands to the daemon, and where it finds it (DESIGN 1, 12.4, 12.5)."""
+"""What a client hands to the daemon, and where it finds it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ REFUSED = [
 
 
 def test_only_the_allow_listed_part_of_the_environment_goes_along() -> None:
-    """DESIGN 1."""
     environ = dict.fromkeys((*ALLOWED, *REFUSED), "value")
     assert sorted(allowed_environment(environ)) == sorted(ALLOWED)
     assert set(allowed_environment(environ).values()) == {"value"}
@@ -78,7 +77,7 @@ def test_two_long_data_folders_have_two_sockets() -> None:
 
 
 def test_it_costs_the_launcher_no_heavy_import() -> None:
-    """DESIGN 13: the launcher starts with every assistant."""
+    """The launcher starts with every assistant."""
     code = "import sys, rover_mcp.launcher.handshake as p; p.socket_name('/x'); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-S", "-c", code],

@@ -1,4 +1,4 @@
-"""What the launcher does with bytes, with a test that plays the daemon. DESIGN.md section 1."""
+"""What the launcher does with bytes, with a test that plays the daemon."""
 
 from __future__ import annotations
 

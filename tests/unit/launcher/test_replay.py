@@ -1,4 +1,4 @@
-"""A daemon that dies under a launcher: what the client sees. DESIGN.md section 1."""
+"""A daemon that dies under a launcher: what the client sees."""
 
 from __future__ import annotations
 

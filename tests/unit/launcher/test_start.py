@@ -1,4 +1,4 @@
-"""Finding and starting the daemon. DESIGN.md section 1; issue 2, "Bad input"."""
+"""Finding and starting the daemon."""
 
 from __future__ import annotations
 

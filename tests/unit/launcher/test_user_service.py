@@ -1,4 +1,4 @@
-"""The service that starts the daemon after a reboot (ACCEPTANCE Q4)."""
+"""The service that starts the daemon after a reboot (Q4)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_launchd_gets_the_same(tmp_path: Path) -> None:
 
 
 def test_a_service_knows_where_programs_and_log_ins_are_and_no_key(home: Path) -> None:
-    """DESIGN 12.4: what is kept of the environment is no secret."""
+    """What is kept of the environment is no secret."""
     environ = {
         "HOME": str(home.parent), "PATH": "/opt/bin:/usr/bin", "CODEX_HOME": "/c d",
         "ANTHROPIC_API_KEY": "sk-secret", "HTTPS_PROXY": "http://me:password@proxy:1",

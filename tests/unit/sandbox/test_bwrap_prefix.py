@@ -1,4 +1,4 @@
-"""What a bubblewrap sandbox is made of, decided by pure functions (DESIGN 9, 12)."""
+"""What a bubblewrap sandbox is made of, decided by pure functions."""
 
 from __future__ import annotations
 

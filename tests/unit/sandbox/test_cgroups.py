@@ -52,7 +52,6 @@ def test_the_files_of_version_1(tmp_path: Path) -> None:
 
 
 def test_where_none_can_be_made_every_limit_is_named(tmp_path: Path) -> None:
-    """DESIGN 9."""
     group = cgroups.make("x", LIMITS, {"memory": CgroupParents(1, [tmp_path / "none"])})
     assert group.not_applied == ["memory", "cpu", "processes"]
     assert group.enter() == []

@@ -1,4 +1,4 @@
-"""The first engine that works, and why the others do not (DESIGN 9, "no engine")."""
+"""The first engine that works, and why the others do not."""
 
 from __future__ import annotations
 
@@ -84,7 +84,6 @@ def test_docker_is_preferred_and_takes_the_settings_image(tmp_path: Path) -> Non
 
 
 def test_the_engine_without_isolation_is_taken_by_name_only(tmp_path: Path) -> None:
-    """DESIGN 9."""
     found = {"a": _fake("a", works=False), "process": ProcessEngine(tmp_path)}
     with pytest.raises(EnvironmentFault) as caught:
         select_engine(found)

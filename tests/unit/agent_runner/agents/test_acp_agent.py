@@ -1,4 +1,4 @@
-"""The driver for the Agent Client Protocol (agents.md 5). A script plays the agent here;
+"""The driver for the Agent Client Protocol. A script plays the agent here;
 tests/integration speaks with real ones."""
 
 from __future__ import annotations

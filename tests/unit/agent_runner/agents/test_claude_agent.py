@@ -1,4 +1,4 @@
-"""The claude driver: what it starts, and how it ends (agents.md 3, 4). A script plays the CLI;
+"""The claude driver: what it starts, and how it ends. A script plays the CLI;
 tests/integration drives the real one."""
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def play(tmp_path: Path):
 
 
 def test_the_prompt_and_the_token_are_not_on_the_command_line(bare: RunSpec, play) -> None:
-    """DESIGN 12.4; agents.md 3: one retry, quiet, the caller's session id."""
+    """One retry, quiet, the caller's session id."""
     player = play("write")
     player.turn(bare, model="opus")
     note = json.loads(player.note.read_text())
@@ -83,7 +83,7 @@ def test_resume_names_the_session(bare: RunSpec, play) -> None:
 
 
 def test_an_error_result_fails_whatever_the_exit_status(bare: RunSpec, play) -> None:
-    """agents.md 0.1: the exit status alone is not a verdict."""
+    """The exit status alone is not a verdict."""
     with pytest.raises(AgentFailed) as failed:
         play("credit", "sys.exit(0)").turn(bare)
     assert failed.value.failure.code == "billing_error"

@@ -1,4 +1,4 @@
-"""Claude Code's events, as recorded from version 2.1.330 against a fake provider (agents.md 2.1)."""
+"""Claude Code's events, as recorded from version 2.1.330 against a fake provider."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_failed_tool_is_logged_and_does_not_fail_the_run() -> None:
 def test_an_api_error_has_its_structured_fields(
     name: str, status: int | None, kind: str | None, code: str
 ) -> None:
-    """agents.md 2.1: `is_error`, not `subtype:success`; status and type over text."""
+    """`is_error`, not `subtype:success`; status and type over text."""
     reading, _ = read(name)
     failure = reading.failure(1, [])
     assert not reading.succeeded
@@ -93,7 +93,7 @@ def test_an_announced_retry_is_known_with_its_delay() -> None:
 
 
 def test_no_result_means_interrupted() -> None:
-    """agents.md 0.1: a missing terminal event is no verdict."""
+    """A missing terminal event is no verdict."""
     reading, _ = read("sigterm")
     failure = reading.failure(143, [])
     assert failure.interrupted
@@ -146,7 +146,7 @@ def test_a_message_in_several_events_is_counted_once() -> None:
 
 
 def test_an_abort_by_signal_is_an_interruption() -> None:
-    """agents.md 4: SIGINT ends with status 0 and a result that says aborted."""
+    """SIGINT ends with status 0 and a result that says aborted."""
     reading = ClaudeStream()
     reading.take({"type": "result", "is_error": True, "terminal_reason": "aborted_streaming"})
     assert reading.failure(0, []).interrupted
@@ -171,7 +171,7 @@ def test_a_line_that_is_not_an_event_is_ignored(line: str) -> None:
     ],
 )
 def test_strange_events_do_no_harm(event: dict[str, object]) -> None:
-    """DESIGN 12.1: nothing that an agent wrote is trusted."""
+    """Nothing that an agent wrote is trusted."""
     reading = ClaudeStream()
     lines = reading.take(event)
     assert all(len(line) <= LOG_WIDTH and "\n" not in line for line in lines)

@@ -57,7 +57,7 @@ def verdict(name: str) -> Verdict:
     ],
 )
 def test_each_error_is_what_it_is_by_its_own_fields(name: str, reason: PauseReason) -> None:
-    """agents.md 2.2: the stream has the message, the rollout the class."""
+    """The stream has the message, the rollout the class."""
     found = verdict(name)
     assert (found.reason, found.provider) == (reason, "openai")
 
@@ -93,7 +93,7 @@ def test_an_earlier_turns_error_is_not_this_ones() -> None:
 
 
 def test_an_end_without_a_last_event_is_an_interruption() -> None:
-    """agents.md 0.1."""
+    """The exit status alone is not a verdict."""
     found = CodexStream()
     found.take({"type": "thread.started", "thread_id": "t"})
     found.take({"type": "turn.started"})
@@ -131,7 +131,7 @@ def play(tmp_path: Path):
 
 
 def test_the_prompt_and_the_token_are_not_on_the_command_line(bare: RunSpec, play: Any) -> None:
-    """DESIGN 12.4; agents.md 3: one retry, the gateway's address, no network of its own."""
+    """One retry, the gateway's address, no network of its own."""
     player = play("write")
     outcome = player.run(CodexAgent(player.program), bare, model="gpt-5.1-codex")
     note = json.loads(player.note.read_text())

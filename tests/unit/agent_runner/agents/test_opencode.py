@@ -61,7 +61,7 @@ def test_the_providers_own_words_decide() -> None:
 
 
 def test_what_it_waits_out_in_silence_is_known_from_its_log() -> None:
-    """agents.md 0.4: no event tells it."""
+    """No event tells it."""
     found, lines = reading("waits")
     assert found.session_id
     assert not found.ended
@@ -112,7 +112,7 @@ def play(tmp_path: Path):
 
 
 def test_the_prompt_and_the_token_are_not_on_the_command_line(bare: RunSpec, play: Any) -> None:
-    """DESIGN 12.4."""
+    """A secret is where it is needed, and nowhere else."""
     player = play("write")
     outcome = player.run(OpencodeAgent(player.program), bare, model="openai/gpt-5.1")
     note = json.loads(player.note.read_text())
@@ -138,7 +138,7 @@ def test_it_resumes_by_its_id(bare: RunSpec, play: Any) -> None:
 
 
 def test_an_exit_status_fails_whatever_the_events(bare: RunSpec, play: Any) -> None:
-    """agents.md 0.1."""
+    """The exit status alone is not a verdict."""
     player = play("write", "sys.exit(1)")
     with pytest.raises(AgentFailed):
         player.run(OpencodeAgent(player.program), bare)

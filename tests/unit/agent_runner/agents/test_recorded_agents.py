@@ -1,4 +1,4 @@
-"""What gemini, qwen and copilot print, read by pure folds (agents.md 2.3, 2.5, 2.6). Each line
+"""What gemini, qwen and copilot print, read by pure folds. Each line
 was recorded from the real CLI against a fake provider; tests/matrix drives them."""
 
 from __future__ import annotations

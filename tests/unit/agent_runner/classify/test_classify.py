@@ -71,7 +71,7 @@ def test_the_corpus_has_every_agent_with_every_reason_that_it_can_tell() -> None
 
 
 def test_each_rule_each_code_and_each_wording_is_of_an_observed_message() -> None:
-    """DESIGN 7: nothing in the table is a guess."""
+    """Nothing in the table is a guess."""
     found = by_rule()
     general = (*FIRST, *RULES)
     assert [rule.name for rule in general if rule.name not in found] == []
@@ -174,7 +174,7 @@ _RESET = NOW + timedelta(hours=3)
 def test_evidence_is_believed_in_its_order(
     failures: list[Failure], reason: str | None, seconds: float | None, said: str | None
 ) -> None:
-    """D1, D2, DESIGN 7."""
+    """D1, D2."""
     verdict = classify(failures, NOW)
     assert verdict.reason == (reason and PauseReason(reason))
     assert (verdict.retry_at and (verdict.retry_at - NOW).total_seconds()) == seconds
@@ -295,7 +295,7 @@ def test_an_empty_message_takes_the_body_s() -> None:
     ["x" * 1_000_000, "{" * 1_000_000, "you've hit your " * 60_000, "last error: a" * 80_000],
 )
 def test_a_huge_message_costs_no_more_than_a_long_one(pattern: str) -> None:
-    """DESIGN 12.6: what the rules see is bounded, and nothing in a rule repeats without a bound."""
+    """What the rules see is bounded, and nothing in a rule repeats without a bound."""
     told = read(agent(pattern, body=pattern, headers={"retry-after": pattern}))
     assert len(told.text) <= 2 * (HEAD + TAIL) + 3
     assert not told.headers
@@ -316,7 +316,7 @@ def test_the_end_of_a_huge_message_is_read_too() -> None:
 
 
 def test_a_message_is_one_bounded_line() -> None:
-    """D10, DESIGN 12.4."""
+    """D10."""
     verdict = classify([agent("bad\n\x1b[31m  and\u202e red " + "x" * 900, status=401)], NOW)
     assert verdict.message.startswith("bad [31m and red xxx")
     assert len(verdict.message) == MAX_MESSAGE
@@ -350,7 +350,7 @@ A = "A1b2C3d4E5f6G7h8I9j0K1l2"
     ],
 )
 def test_a_key_of_any_provider_is_masked(key: str) -> None:
-    """DESIGN 12.4: also where a provider quotes it half masked, or a space that is none hides it."""
+    """Also where a provider quotes it half masked, or a space that is none hides it."""
     said = classify([agent(f"Incorrect API key provided: {key} (see 'keys')", status=401)], NOW)
     assert said.message == "Incorrect API key provided: [key] (see 'keys')"
 
@@ -370,7 +370,7 @@ def test_a_key_of_any_provider_is_masked(key: str) -> None:
 def test_a_credential_that_has_no_prefix_is_masked_by_its_name(
     said: str, shown: str | None
 ) -> None:
-    """DESIGN 12.4."""
+    """A secret is where it is needed, and nowhere else."""
     assert classify([agent(said, status=401)], NOW).message == (shown or said)
 
 

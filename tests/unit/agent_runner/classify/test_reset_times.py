@@ -395,7 +395,7 @@ NOWS = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.jus
 def test_any_failure_is_classified_with_a_reset_time_within_bounds(
     failures: list[Failure], now: datetime
 ) -> None:
-    """K2, DESIGN 12.6."""
+    """K2."""
     verdict = classify(failures, now)
     assert verdict.message
     assert len(verdict.message) <= MAX_MESSAGE

@@ -1,4 +1,4 @@
-"""Which model a limit is for (ACCEPTANCE Q6)."""
+"""Which model a limit is for (Q6)."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ DONE_A = (
 
 
 def test_a_verdict_is_one_bounded_line_of_printable_text() -> None:
-    """Issue 15, A.2: whatever wrote it."""
+    """Whatever wrote it."""
     said = "tests still fail:\n\x1b[31m a\u202eb " + "x" * 100_000
     end = ("step_complete", {**DONE_A[1], "verdict": said})
     verdict = fold(records(START, ("step_start", {"step": "a"}), end)).verdict

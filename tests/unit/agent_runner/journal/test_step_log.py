@@ -22,7 +22,7 @@ steps:
 
 
 def test_lines_are_appended_over_attempts_up_to_the_cap(tmp_path: Path) -> None:
-    """DESIGN 12.7."""
+    """What grows has a limit, and says so there."""
     warnings: list[str] = []
     path = tmp_path / "logs/s.log"
     for text in ("one", "two", "x" * 100, "three"):
@@ -36,7 +36,6 @@ def test_lines_are_appended_over_attempts_up_to_the_cap(tmp_path: Path) -> None:
 
 
 def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
-    """DESIGN 9."""
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/s.log").symlink_to(tmp_path / "elsewhere")
     warnings: list[str] = []

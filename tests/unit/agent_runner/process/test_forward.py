@@ -1,4 +1,4 @@
-"""The loopback port that leads to the gateway's socket (DESIGN 9)."""
+"""The loopback port that leads to the gateway's socket."""
 
 from __future__ import annotations
 

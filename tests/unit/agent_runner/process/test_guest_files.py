@@ -90,7 +90,7 @@ def test_what_cannot_be_read_is_a_clear_error(place: Place) -> None:
 
 
 def test_a_look_that_takes_too_long_ends(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DESIGN 12.7: one that became a pipe between two looks at it, say."""
+    """One that became a pipe between two looks at it, say."""
     monkeypatch.setattr(guest_files, "READ_TIMEOUT", 0.2)
     monkeypatch.setattr(guest_files, "_LOOK", "exec sleep 60")
     assert refusal(place, "x") == "x: it took longer than 0.2 s to read"

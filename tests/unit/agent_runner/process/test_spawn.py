@@ -1,4 +1,4 @@
-"""Process control of the runner: environment, output, stopping (DESIGN 9, agents.md 4)."""
+"""Process control of the runner: environment, output, stopping."""
 
 # ruff: noqa: ASYNC110, ASYNC240 - nothing else runs on these loops; what is polled is bounded
 from __future__ import annotations
@@ -44,7 +44,7 @@ def alive(pid: int) -> bool:
 
 
 def test_a_command_gets_an_environment_built_from_nothing(bare: RunSpec) -> None:
-    """DESIGN 12.4: the runner's own environment reaches no command."""
+    """The runner's own environment reaches no command."""
     os.environ["RUNNER_SECRET"] = "s3cret"
     try:
         result = anyio.run(lambda: make_commands(bare).run(["env"], env={"MORE": "1"}))
@@ -76,7 +76,7 @@ def test_exit_status_both_streams_and_input_arrive(bare: RunSpec) -> None:
 
 
 def test_without_input_a_command_reads_nothing(bare: RunSpec) -> None:
-    """agents.md 8: standard input is /dev/null."""
+    """Standard input is /dev/null."""
     result = anyio.run(lambda: make_commands(bare).run(["cat"]))
     assert (result.code, result.stdout) == (0, b"")
 
@@ -141,7 +141,7 @@ async def _first_number(running) -> int:
 
 
 def test_stop_ends_a_tree_that_hides_and_ignores_sigterm(bare: RunSpec) -> None:
-    """agents.md 4: SIGTERM, grace, SIGKILL to the group, sweep by marker."""
+    """SIGTERM, grace, SIGKILL to the group, sweep by marker."""
 
     async def work() -> None:
         async with make_commands(bare).open(stubborn(rest=300)) as running:
@@ -192,7 +192,7 @@ def test_an_error_in_the_body_comes_out_as_it_is(bare: RunSpec) -> None:
 
 
 def test_commands_leak_no_descriptors(bare: RunSpec) -> None:
-    """DESIGN 12.7: nothing grows with the number of commands."""
+    """Nothing grows with the number of commands."""
 
     async def work() -> None:
         commands = make_commands(bare)
@@ -208,7 +208,7 @@ def test_commands_leak_no_descriptors(bare: RunSpec) -> None:
 
 
 def test_a_wrapped_agent_gets_the_forwarder_and_a_command_does_not(tmp_path: Path) -> None:
-    """DESIGN 9: only an agent reaches the gateway's port."""
+    """Only an agent reaches the gateway's port."""
     spec = make_spec(tmp_path, WrapCommand(prefix=["/bin/echo", "prefix"], forwarder=["forward"]))
 
     async def work() -> None:
@@ -263,7 +263,7 @@ def test_a_missing_program_is_an_error_that_names_it(switched: RunSpec) -> None:
 
 
 def test_a_switched_command_has_no_rights_and_cannot_get_any(switched: RunSpec) -> None:
-    """DESIGN 9: not root, no capabilities, no-new-privileges, no extra groups."""
+    """Not root, no capabilities, no-new-privileges, no extra groups."""
 
     async def work() -> None:
         status = (await make_commands(switched).run(["cat", "/proc/self/status"])).stdout.decode()
@@ -281,7 +281,7 @@ def test_a_switched_command_has_no_rights_and_cannot_get_any(switched: RunSpec) 
 def test_a_switched_command_runs_in_the_workspace_and_cannot_signal_the_runner(
     switched: RunSpec,
 ) -> None:
-    """DESIGN 9: the runner is out of the agent's reach."""
+    """The runner is out of the agent's reach."""
 
     async def work() -> None:
         result = await make_commands(switched).run(
@@ -293,7 +293,7 @@ def test_a_switched_command_runs_in_the_workspace_and_cannot_signal_the_runner(
 
 
 def test_a_switched_process_without_the_marker_is_found_by_its_user(switched: RunSpec) -> None:
-    """agents.md 4: nothing survives, not even what took the marker off."""
+    """Nothing survives, not even what took the marker off."""
     script = "trap '' TERM; setsid env -i sleep 300 & echo $!; sleep 300"
 
     async def work() -> None:

@@ -66,7 +66,7 @@ def test_a_loop_that_never_gets_there_fails_with_the_last_error() -> None:
 
 
 def test_a_loop_with_a_verdict_that_does_not_get_there_ends_with_it() -> None:
-    """Issue 15, A.2: nothing is thrown away; what is wrong stands in the result."""
+    """Nothing is thrown away; what is wrong stands in the result."""
     w = walk(
         loop(
             command("test"),
@@ -89,7 +89,6 @@ def test_a_loop_with_a_verdict_that_does_not_get_there_ends_with_it() -> None:
 def test_a_command_has_its_verdict_only_where_it_did_not_succeed(
     turn: object, verdict: str | None
 ) -> None:
-    """Issue 15, A.2."""
     last = command("last", allow_failure=True, verdict="it fails")
     w = walk(last, command("after"), last=[turn])
     assert w.start() == "completed"
@@ -97,7 +96,6 @@ def test_a_command_has_its_verdict_only_where_it_did_not_succeed(
 
 
 def test_a_verdict_is_gone_when_its_step_succeeds_later() -> None:
-    """Issue 15, A.2."""
     test = command("test", allow_failure=True, verdict="it fails")
     w = walk(loop(test, until=UNTIL), test=[NO, NO, YES])
     assert w.start() == "completed"
@@ -106,7 +104,7 @@ def test_a_verdict_is_gone_when_its_step_succeeds_later() -> None:
 
 @pytest.mark.parametrize("turn", [None, fails()])
 def test_what_a_read_only_step_changes_is_put_back(turn: object) -> None:
-    """Issue 15, A.2: with what came before it kept, and also where the step fails."""
+    """With what came before it kept, and also where the step fails."""
     look = agent("look", read_only=True, allow_failure=True)
     w = walk(
         look, agent("work"), agent("review", read_only=True, allow_failure=True), review=[turn]

@@ -53,7 +53,6 @@ def meeting() -> Act:
 
 @pytest.mark.parametrize(("limit", "most"), [(1, "1"), (2, "2"), (3, "3"), (16, "5")])
 def test_no_more_than_the_limit_run_at_once(limit: int, most: str) -> None:
-    """DESIGN 11."""
     w = Walk(workflow(both(*letters("abcde"), limit=limit)), meeting())
     assert w.start() == "completed"
     assert max(s.outputs.get("most", "") for s in w.state.steps) == most

@@ -1,4 +1,4 @@
-"""Conditions: ACCEPTANCE B."""
+"""Conditions: what they compare, and what is none."""
 
 from __future__ import annotations
 

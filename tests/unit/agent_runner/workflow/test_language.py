@@ -77,7 +77,6 @@ def refused(marked: str) -> str:
 
 
 def test_loops_and_parallel_steps_are_read_however_deep() -> None:
-    """DESIGN 11."""
     workflow = read(NESTED)
     parents = [(step.id, parent) for step, parent in walk(workflow.steps)]
     assert parents == [
@@ -116,14 +115,12 @@ def test_every_kind_of_step_may_fail_and_commit_where_it_says_so() -> None:
     "rest", ["type: command, command: c", "type: loop, steps: [{id: x, type: command, command: c}]"]
 )
 def test_a_verdict_lets_a_step_fail(rest: str) -> None:
-    """Issue 15, A.2."""
     step = read(f"{HEAD}steps: [{{id: a, {rest}, verdict: 'no: {{{{task.title}}}}'}}]").steps[0]
     assert isinstance(step, CommandStep | LoopStep)
     assert (step.verdict, step.allow_failure) == ("no: {{task.title}}", True)
 
 
 def test_a_step_is_read_only_where_it_says_so() -> None:
-    """Issue 15, A.2."""
     text = "{id: a, type: agent, prompt: p, read_only: yes}, {id: b, type: agent, prompt: p}"
     assert [s.read_only for s in read(f"{HEAD}steps: [{text}]").steps] == [True, False]
 
@@ -180,7 +177,7 @@ def test_an_output_may_be_a_file() -> None:
      "a\\b", "$x", "a+", "''", '"a\\n"', "x" * 201, "1.5", "~"],
 )  # fmt: skip
 def test_a_file_is_never_outside_hidden_or_an_option(name: str) -> None:
-    """DESIGN 12.2."""
+    """Files are read beneath their root, with no surprise of a link, a device or a size."""
     refused(
         f"{HEAD}steps:\n  - id: a\n    type: agent\n    prompt: p\n    outputs:\n"
         f"      - {{name: o, type: file, filename: «{name}}}\n"
@@ -205,7 +202,7 @@ def test_a_file_is_never_outside_hidden_or_an_option(name: str) -> None:
     ],
 )
 def test_what_a_loop_must_not_have_is_an_error_with_its_place(rest: str, message: str) -> None:
-    """DESIGN 11, G3, B4."""
+    """G3, B4."""
     assert message in refused(f"{LOOP}, {rest}}}\n")
 
 
@@ -278,7 +275,6 @@ def test_what_a_loop_must_not_have_is_an_error_with_its_place(rest: str, message
     ],
 )
 def test_what_a_workflow_must_not_have_is_an_error_with_its_place(text: str, message: str) -> None:
-    """DESIGN 11."""
     if "steps:" not in text:
         text += "\nsteps: []"
     assert message in refused(f"{HEAD}{text}\n")

@@ -52,7 +52,6 @@ steps:
 
 
 def test_a_workflow_with_every_key_is_read() -> None:
-    """DESIGN 11."""
     workflow = parse_workflow(FULL, "f.yaml")
     a, b = workflow.steps
     assert isinstance(a, AgentStep)
@@ -159,7 +158,7 @@ def test_a_workflow_with_every_key_is_read() -> None:
 def test_an_error_tells_file_line_and_column(
     text: str, line: int, column: int, message: str
 ) -> None:
-    """DESIGN 11, B4."""
+    """B4."""
     with pytest.raises(WorkflowError) as caught:
         parse_workflow(text, "f.yaml")
     error = caught.value
@@ -169,7 +168,7 @@ def test_an_error_tells_file_line_and_column(
 
 
 def test_aliases_cannot_multiply_a_file() -> None:
-    """DESIGN 12.6: nor can a list that holds itself."""
+    """Nor can a list that holds itself."""
     long = f"[{'a,' * 30_000}]"
     steps = "".join(f"  - {{id: s{n}, type: command, command: c, args: *x}}\n" for n in range(4))
     text = f"{HEAD}steps:\n  - {{id: a, type: command, command: c, args: &x {long}}}\n{steps}"
@@ -180,7 +179,7 @@ def test_aliases_cannot_multiply_a_file() -> None:
 
 
 def test_a_large_file_and_one_that_is_not_text_are_refused(tmp_path: Path) -> None:
-    """DESIGN 12.6."""
+    """What others wrote is parsed within limits."""
     path = tmp_path / "w.yaml"
     path.write_bytes(b"#" * (MAX_BYTES + 1))
     with pytest.raises(WorkflowError, match="larger than"):

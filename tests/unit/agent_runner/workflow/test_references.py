@@ -91,7 +91,7 @@ def test_a_condition_names_only_what_exists(name: str, message: str) -> None:
 
 @pytest.mark.parametrize(("name", "message"), MISSING)
 def test_a_placeholder_names_only_what_exists(name: str, message: str) -> None:
-    """DESIGN 11: with its place in a message, a prompt, a command and an argument."""
+    """With its place in a message, a prompt, a command and an argument."""
     good = file("commit: m")
     wrong = f"«{{{{ {name} }}}}"
     for text in (
@@ -159,7 +159,6 @@ STYLES = {
 def test_the_place_is_right_in_every_way_to_write_a_text(
     before: list[str], after: list[str], style: str
 ) -> None:
-    """DESIGN 11."""
     template, between = STYLES[style]
     words = [*before, "«{{inputs.nope}}", *after]
     if style not in {"literal", "folded"}:

@@ -48,7 +48,7 @@ def test_a_placeholder_is_replaced_by_its_value() -> None:
 
 
 def test_an_inserted_text_is_never_read_as_a_placeholder() -> None:
-    """DESIGN 11: one pass; and nothing in a value is special to the replacing."""
+    """One pass; and nothing in a value is special to the replacing."""
     nasty = r"{{task.title}} $& \1 \g<0> {{inputs.x}}"
     assert renderer().text("<{{inputs.x}}>", values(nasty)) == f"<{nasty}>"
 

@@ -17,7 +17,6 @@ from tests.support.trees import BRANCH, do, make, snap
 
 
 def test_a_new_clone_borrows_the_base_and_holds_its_files(tmp_path: Path) -> None:
-    """DESIGN 8."""
     place, worktree = make(tmp_path)
     prepared = do(worktree.prepare)
     assert (place.work / "README").read_text() == "base\n"
@@ -31,7 +30,7 @@ def test_a_new_clone_borrows_the_base_and_holds_its_files(tmp_path: Path) -> Non
 def test_a_snapshot_holds_untracked_files_and_not_ignored_ones(
     tmp_path: Path,
 ) -> None:
-    """C10, DESIGN 6: index, branch and ignored files stay as they are."""
+    """C10: index, branch and ignored files stay as they are."""
     place, worktree = make(tmp_path)
     do(worktree.prepare)
     work = place.work
@@ -62,7 +61,7 @@ def test_an_unchanged_tree_gives_the_same_snapshot_and_no_bundle(tmp_path: Path)
 
 
 def test_each_bundle_holds_only_what_is_new_and_all_together_everything(tmp_path: Path) -> None:
-    """DESIGN 8, C8."""
+    """C8."""
     place, worktree = make(tmp_path)
     do(worktree.prepare)
     work = place.work
@@ -84,7 +83,7 @@ def test_each_bundle_holds_only_what_is_new_and_all_together_everything(tmp_path
 
 
 def test_a_snapshot_over_the_limit_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
-    """DESIGN 12.7."""
+    """What grows has a limit, and says so there."""
     place, worktree = make(tmp_path, RunLimits(bundle_bytes=1000))
     do(worktree.prepare)
 
@@ -131,7 +130,7 @@ def test_a_repository_inside_the_tree_does_not_stop_the_snapshot(
 
 
 def test_a_reset_restores_tree_and_branch_and_keeps_what_was_there(tmp_path: Path) -> None:
-    """F7, C10, DESIGN 6: thrown away is nothing."""
+    """F7, C10: thrown away is nothing."""
     place, worktree = make(tmp_path)
     do(worktree.prepare)
     work = place.work
@@ -271,7 +270,7 @@ def test_a_clean_tree_gets_no_commit(tmp_path: Path) -> None:
 
 
 def test_what_git_says_is_checked(tmp_path: Path) -> None:
-    """DESIGN 8: an agent's configuration cannot make up an id."""
+    """An agent's configuration cannot make up an id."""
     place, worktree = make(tmp_path)
     do(worktree.prepare)
     (place.root / "home").joinpath("git").write_text(
@@ -284,7 +283,7 @@ def test_what_git_says_is_checked(tmp_path: Path) -> None:
 
 
 def test_a_repository_configured_to_do_harm_still_gives_the_right_tree(tmp_path: Path) -> None:
-    """DESIGN 8: core.worktree elsewhere, hooks, and a stale lock of a killed git."""
+    """`core.worktree` elsewhere, hooks, and a stale lock of a killed git."""
     place, worktree = make(tmp_path)
     do(worktree.prepare)
     git(place.work, "config", "core.worktree", "/etc")

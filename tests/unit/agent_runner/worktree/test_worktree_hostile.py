@@ -165,7 +165,7 @@ def other_user(place: Place) -> RunSpec:
 def test_an_agent_that_locks_itself_out_does_not_lock_out_the_checkpoint(
     shared_folder: Path, spec_of: Callable[[Place], RunSpec], what: str
 ) -> None:
-    """C10, DESIGN 9: repaired with the agent's rights, in both isolations."""
+    """C10: repaired with the agent's rights, in both isolations."""
     place = Place(shared_folder / "task", "", attempt=1)
     spec = spec_of(place)
 
