@@ -109,6 +109,7 @@ docs-from-runs:
 	$(BIN)/python -m tests.scenarios
 	$(BIN)/python -m tests.clients.delegation
 	$(BIN)/python -m tests.clients.interactive
+	$(BIN)/python -m tests.clients.review
 	$(BIN)/python -m tests.clients.sessions
 
 mcpb: dev

@@ -43,12 +43,13 @@ CHOICE = "choice"
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The two answers that a person chooses between, each as its constant and its title, and the
-    report where the answer is not `yes`."""
+    """The two answers that a person chooses between, each as its constant and its title, the report
+    where the answer is not `yes`, and the verb of `rover` that does the same in a terminal."""
 
     no: tuple[str, str]
     yes: tuple[str, str]
     refused: str
+    command: str
 
     @property
     def form(self) -> dict[str, Any]:
@@ -63,9 +64,11 @@ class Confirmation:
         return {"type": "object", "properties": {CHOICE: choice}, "required": [CHOICE]}
 
 
-DELETION = Confirmation(("keep", "Keep it"), ("delete", "Delete it"), "nothing was deleted")
-MERGE = Confirmation(("leave", "Leave it"), ("merge", "Merge it"), "nothing was merged")
-PUSH = Confirmation(("leave", "Leave it"), ("push", "Push it"), "nothing was pushed")
+DELETION = Confirmation(
+    ("keep", "Keep it"), ("delete", "Delete it"), "nothing was deleted", "delete"
+)
+MERGE = Confirmation(("leave", "Leave it"), ("merge", "Merge it"), "nothing was merged", "merge")
+PUSH = Confirmation(("leave", "Leave it"), ("push", "Push it"), "nothing was pushed", "push")
 
 
 @dataclass(frozen=True)
@@ -262,5 +265,11 @@ async def confirmed(
                 f"the user could not be asked: {error}", code="not_confirmed"
             ) from error
     if response.action != "accept" or (response.content or {}).get(CHOICE) != asks.yes[0]:
-        raise UserFixable(f"not confirmed: {asks.refused}", code="not_confirmed")
+        raise UserFixable(
+            f"not confirmed: {asks.refused}",
+            code="not_confirmed",
+            # A client that runs without a person (claude -p) declares forms and answers none.
+            hint="The user confirms it in this client's dialog, or runs "
+            f"`rover {asks.command}` in a terminal",
+        )
     return None

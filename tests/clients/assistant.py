@@ -24,6 +24,9 @@ SOUGHT = {
     "resume_task": "resume paused task",
     "wait_for_task": "wait for task",
     "get_diff": "review diff",
+    "iterate_task": "new instructions",
+    "rebase_task": "rebase",
+    "merge_task": "merge",
 }
 """What it looks for, by the tool that it wants then."""
 
@@ -116,6 +119,60 @@ class Delegating(Assistant):
             f"{changes['paths'][0]['path']} changed: +{changes['added']} "
             f"-{changes['removed']}. Review it on the branch {self._branch}."
         )
+
+
+class Reviewing(Assistant):
+    """Hands a task over, reviews it, has it changed by comments on lines, rebases and merges it.
+
+    `task` are the arguments of create_task, `comments` those of iterate_task."""
+
+    def __init__(self, task: dict[str, Any], comments: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self._task = task
+        self._comments = comments
+        self._id = ""
+        self._reported = 0
+
+    def decide(self, called: str | None, result: Any, messages: list[dict[str, Any]]) -> Behaviour:
+        match called:
+            case None:
+                return self.call("create_task", **self._task)
+            case "create_task" | "iterate_task":
+                self._id = result["task"]["id"]
+                return self.call("wait_for_task", task=self._id)
+            case "wait_for_task":
+                assert result["returned"] != "paused", result
+                again = result["returned"] != "ended"
+                return self.call("wait_for_task" if again else "get_diff", task=self._id)
+            case "get_diff" if has_spoken(messages):
+                return self._begin()
+            case "get_diff":
+                self._reported += 1
+                return text(self._report(result))
+            case "rebase_task" | "merge_task" if " yet. " in str(result):  # a preview
+                return self.call(called, task=self._id, confirm=True)
+            case "rebase_task":
+                return self.call("merge_task", task=self._id)
+            case _:  # This client runs without a person, and the merge needs one.
+                assert "rover merge" in result, result
+                return text("The merge is yours to confirm: run `rover merge 1 --yes`.")
+
+    def _begin(self) -> Behaviour:
+        """What the user's next prompt asks for: first changes, then the delivery."""
+        if self._reported == 1:
+            return self.call("iterate_task", task=self._id, comments=self._comments)
+        return self.call("rebase_task", task=self._id)
+
+    def _report(self, diff: Any) -> str:
+        changes = diff["changes"]
+        files = ", ".join(path["path"] for path in changes["paths"])
+        return f"It is done: {files}, +{changes['added']} -{changes['removed']}."
+
+
+def has_spoken(messages: list[dict[str, Any]]) -> bool:
+    """Whether the assistant's last message is to the user, who has therefore answered since."""
+    last = [message for message in messages if message["role"] == "assistant"][-1]
+    return not any(block["type"] == "tool_use" for block in blocks(last))
 
 
 def last_result(messages: list[dict[str, Any]]) -> tuple[str | None, Any]:

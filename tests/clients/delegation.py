@@ -124,6 +124,8 @@ def rendered(told: list[dict[str, Any]]) -> Iterator[str]:
                     yield f"## Claude Code calls `{name}`\n\n{as_json(_call(block['input']))}"
                 case "tool_result" if found := found_tools(block["content"]):
                     yield f"It finds {', '.join(f'`{name}`' for name in found)}.\n"
+                case "tool_result" if block.get("is_error"):
+                    yield f"Rover refuses:\n\n```\n{block['content']}\n```\n"
                 case "tool_result":
                     yield f"Rover answers:\n\n{as_json(in_short(json.loads(block['content'])))}"
                 case _:

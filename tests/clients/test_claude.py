@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from rover_mcp.server.tools import TOOLS
+from tests.clients import review
 from tests.clients.assistant import PREFIX, SEARCH, blocks
 from tests.clients.delegation import PAGE, claude, found_tools, play
 from tests.support.fake_anthropic import FakeAnthropic, text, tool
@@ -64,6 +65,14 @@ def test_it_delegates_tells_of_the_pause_resumes_and_reports(home: Path) -> None
     branch = git(repository, "branch", "--list", "rover/*", "--format=%(refname:short)")
     assert git(repository, "show", f"{branch}:calc.py") == FIXED.strip()
     assert git(repository, "branch", "--show-current") == "main"
+
+
+def test_it_reviews_iterates_with_two_comments_rebases_and_merges(home: Path) -> None:
+    repository, page = review.play(home.parent)
+    assert page == review.PAGE.read_text("utf-8"), "python -m tests.clients.review writes it anew"
+    assert git(repository, "show", "main:calc.py") == review.BETTER.strip()
+    assert git(repository, "show", "main:README.md") == "A calculator."
+    assert git(repository, "status", "--porcelain") == ""
 
 
 def test_its_search_finds_every_tool_by_words_that_a_user_has(shared: Path) -> None:
