@@ -192,6 +192,13 @@ class McpClient:
         """
         return self.result_of(self.start_call(tool, **arguments))
 
+    def call_for_long(self, tool: str, **arguments: object) -> Json:
+        """As `call`, however long it takes: what the tool does depends on another machine."""
+        request_id = self.start_call(tool, **arguments)
+        while not self.answered(request_id):
+            self.pump(ANSWER_TIMEOUT)
+        return self.result_of(request_id)
+
     def start_call(self, tool: str, **arguments: object) -> int:
         """Call a tool without waiting: returns the request's id, for `answered` and `result_of`."""
         given = {k: v for k, v in arguments.items() if v is not None}

@@ -10,7 +10,7 @@ from agent_runner.json_object import Json
 from rover_mcp.cli.cli_wording import for_terminal
 from rover_mcp.cli.copyable_command import command_for
 from rover_mcp.cli.terminal_text import Paint, clean, wrap
-from rover_mcp.cli.tool_commands import call, of_task, show
+from rover_mcp.cli.tool_commands import call, call_for_long, of_task, show
 
 Arguments = argparse.Namespace
 
@@ -28,7 +28,7 @@ def merge(args: Arguments) -> int:
 
 def push(args: Arguments) -> int:
     """Push a task's branch; 1 where it only said that this cannot be done."""
-    result = call(
+    result = call_for_long(
         args, "push_task", **of_task(args), remote=args.remote, branch=args.branch,
         accept=args.accept or None, confirm=args.yes or None,
     )  # fmt: skip

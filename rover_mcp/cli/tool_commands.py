@@ -68,6 +68,15 @@ def call(args: Arguments, tool: str, **arguments: object) -> Json:
         client.close()
 
 
+def call_for_long(args: Arguments, tool: str, **arguments: object) -> Json:
+    """As `call`, for a tool that depends on how fast another machine is."""
+    client = connect(args)
+    try:
+        return client.call_for_long(tool, **arguments)
+    finally:
+        client.close()
+
+
 def with_hint(error: ClientError, paint: Paint) -> list[str]:
     """An error and what to do, as lines."""
     call = dict(error.next_call) if error.next_call else None

@@ -96,7 +96,7 @@ def test_told_to_load_them_always_it_offers_all_at_once(shared: Path) -> None:
     offered = [t for t in body["tools"] if t["name"].startswith(PREFIX)]
     assert [t["name"].removeprefix(PREFIX) for t in offered] == list(TOOLS)
     tokens = len(json.dumps(offered, separators=(",", ":"))) / 4
-    assert tokens < 2900, "at four characters a token"
+    assert tokens < 3300, "at four characters a token"
 
 
 def one_run(shared: Path, provider: FakeAnthropic, *prompt: str, **more: Any) -> list[Message]:

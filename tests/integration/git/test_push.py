@@ -443,6 +443,43 @@ def test_the_users_own_configuration_rewrites_an_address(
     assert there(server) == stage.tip()
 
 
+def test_ssh_is_the_users_own_with_the_agent_of_who_calls(
+    stage: PushStage, tmp_path: Path, own_git: Callable[..., None]
+) -> None:
+    """N10: git's own protocol over a pipe, as ssh would carry it."""
+    remote = bare(tmp_path / "over-ssh.git")
+    program = tmp_path / "ssh"
+    program.write_text(
+        f'#!/bin/sh\necho "$SSH_AUTH_SOCK|$*" >> {tmp_path / "seen"}\n'
+        'for last; do :; done\nexec sh -c "$last"\n'
+    )
+    program.chmod(0o755)
+    git(stage.repo, "remote", "add", "origin", f"git@forge.example:{remote}")
+    git(stage.repo, "config", "core.sshCommand", "/the/repositorys/own")
+    own_git(("core.sshCommand", str(program)), ("ssh.variant", "ssh"))
+    stage.environ["SSH_AUTH_SOCK"] = "/run/user/agent.sock"
+    assert stage.push().plan.address == f"git@forge.example:{remote}"
+    assert git(remote, "rev-parse", BRANCH) == stage.tip()
+    seen = (tmp_path / "seen").read_text().splitlines()
+    assert all(line.startswith("/run/user/agent.sock|") for line in seen)
+    assert "git-receive-pack" in seen[-1]
+
+
+def test_ssh_without_a_key_says_what_git_needs(
+    stage: PushStage, tmp_path: Path, own_git: Callable[..., None]
+) -> None:
+    program = tmp_path / "ssh"
+    program.write_text(
+        "#!/bin/sh\necho 'git@forge: Permission denied (publickey).' >&2\nexit 255\n"
+    )
+    program.chmod(0o755)
+    git(stage.repo, "remote", "add", "origin", "git@forge.example:x.git")
+    own_git(("core.sshCommand", str(program)), ("ssh.variant", "ssh"))
+    with pytest.raises(EnvironmentFault) as refused:
+        stage.plan()
+    assert refused.value.code == "no_credentials"
+
+
 # Remotes
 
 

@@ -79,6 +79,9 @@ class FakeClient:
         self._answer = answer
         self.hooks: list[Json] = []
 
+    def call_for_long(self, tool: str, **arguments: Any) -> Json:
+        return self.call(tool, **{k: v for k, v in arguments.items() if v is not None})
+
     def call(self, tool: str, **arguments: Any) -> Json:
         given = {k: v for k, v in arguments.items() if v is not None}
         self.calls.append((tool, given))
