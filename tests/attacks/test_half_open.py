@@ -57,7 +57,7 @@ async def served(path: Path) -> bytes:
 
 @pytest.mark.known_escape(18)
 @pytest.mark.timeout(900)
-def test_ten_thousand_half_open_requests_hold_few_files_and_keep_nobody_waiting(
+def test_ten_thousand_half_open_requests_keep_nobody_waiting(
     tmp_path: Path,
 ) -> None:
     """U8: of one task; another is served in each wave, and the first itself when they are gone."""

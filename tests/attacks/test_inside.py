@@ -60,7 +60,7 @@ def test_the_rest_of_the_system_works_on(assault: Assault, stage: Stage) -> None
     stage.assert_all_is_well(assault.engine)
 
 
-def test_an_agent_without_a_provider_gets_nowhere_and_the_key_lies_in_no_file(
+def test_an_agent_without_a_provider_gets_nowhere_and_finds_no_key(
     assault: Assault, stage: Stage
 ) -> None:
     """The scripted agent has no provider: whatever it asks, none is called."""

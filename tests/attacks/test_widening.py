@@ -263,7 +263,7 @@ HOSTILE = {
 
 
 @pytest.mark.known_escape(11)
-def test_a_repositorys_settings_of_other_programs_start_nothing_and_get_no_key() -> None:
+def test_a_repositorys_settings_of_other_programs_start_nothing() -> None:
     """Anchor 11: CVE-2026-21852, CVE-2025-59536, CVE-2025-61260, CVE-2026-12537, CVE-2026-42074."""
     with socket.create_server(("127.0.0.1", 0)) as listener, opened({}) as place:
         listener.setblocking(False)

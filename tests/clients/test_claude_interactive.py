@@ -61,7 +61,7 @@ class Waiting(Assistant):
 
 
 @pytest.mark.timeout(900)
-def test_a_status_line_shows_the_task_and_a_command_in_the_background_wakes_the_model(
+def test_a_status_line_shows_the_task_and_a_command_wakes_the_model(
     home: Path,
 ) -> None:
     """14-12: without the Tasks extension."""

@@ -168,7 +168,7 @@ def test_a_sandbox_that_was_not_started_before_a_crash_is_started(
 
 
 @pytest.mark.parametrize("victim", ["the starter", "the supervisor"])
-def test_a_start_that_is_killed_in_its_first_moment_is_a_sandbox_that_is_gone(
+def test_a_start_that_is_killed_at_once_leaves_no_sandbox(
     bubblewrap_rig: BubblewrapRig, monkeypatch: pytest.MonkeyPatch, victim: str
 ) -> None:
     """L2, L5: not a start that failed: its task is paused, and resumes automatically."""

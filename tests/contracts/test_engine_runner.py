@@ -99,7 +99,7 @@ def _take_over(hub: Hub, spec: SandboxSpec) -> Snapshot:
     return found[max(found)]
 
 
-def test_a_lost_work_tree_is_rebuilt_from_the_hub_and_the_branch_is_published(
+def test_a_lost_work_tree_is_rebuilt_from_the_hub_and_delivered(
     engine: Engine, repo: Path, tmp_path: Path
 ) -> None:
     base = inspect_repository(repo).head_commit

@@ -133,7 +133,7 @@ def test_the_default_image_gets_the_build_tools_that_its_base_lacks(
     assert said == []
 
 
-def test_without_a_mirror_the_default_image_is_made_without_the_tools_and_that_is_told(
+def test_without_a_mirror_the_default_image_lacks_the_tools_and_says_so(
     docker_rig: DockerRig, default_base: Callable[[str], str]
 ) -> None:
     base = default_base("deb [trusted=yes] http://127.0.0.1:9/ ./")

@@ -93,7 +93,7 @@ def test_a_run_goes_on_over_a_failure_of_any_write_or_flush(
 
 
 @pytest.mark.timeout(900)
-def test_a_disk_that_stays_broken_schedules_nothing_and_loses_no_finished_step(
+def test_a_disk_that_stays_broken_loses_no_finished_step(
     tmp_path: Path, calm: tuple[Place, int]
 ) -> None:
     """E2, C9: exit 1; nothing resumes automatically; on a good disk the run then ends as any."""
@@ -129,7 +129,7 @@ def mounted(root: Path, workflow: str, script: str | None = None) -> Place:
     return place
 
 
-def test_a_run_goes_on_while_its_disk_is_full_and_its_journal_is_whole_afterwards(
+def test_a_run_continues_on_a_full_disk_and_its_journal_is_complete(
     small_disk: Path,
 ) -> None:
     """C3: a real file system that has no room for three steps, and then has again."""

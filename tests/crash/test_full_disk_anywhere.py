@@ -135,9 +135,7 @@ def disk(shared: Disk) -> Iterator[Disk]:
 
 
 @pytest.mark.parametrize("share", SHARES.values(), ids=SHARES)
-def test_a_step_that_fills_the_disk_pauses_its_task_which_ends_once_there_is_space(
-    disk: Disk, share: int
-) -> None:
+def test_a_step_that_fills_the_disk_pauses_until_there_is_space(disk: Disk, share: int) -> None:
     """C3, E2, L7: nothing of the step is lost."""
     task = disk.create({**DONE, "run": FILL.format(share=share)}, DONE)
     disk.is_paused_for_it(task)
@@ -149,7 +147,7 @@ def test_a_step_that_fills_the_disk_pauses_its_task_which_ends_once_there_is_spa
     assert git(disk.repository, "cat-file", "-s", f"{view['branch']}:big")
 
 
-def test_a_task_that_is_prepared_on_a_full_disk_pauses_and_can_be_cancelled_and_deleted(
+def test_a_task_prepared_on_a_full_disk_pauses_and_can_be_deleted(
     disk: Disk,
 ) -> None:
     """L7: also by a call that must be recorded on that disk."""

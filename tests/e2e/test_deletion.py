@@ -15,9 +15,7 @@ EDIT: Frame = {"edits": [{"path": "new.txt", "content": "new\n"}]}
 CONFIG = "sweep_interval: 1\nidle_exit: 60\ntrash_days: 0\n"
 
 
-def test_a_tree_that_cannot_be_removed_yet_delays_no_answer_and_goes_after_a_crash(
-    home: Path, repository: Path
-) -> None:
+def test_a_tree_that_cannot_be_removed_yet_delays_no_answer(home: Path, repository: Path) -> None:
     """V1. A mounted file system stands for a tree that takes long."""
     home.mkdir()
     (home / "config.yaml").write_text(CONFIG)

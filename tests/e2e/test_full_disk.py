@@ -59,9 +59,7 @@ def ask(client: LauncherClient, tool: str, **arguments: Any) -> dict[str, Any] |
     return answer
 
 
-def test_a_disk_that_fills_up_costs_no_work_and_all_goes_on_when_it_has_space(
-    disk: Path, repository: Path
-) -> None:
+def test_a_disk_that_fills_up_costs_no_work(disk: Path, repository: Path) -> None:
     """C3, E2, L7: calls answer promptly with a clear error, the daemon stays the same one, and
     the task ends with what it was to make."""
     home = disk / "data"
@@ -103,7 +101,7 @@ def _rests(client: LauncherClient, task: str) -> bool:
     return view["status"] in ("COMPLETED", "FAILED", "PAUSED")
 
 
-def test_a_daemon_that_cannot_write_its_data_folder_says_so_and_is_not_started_for_ever(
+def test_a_daemon_that_cannot_write_its_data_folder_says_so_and_ends(
     disk: Path, repository: Path
 ) -> None:
     """L7: full from the start."""

@@ -153,7 +153,7 @@ def test_what_a_killed_daemon_had_still_to_tell_is_told_by_the_next(
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
-def test_what_happened_while_no_daemon_could_tell_is_told_later_and_what_was_before_is_not(
+def test_what_happens_while_no_daemon_runs_is_reported_by_the_next_one(
     home: Path, repository: Path, receiver: HookReceiver
 ) -> None:
     configure(home, idle_exit=0.2)

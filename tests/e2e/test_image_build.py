@@ -47,7 +47,7 @@ def build(home: Path, repository: Path, *words: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("engine", ["docker", pytest.param("podman", marks=pytest.mark.podman)])
-def test_the_first_task_finds_the_image_that_was_built_with_the_projects_set_up(
+def test_the_first_task_uses_the_image_built_with_the_projects_set_up(
     home: Path, engine: str, podman_host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONTAINER_HOST", podman_host)

@@ -55,9 +55,7 @@ def goes_on_to_its_end(client: LauncherClient, task: str) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(900)
-def test_a_client_that_connects_late_with_the_key_lets_a_scheduled_task_finish(
-    home: Path, repository: Path
-) -> None:
+def test_a_client_that_brings_the_key_late_lets_a_task_finish(home: Path, repository: Path) -> None:
     """Q4, Q5: the daemon ended during the pause, and the key of the client's environment with it."""
     settings(home, retry=SOON)
     with FakeAnthropic([write("hello.txt", "hi\n"), credit(), text("Written.")]) as provider:

@@ -204,7 +204,7 @@ def test_an_expired_log_in_pauses_and_a_renewed_one_goes_on(
 
 
 @pytest.mark.timeout(900)
-def test_a_log_in_that_expires_during_a_pause_and_is_renewed_lets_the_task_finish(
+def test_a_log_in_that_is_renewed_during_a_pause_lets_the_task_finish(
     host: Host, repository: Path
 ) -> None:
     """Q4, Q5: the real claude, paused for credits; at its time the login is no longer good."""

@@ -41,7 +41,7 @@ git add -f -A && git commit -q -m more
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_project_decides_how_its_tasks_run_and_its_secrets_stay_in_the_sandbox(
+def test_a_project_decides_how_its_tasks_run_and_keeps_its_secrets(
     client: LauncherClient, repository: Path, engine: str
 ) -> None:
     (repository / ".rover").mkdir()

@@ -84,7 +84,7 @@ def test_an_old_red_test_costs_nobody_a_correct_change(
     assert "test_add failed" not in repair
 
 
-def test_a_command_that_is_not_found_is_corrected_and_a_review_changes_nothing(
+def test_a_missing_command_is_corrected_and_a_review_changes_nothing(
     client: LauncherClient, provider: FakeModels
 ) -> None:
     provider.session("not-found").push(

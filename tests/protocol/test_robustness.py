@@ -287,7 +287,7 @@ def test_over_http_a_handle_has_null_on_the_wire(ann: HttpClient) -> None:
     assert (got["resultType"], got["ttlMs"]) == ("complete", None)
 
 
-def test_over_http_the_state_follows_the_acknowledgement_and_two_pauses_have_two_keys(
+def test_over_http_the_state_follows_the_acknowledgement(
     ann: HttpClient,
 ) -> None:
     """The first pause is between creation and listening."""

@@ -158,7 +158,7 @@ def test_a_folders_fixtures_serve_each_of_its_files(tmp_path: Path) -> None:
     assert "3 passed" in printed
 
 
-def test_files_that_share_the_attacked_host_are_one_group_and_the_longest_come_first() -> None:
+def test_files_that_share_the_attacked_host_are_one_group() -> None:
     attacks = ["tests/attacks/test_inside.py", "tests/attacks/test_terminal.py"]
     files = [*attacks, "tests/attacks/test_names.py", "tests/unit/test_workers.py"]
     groups = grouped(files, {"tests/unit/test_workers.py": 40.0})

@@ -225,7 +225,7 @@ def test_a_probe_without_a_verdict_is_replaced(
 
 
 @pytest.mark.parametrize("refused", [False, True])
-def test_another_daemon_knows_when_an_account_was_last_tried_ahead_of_its_time(
+def test_another_daemon_knows_when_an_account_was_last_tried_early(
     database: sa.Engine, store: Store, make: Make, clock: Clock, refused: bool
 ) -> None:
     """Q3, L8: also where that probe went on with another account, refused or not."""
@@ -390,7 +390,7 @@ def test_a_timer_that_was_recorded_before_the_switch_does_nothing(
     assert fresh(store, paused.id).status is S.PAUSED
 
 
-def test_where_it_is_switched_off_a_closed_account_leaves_the_task_to_a_person(
+def test_where_it_is_switched_off_a_person_resumes_after_a_closed_account(
     store: Store, make: Make, closed: TaskRow
 ) -> None:
     """K5, K7."""

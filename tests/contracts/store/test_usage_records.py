@@ -63,7 +63,7 @@ def test_an_ended_attempts_calls_become_one_row_and_the_sum_stays(
     assert sum(u.calls for u in before) == 33
 
 
-def test_models_without_a_price_are_named_where_a_budget_in_usd_would_miss_them(
+def test_models_without_a_price_are_named_where_a_budget_misses_them(
     store: Store, make: Make
 ) -> None:
     """F8: of tasks that go on, with such a budget; each model once."""

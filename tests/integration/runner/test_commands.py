@@ -62,7 +62,7 @@ def test_both_streams_are_capped_and_their_tails_are_kept(tmp_path: Path) -> Non
     assert (outputs["exit_code"], outputs["success"]) == ("3", "false")
 
 
-def test_a_time_out_is_exit_code_124_with_the_output_so_far_and_nothing_lives_on(
+def test_a_time_out_is_exit_code_124_and_nothing_survives_it(
     tmp_path: Path,
 ) -> None:
     """G1, E5: allow_failure keeps the run going, and what hid from the end is gone."""

@@ -63,7 +63,7 @@ def test_what_a_read_only_step_does_is_undone_and_named(tmp_path: Path, how: str
     assert git(at.work, "show", f"{kept}:made.txt") == "spoilt"
 
 
-def test_a_read_only_step_that_keeps_to_it_leaves_the_index_and_head_of_the_step_before(
+def test_a_read_only_step_leaves_the_index_and_head_as_they_were(
     tmp_path: Path,
 ) -> None:
     """Also where an earlier step left the task's branch."""

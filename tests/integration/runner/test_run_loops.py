@@ -58,7 +58,7 @@ def nested(tmp_path: Path, *turns: str, **more: object) -> Place:
     return place(tmp_path, SCRIPT % ", ".join(turns or [LINE]), NESTED, **more)
 
 
-def test_a_pause_in_a_nested_loop_goes_on_there_and_ends_as_if_it_had_not_been(
+def test_a_pause_in_a_nested_loop_resumes_there_and_changes_no_result(
     tmp_path: Path, whole: Place
 ) -> None:
     """D7, F1, F4, F5, F7, F8: the same outputs, the same tree, no step run twice."""

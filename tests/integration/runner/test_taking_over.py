@@ -108,7 +108,7 @@ def test_a_session_goes_on_with_the_step_in_full(tmp_path: Path) -> None:
     assert second.prompt.endswith("\nTHE PROMPT")
 
 
-def test_another_agent_takes_over_in_a_session_of_its_own_on_the_tree_as_it_is(
+def test_another_agent_takes_over_in_a_new_session_on_the_same_tree(
     tmp_path: Path,
 ) -> None:
     """F8: it is told who worked there, and nothing is thrown away."""
@@ -189,7 +189,7 @@ CONNECTION = [
 
 
 @pytest.mark.parametrize("error", CONNECTION, ids=lambda e: type(e).__name__)
-def test_a_broken_connection_that_a_driver_throws_is_tried_again_and_then_pauses(
+def test_a_broken_connection_is_tried_again_and_then_pauses(
     tmp_path: Path, error: Exception
 ) -> None:
     """D4, D5, D6: thrown or returned, it is the same; 2 retries, after 10 s and 20 s."""

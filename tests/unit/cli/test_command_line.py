@@ -474,7 +474,7 @@ def test_doctor_is_ready_with_one_engine_and_one_agent(
     assert json.loads(capsys.readouterr().out)["ready"] is True
 
 
-def test_doctor_says_of_a_hook_that_it_cannot_work_and_is_ready_all_the_same(
+def test_doctor_names_a_hook_that_cannot_work_and_is_ready_all_the_same(
     fake: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     fake(answers).hooks = [

@@ -104,7 +104,7 @@ def test_what_is_no_reference_is_refused_with_the_forms(text: str) -> None:
     assert "github:issue/12" in (refused.value.hint or "")
 
 
-def test_a_short_form_without_a_remote_on_that_forge_asks_for_the_repository() -> None:
+def test_a_short_form_without_a_remote_asks_for_the_repository() -> None:
     with pytest.raises(UserFixable, match="no remote on gitlab") as refused:
         parse_reference("gitlab:issue/9", GITHUB, {})
     assert "gitlab:OWNER/NAME/issue/9" in (refused.value.hint or "")

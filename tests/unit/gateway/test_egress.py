@@ -267,7 +267,7 @@ def test_no_way_to_an_address_or_around_the_name_even_in_open(
     ],
 )
 @pytest.mark.parametrize("mode", [NetworkMode.ALLOWLIST, NetworkMode.OPEN])
-def test_a_name_that_leads_to_a_private_address_is_refused_before_connecting(
+def test_a_name_that_leads_to_a_private_address_is_refused_at_once(
     path: Path, addresses: list[str], mode: NetworkMode
 ) -> None:
     async def work() -> None:
@@ -375,7 +375,7 @@ def test_a_name_is_looked_up_once_for_each_request(path: Path) -> None:
     run(work)
 
 
-def test_the_machine_that_rover_runs_on_is_not_reached_by_its_public_address(path: Path) -> None:
+def test_the_machine_of_rover_is_not_reached_by_its_public_address(path: Path) -> None:
     async def work() -> None:
         async with gate(path, NetworkPolicy(mode=NetworkMode.OPEN)) as here:
             here.internet.host("me.example.org", 443, 1)
@@ -405,7 +405,7 @@ def test_the_next_address_is_tried_and_a_dead_host_is_a_502(path: Path) -> None:
     run(work)
 
 
-def test_plain_http_goes_out_without_log_ins_and_is_judged_anew_after_a_redirect(
+def test_plain_http_leaves_without_log_ins_and_each_redirect_is_judged(
     path: Path,
 ) -> None:
     """A redirect is the client's to follow: to the gateway it is a request like any other."""

@@ -158,7 +158,7 @@ async def answered(reader: asyncio.StreamReader) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_streams_of_any_chunks_are_exact_one_after_another_on_one_connection(
+def test_streams_of_any_chunks_are_exact_on_one_connection(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: bool
 ) -> None:
     """Small and large chunks, extensions, trailers, an informational answer first; at full speed."""

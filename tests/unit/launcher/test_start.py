@@ -83,7 +83,7 @@ def test_the_daemon_is_detached_and_has_no_secrets_of_the_client(
     assert (home / "daemon.log").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_client_that_ends_all_that_descends_from_its_server_does_not_reach_the_daemon(
+def test_a_client_that_ends_its_servers_descendants_leaves_the_daemon(
     launch: Launch,
 ) -> None:
     """opencode does that, with pgrep."""

@@ -115,7 +115,7 @@ def test_it_is_installed_and_removed_again(
     assert main(["service", "uninstall", "--home", str(home)]) == 1
 
 
-def test_without_a_service_manager_nothing_is_written_and_another_way_is_named(
+def test_without_a_service_manager_another_way_is_named(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     systemctl(tmp_path, monkeypatch, answers=False)

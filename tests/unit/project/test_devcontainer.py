@@ -17,7 +17,7 @@ def parse(content: dict[str, Any], place: str = PLACE):
     return parse_devcontainer(json.dumps(content).encode(), place)
 
 
-def test_comments_and_trailing_commas_are_json_to_it_and_strings_stay_as_they_are() -> None:
+def test_comments_and_trailing_commas_are_read_and_strings_stay() -> None:
     text = r"""// first
     {
       /* an image, */ "image": "debian:12", // "image": "no"

@@ -152,7 +152,7 @@ def test_npm_fetches_the_pinned_version_once(
     assert {p.name for p in cache.iterdir()} == {got.identity, ".claude.lock"}
 
 
-def test_a_program_in_javascript_brings_its_own_node_which_is_not_on_the_path(
+def test_a_program_in_javascript_brings_a_node_that_is_not_on_the_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = "#!/bin/sh\ncat $1"

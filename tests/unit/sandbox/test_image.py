@@ -43,7 +43,7 @@ def test_a_ground_with_node_is_another_one_for_each_version() -> None:
     assert len({image.ground_tag("sha256:1", node) for node in nodes}) == 3
 
 
-def test_where_node_cannot_be_had_the_image_is_made_without_it_and_that_is_told(
+def test_an_image_for_which_node_cannot_be_had_lacks_it_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROVER_AGENT_CACHE", str(tmp_path))

@@ -175,7 +175,7 @@ def test_a_podman_that_was_never_used_is_not_started_to_be_told_of_nothing(
         PodmanEngine(tmp_path).list()
 
 
-def test_what_works_is_asked_again_after_a_minute_or_when_its_socket_is_gone(
+def test_what_works_is_asked_again_after_a_minute_or_without_its_socket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """get_status asks at each call, and podman takes up to a second to answer."""

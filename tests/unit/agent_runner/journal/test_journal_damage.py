@@ -152,7 +152,7 @@ def test_damage_is_never_a_wrong_state_and_never_a_trace(
 
 @many(500)
 @given(tail=st.binary(max_size=2 * len(LINES[-1])))
-def test_whatever_a_crash_leaves_of_the_last_record_no_step_before_it_is_lost(
+def test_whatever_a_crash_leaves_of_a_record_no_earlier_step_is_lost(
     tmp_path: Path, tail: bytes
 ) -> None:
     """C1: a torn tail, or damage where it holds a line break; the earlier records stand."""

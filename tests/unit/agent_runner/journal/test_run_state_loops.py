@@ -104,7 +104,7 @@ def test_a_loop_that_failed_starts_over() -> None:
     assert test.status is StepStatus.PENDING
 
 
-def test_a_loop_beyond_its_present_limit_starts_over_with_all_that_is_inside() -> None:
+def test_a_loop_beyond_its_present_limit_starts_over() -> None:
     """F6."""
     lower = [{**STEPS[0], "limit": 1}, *STEPS[1:]]
     items = (*SECOND, done("test", ("loop", 2, 0)), start(lower))

@@ -278,7 +278,7 @@ def test_a_switched_command_has_no_rights_and_cannot_get_any(switched: RunSpec) 
     in_own_thread(work)
 
 
-def test_a_switched_command_runs_in_the_workspace_and_cannot_signal_the_runner(
+def test_another_users_command_cannot_signal_the_runner(
     switched: RunSpec,
 ) -> None:
     """The runner is out of the agent's reach."""

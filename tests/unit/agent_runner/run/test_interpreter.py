@@ -252,7 +252,7 @@ def test_a_step_is_committed_before_its_end_is_recorded() -> None:
     assert ends["loop"]["snapshot"] is not None
 
 
-def test_a_spent_budget_pauses_before_the_next_step_and_a_larger_one_resumes() -> None:
+def test_a_spent_budget_pauses_and_a_larger_one_resumes() -> None:
     """D8, D10: what the task cost before counts, however deep the next step is."""
     usage = {"step": "test", "usage": Usage(input_tokens=40, cache_read_tokens=2).model_dump()}
     w = walk(loop(command("test"), command("mend"), until=UNTIL), test=[YES])

@@ -100,7 +100,7 @@ def test_a_step_with_a_session_resumes_in_it_on_the_tree_as_it_is() -> None:
     assert w.tree.files["half"] == "half"
 
 
-def test_a_step_without_a_session_starts_over_on_the_tree_of_the_step_before() -> None:
+def test_a_step_without_a_session_starts_over_on_the_last_tree() -> None:
     """F8, C10."""
     steps = nested(command("a"), command("b"))
     w = Walk(workflow(*steps), pausing("b", PLACE))
@@ -248,7 +248,7 @@ def test_the_target_is_the_base_only_while_no_step_has_finished() -> None:
     assert plan_of(w, command("a"), command("b")).target is None
 
 
-def test_a_step_is_repeated_on_the_last_ones_tree_although_its_snapshot_failed() -> None:
+def test_a_step_is_repeated_on_the_last_tree_though_its_snapshot_failed() -> None:
     """C5: the snapshot is taken when the next step begins."""
     seen: list[dict[str, str]] = []
     turns = scripted(b=[fails(), None])

@@ -109,9 +109,7 @@ def test_an_operator_counts_only_where_a_clause_follows(text: str, expected: boo
         ("x" * 5000, 4096),
     ],
 )
-def test_a_malformed_condition_is_refused_with_its_place_and_false_at_run_time(
-    text: str, offset: int
-) -> None:
+def test_a_malformed_condition_is_refused_with_its_place(text: str, offset: int) -> None:
     """B4."""
     with pytest.raises(ConditionError) as caught:
         parse(text)

@@ -151,7 +151,7 @@ def test_a_condition_may_stand_at_any_step(kind: str) -> None:
         ("config: {loop_limit: 0}\n", ", max_iterations: 9", 0),
     ],
 )
-def test_a_loop_has_three_iterations_unless_it_says_else_and_the_limit_caps_it(
+def test_a_loop_has_three_iterations_by_default_and_never_over_the_limit(
     config: str, stated: str, counts: int
 ) -> None:
     """G3: what the interpreter is given."""

@@ -296,7 +296,7 @@ def test_a_repository_configured_to_do_harm_still_gives_the_right_tree(tmp_path:
     ).split() == [".gitignore", "README", "a"]
 
 
-def test_a_change_of_the_same_size_in_the_second_of_the_checkout_is_not_missed(
+def test_a_change_of_the_same_size_in_the_checkouts_second_is_seen(
     tmp_path: Path,
 ) -> None:
     """C10: git's racy entries. The times are set, so that the test does not depend on the clock."""

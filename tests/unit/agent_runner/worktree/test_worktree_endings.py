@@ -90,7 +90,7 @@ def test_what_was_rewritten_with_the_same_bytes_is_not_recorded(
     assert changed(work, base, snap(worktree, first).tree) == ["folder/deep.txt", "new"]
 
 
-def test_what_was_rewritten_keeps_its_content_where_the_attributes_went_away(
+def test_what_was_rewritten_keeps_its_content_without_the_attributes(
     tree: tuple[Path, Worktree, str],
 ) -> None:
     """V2: by the attributes that are left, git would record the bytes of the check-out."""
@@ -153,7 +153,7 @@ def test_lines_end_as_in_the_users_checkout(tmp_path: Path) -> None:
     assert git(place.work, "cat-file", "-s", f"{taken.tree}:new") == "2"
 
 
-def test_a_file_that_cannot_be_converted_is_named_and_keeps_nothing_else_out(
+def test_a_file_that_cannot_be_converted_is_named_and_alone_left_out(
     tree: tuple[Path, Worktree, str],
 ) -> None:
     """V1, V3: git ends at such a file, before it has added those that come after it."""
