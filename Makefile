@@ -96,6 +96,7 @@ docs-from-code:
 	$(BIN)/python -m rover_mcp.tasks.contract
 	$(call write,rover_mcp.domain.task_status,docs/states.md)
 	$(call write,tools.docs.settings_page,docs/settings.md)
+	$(call write,tools.docs.hand_off_page,docs/hand-off.md)
 	$(call write,tools.docs.token_table docs/secrets.md,docs/secrets.md)
 	$(call write,rover_mcp.config.project_schema,workflows/config.schema.json)
 	$(call write,agent_runner.workflow.schema,workflows/workflow.schema.json)

@@ -3,8 +3,8 @@
 An agent cannot leave its sandbox, but its branch can carry such a file to where a person, an editor
 or another agent picks it up. So these files are shown first, each with what would run it.
 
-A pattern is a file's name, or a folder with everything in it ("name/"), at any depth; `*` stands
-for any part of a name. Upper and lower case are the same. A link in the place of a folder counts.
+The names are in hand_off_rules.py. Upper and lower case are the same. A link in the place of a
+folder counts.
 """
 
 from __future__ import annotations
@@ -15,89 +15,20 @@ from collections.abc import Iterator, Mapping
 from fnmatch import translate
 
 from rover_mcp.domain.text import visible_line
+from rover_mcp.tasks.hand_off_rules import HAND_OFF_RULES
 from rover_mcp.tasks.quoted_text import named
 from rover_mcp.tasks.view_models import ChangesView
 
-HAND_OFF: Mapping[str, tuple[str, ...]] = {
-    "Claude Code": (".claude/", ".mcp.json", "CLAUDE.md", "CLAUDE.local.md"),
-    "Cursor": (".cursor/", ".cursorrules"),
-    "VS Code": (".vscode/", "*.code-workspace"),
-    "another agent": (
-        ".codex/", ".gemini/", ".qwen/", ".opencode/", "opencode.json", "opencode.jsonc",
-        ".copilot/", ".github/copilot-instructions.md", ".github/hooks/", ".github/agents/",
-        ".github/instructions/", ".github/prompts/", ".kiro/", ".windsurf/", ".windsurfrules",
-        ".clinerules", ".clinerules/", ".roo/", ".continue/", ".aider.conf.yml", ".amp/", ".junie/",
-        ".goosehints", ".agents/", "AGENTS.md", "AGENT.md", "GEMINI.md", "QWEN.md", "mcp.json",
-    ),
-    "Rover": (".rover/",),
-    "another editor": (
-        ".idea/", ".fleet/", ".zed/", ".exrc", ".vimrc", ".nvimrc", ".nvim.lua", ".lvimrc",
-        ".dir-locals.el", "*.sublime-project", ".vs/", ".project", ".settings/", ".helix/",
-    ),
-    "direnv": (".envrc", ".envrc.*", ".direnv/"),
-    "a tool manager": (
-        "mise.toml", ".mise.toml", "mise.*.toml", ".mise/", ".config/mise/", ".tool-versions",
-        "devbox.json", "devenv.nix", "flake.nix", "shell.nix", "default.nix", ".flox/",
-        ".asdfrc", ".sdkmanrc",
-    ),
-    "what reads .env": (".env", ".env.*", ".flaskenv"),
-    "a dev container": (
-        ".devcontainer/", ".devcontainer.json", ".gitpod.yml", ".gitpod.Dockerfile", "Vagrantfile",
-    ),
-    "git": (".gitmodules", ".gitattributes", ".lfsconfig", ".gitconfig", ".githooks/", ".hooks/"),
-    "a hook manager": (
-        ".husky/", ".huskyrc*", "lefthook.y*ml", ".lefthook.y*ml", "lefthook.toml", ".lefthook/",
-        ".pre-commit-config.y*ml", ".pre-commit-hooks.y*ml", ".lintstagedrc*",
-        "lint-staged.config.*", ".overcommit.yml", ".simple-git-hooks.*", ".captainhook.json",
-        "captainhook.json",
-    ),
-    "CI": (
-        ".github/workflows/", ".github/actions/", "action.yml", "action.yaml", ".gitlab-ci.yml",
-        ".gitlab/", ".circleci/", ".buildkite/", "Jenkinsfile*", "azure-pipelines*.y*ml",
-        ".azure-pipelines/", ".travis.yml", ".drone.y*ml", ".woodpecker.y*ml", ".woodpecker/",
-        "bitbucket-pipelines.yml", "appveyor.yml", ".appveyor.yml", "cloudbuild.y*ml", ".teamcity/",
-        ".forgejo/workflows/", ".gitea/workflows/", "buildspec.yml", ".semaphore/", "wercker.yml",
-        "renovate.json*", ".renovaterc*", "dependabot.y*ml",
-    ),
-    "pytest": ("conftest.py", "pytest.ini", ".pytest.ini", "tox.ini", "noxfile.py"),
-    "Python": (
-        "sitecustomize.py", "usercustomize.py", "*.pth", "pyvenv.cfg", "site-packages/", "setup.py",
-        "setup.cfg", "pyproject.toml", "hatch_build.py", ".pdbrc", "fabfile.py",
-        "requirements*.txt", "Pipfile", "pip.conf",
-        ".python-startup.py", "ipython_config.py",
-    ),
-    "npm and the like": (
-        "package.json", ".npmrc", ".yarnrc", ".yarnrc.yml", ".yarn/", ".pnpmfile.*cjs",
-        "pnpm-workspace.yaml", "bunfig.toml", "deno.json*", "node_modules/", "binding.gyp",
-    ),
-    "JavaScript tools": (
-        "*.config.js", "*.config.cjs", "*.config.mjs", "*.config.ts", "*.config.cts",
-        "*.config.mts", ".eslintrc*", ".prettierrc*", ".babelrc*", ".stylelintrc*", ".swcrc",
-        "gulpfile.*", "Gruntfile.*", ".mocharc*", ".pluginrc*",
-    ),
-    "make and the like": (
-        "Makefile", "GNUmakefile", "Makefile.*", "*.mk", "justfile", ".justfile", "*.just",
-        "Taskfile.y*ml", "Taskfile.dist.y*ml", "Rakefile", "*.rake", "Earthfile", "Tiltfile",
-        "SConstruct", "SConscript", "configure", "configure.ac", "bootstrap.sh", "autogen.sh",
-    ),
-    "another build tool": (
-        "build.rs", ".cargo/", "Cargo.toml", "rust-toolchain*", "build.gradle*", "settings.gradle*",
-        "init.gradle*", "gradle.properties", "gradle/", "gradlew*", "pom.xml", ".mvn/", "mvnw*",
-        "build.xml", "build.sbt", "build.zig", "CMakeLists.txt",
-        "CMakePresets.json", "*.cmake", "meson.build", "wscript", "Gemfile", "*.gemspec", "mix.exs",
-        "composer.json", "Package.swift", "Podfile", "MODULE.bazel", "WORKSPACE*", ".bazelrc",
-        "BUILD", "BUILD.bazel", "*.bzl", "*.csproj", "*.vbproj", "*.fsproj", "*.sln",
-        "Directory.Build.*", "*.targets", "*.props", "nuget.config", "global.json", "go.work",
-        ".goreleaser.y*ml", "buf.gen.yaml", "dune", "stack.yaml", "rebar.config",
-    ),
-    "docker": (
-        "Dockerfile", "Dockerfile.*", "*.Dockerfile", "Containerfile*", "compose.y*ml",
-        "compose.*.y*ml", "docker-compose*.y*ml", "docker-bake.*", "skaffold.yaml",
-    ),
-    "the desktop": ("*.desktop", ".directory", "autorun.inf", "desktop.ini", "*.lnk", "*.url"),
-    "a shell": (".bashrc", ".bash_profile", ".profile", ".zshrc", ".zshenv", ".inputrc", ".netrc"),
-}  # fmt: skip
-"""What runs such files, and their patterns. Programs that ask for nothing come first."""
+
+def _by_program() -> dict[str, tuple[str, ...]]:
+    patterns: dict[str, tuple[str, ...]] = {}
+    for rule in HAND_OFF_RULES:
+        patterns[rule.who] = (*patterns.get(rule.who, ()), *rule.patterns)
+    return patterns
+
+
+HAND_OFF: Mapping[str, tuple[str, ...]] = _by_program()
+"""What runs them, and the patterns. What runs without anything being asked for comes first."""
 
 NAMED = 80
 """Characters of a file's name in a sentence."""

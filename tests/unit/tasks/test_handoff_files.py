@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 
+from rover_mcp.tasks.hand_off_rules import HAND_OFF_RULES
 from rover_mcp.tasks.handoff_files import HAND_OFF, first_of_each, hand_off_warning, run_by
 from rover_mcp.tasks.view_models import ChangesView, FileChange
+from tools.docs.hand_off_page import as_markdown
 
 RUN = {
     ".claude/settings.json": "Claude Code",
@@ -41,6 +45,12 @@ RUN = {
     "build.rs": "another build tool",
     "vite.config.ts": "JavaScript tools",
     "docker-compose.override.yml": "docker",
+    ".zed/tasks.json": "another editor",
+    ".vim/after/plugin/x.vim": "another editor",
+    ".gemini/settings.json": "another agent",
+    ".pylintrc": "a linter",
+    ".gdbinit": "a debugger or console",
+    "infra/main.tf": "an infrastructure tool",
 }
 ORDINARY = ("src/main.py", "README.md", "docs/claude.txt", "makefiles.md", "a/vscode/tasks.json",
             "package.json.md", "environment.py", ".github/ISSUE_TEMPLATE.md", "calc.py")  # fmt: skip
@@ -69,6 +79,20 @@ def test_patterns_are_written_in_one_way() -> None:
         for pattern in patterns:
             assert not pattern.startswith(("/", "**"))
             assert "*" not in pattern or "/" not in pattern
+
+
+def test_every_rule_names_its_source_and_no_name_stands_twice() -> None:
+    """N11"""
+    for rule in HAND_OFF_RULES:
+        assert re.match(r"https://[\w.-]+/|docs/[\w-]+\.md$", rule.source), rule
+    patterns = [pattern.lower() for rule in HAND_OFF_RULES for pattern in rule.patterns]
+    assert len(set(patterns)) == len(patterns)
+
+
+def test_the_page_has_every_rule() -> None:
+    """N11. Write it again with: make docs-from-code"""
+    page = Path(__file__).parents[3] / "docs" / "hand-off.md"
+    assert page.read_text("utf-8") == as_markdown()
 
 
 def test_a_name_of_any_length_takes_no_time() -> None:
