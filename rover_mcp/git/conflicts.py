@@ -84,14 +84,16 @@ def conflict_kind(path: str, stages: Mapping[int, StagedEntry], kinds: Collectio
     return "contents" if 1 in stages else "added twice"
 
 
-def regions_of(merged: str) -> Iterator[ConflictRegion]:
-    """The places that a merged text marks, with MARKER_SIZE and the base between the sides."""
-    parts = _empty()
+def pieces_of(merged: str) -> Iterator[str | ConflictRegion]:
+    """The pieces of a merged text in which places are marked, with MARKER_SIZE and the base between
+    the sides: text on which the sides agree, and the places on which they do not."""
+    parts, agreed = _empty(), ""
     state, line, start = "", 1, 1
     for text in merged.splitlines(keepends=True):
         mark = next((c for c in "<|=>" if text.startswith(c * MARKER_SIZE)), "")
         if mark == "<":
-            parts, state, start = _empty(), "onto", line
+            yield from [agreed] if agreed else []
+            parts, agreed, state, start = _empty(), "", "onto", line
         elif mark == "|" and state == "onto":
             state = "base"
         elif mark == "=" and state == "base":
@@ -103,7 +105,10 @@ def regions_of(merged: str) -> Iterator[ConflictRegion]:
         else:
             if state:
                 parts[state].append(text)
+            else:
+                agreed += text
             line += state in ("", "onto")
+    yield from [agreed] if agreed else []
 
 
 def _empty() -> dict[str, list[str]]:
@@ -117,7 +122,7 @@ def _regions(git: Git, ours: bytes, common: bytes, theirs: bytes) -> Iterator[Co
             file.write_bytes(content)
         argv = ["merge-file", "-p", "--diff3", f"--marker-size={MARKER_SIZE}", *map(str, files)]
         merged = git(argv).stdout.decode("utf-8", "backslashreplace")
-    yield from regions_of(merged)
+    yield from (piece for piece in pieces_of(merged) if isinstance(piece, ConflictRegion))
 
 
 def _blob(git: Git, entry: StagedEntry | None) -> bytes | None:

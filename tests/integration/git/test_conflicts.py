@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.domain.conflicted_file import ConflictedFile
+from rover_mcp.domain.conflicted_file import ConflictedFile, ConflictRegion
+from rover_mcp.domain.resolution import judge
 from rover_mcp.git.branch_merge import tip
-from rover_mcp.git.conflicts import MARKER_SIZE, conflicted_files, regions_of
+from rover_mcp.git.conflicts import MARKER_SIZE, conflicted_files, pieces_of
 from rover_mcp.git.rebase_branch import writing
 from rover_mcp.git.replay import Replay, own_commits
 from rover_mcp.git.repository_view import opened
@@ -126,8 +127,26 @@ def test_markers_in_the_file_itself_are_text() -> None:
     ours = "<<<<<<< not ours\n=======\n>>>>>>> neither\n"
     begin, bar, middle, end = (c * MARKER_SIZE for c in "<|=>")
     merged = f"a\n{begin} x\n{ours}{bar} y\nb\n{middle}\nc\n{end} z\nd\n"
-    (region,) = regions_of(merged)
+    before, region, after = pieces_of(merged)
+    assert (before, after) == ("a\n", "d\n")
+    assert isinstance(region, ConflictRegion)
     assert (region.line, region.onto, region.base, region.branch) == (2, ours, "b\n", "c\n")
+
+
+def test_what_git_marks_is_what_an_answer_is_judged_by(repo: Path) -> None:
+    """N2: a merge of git's own, with both sides kept, with markers, and with one side alone."""
+    task = LONG.replace("line 5\n", "task 5\n").replace("line 30\n", "line 30\ntask 30\n")
+    main = LONG.replace("line 5\n", "main 5\n").replace("line 30\n", "line 30\nmain 30\n")
+    for name, content in (("base", LONG), ("task", task), ("main", main)):
+        (repo / name).write_text(content)
+    argv = ("merge-file", "-p", "--diff3", f"--marker-size={MARKER_SIZE}", "main", "base", "task")
+    merged = git(repo, *argv, ok=False) + "\n"
+    pieces = list(pieces_of(merged))
+    good = main.replace("main 5\n", "main 5\ntask 5\n").replace("main 30\n", "main 30\ntask 30\n")
+    assert judge("f", pieces, good).counts
+    assert not judge("f", pieces, merged).counts
+    assert not judge("f", pieces, main).counts
+    assert not judge("f", pieces, task).counts
 
 
 def test_commits_that_conflict_one_by_one_may_not_do_so_together(repo: Path) -> None:
