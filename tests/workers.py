@@ -2,7 +2,7 @@
 
 `python -m tests.workers` prints every line as it comes, marked with the worker that it is from, and
 names a test that runs for long. The exit status is not 0 if a worker fails. Ctrl-C ends all workers
-in good order; a second one kills them. With `--record`, it writes tests/durations.json, by which
+in good order; a second one kills them. At the end, the slowest files are named. With `--record`, it writes tests/durations.json, by which
 the next run takes the longest files first.
 """
 
@@ -245,6 +245,12 @@ def run(
     return 128 + signals[0] if signals else status, durations
 
 
+def slowest(durations: Mapping[str, float], most: int = 10) -> list[str]:
+    """The files that took longest, to be looked at first when the suite has become slow."""
+    timed = sorted(durations.items(), key=lambda one: -one[1])[:most]
+    return [f"slowest | {seconds:5.0f} s {file}" for file, seconds in timed]
+
+
 def main() -> int:
     from rover_mcp.domain.errors import RoverError
     from tests.support.docker_env import cache_folder
@@ -261,6 +267,7 @@ def main() -> int:
     os.environ[VARIABLE] = preloaded()
     files = sorted(str(file.relative_to(ROOT)) for file in ROOT.glob("tests/**/test_*.py"))
     status, durations = run(grouped(files, json.loads(DURATIONS.read_text())), COUNT)
+    print("\n".join(slowest(durations)))
     if "--record" in sys.argv[1:]:
         kept = {
             f: max(1, round(s)) for f, s in sorted(durations.items()) if s >= 2 or _guess(f) > 2

@@ -16,7 +16,7 @@ from typing import IO
 import pytest
 
 from tests.support.shared_queue import Group
-from tests.workers import grouped
+from tests.workers import grouped, slowest
 
 ROOT = Path(__file__).parents[2]
 COMPONENTS = ROOT / "tools" / "test-components.sh"
@@ -173,6 +173,13 @@ def test_a_group_that_would_be_the_last_by_far_is_divided() -> None:
     groups = grouped(timed, timed)
     assert [group.seconds for group in groups] == [140.0, 100.0, 80.0]
     assert sorted(file for group in groups for file in group.files) == sorted(timed)
+
+
+def test_the_slowest_files_are_named_at_the_end() -> None:
+    seconds = {"tests/test_a.py": 1.2, "tests/test_b.py": 340.4, "tests/test_c.py": 20.0}
+    assert slowest(seconds, 2) == [
+        "slowest |   340 s tests/test_b.py", "slowest |    20 s tests/test_c.py",
+    ]  # fmt: skip
 
 
 def programs(folder: Path, **scripts: str) -> Path:
