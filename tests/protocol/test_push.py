@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.protocol.test_merge import ASKABLE, completed
+from tests.protocol.test_rebase import commit_on_main
 from tests.support.frames import LEGACY, MODERN, LauncherClient, ToolError
 from tests.support.git_server import bare, git_server, pre_receive
 from tests.support.repos import git
@@ -97,3 +98,31 @@ def test_the_command_line_shows_and_then_pushes(shared: Path, remote: Path) -> N
     assert git(remote, "for-each-ref") == ""
     assert "Nothing in" in rover(*line.split()[4:])
     assert git(remote, "for-each-ref", "--format=%(refname)") == "refs/heads/by-cli"
+
+
+def test_a_pushed_branch_is_replaced_after_its_rebase_and_a_persons_commit_is_not(
+    shared: Path, remote: Path, tmp_path: Path
+) -> None:
+    """N4, N10."""
+    repo = shared / "repo"
+    with LauncherClient(shared / "data", repo) as client:
+        client.open()
+        task = completed(client, "rebased.txt")
+        first = client.tool("push_task", task=task["id"], confirm=True)
+        commit_on_main(repo, "goes-on.txt", "main's\n")
+        rebased = client.tool("rebase_task", task=task["id"], confirm=True)
+        assert "replaced" in client.tool("push_task", task=task["id"])["message"]
+        second = client.tool("push_task", task=task["id"], confirm=True)
+        assert second["commit"] == rebased["commit"] != first["commit"]
+        assert git(remote, "rev-parse", task["branch"]) == second["commit"]
+
+        git(tmp_path, "clone", "-q", "-b", task["branch"], str(remote), "theirs")
+        git(tmp_path / "theirs", "commit", "-q", "--allow-empty", "-m", "by hand")
+        git(tmp_path / "theirs", "push", "-q")
+        by_hand = git(remote, "rev-parse", task["branch"])
+        commit_on_main(repo, "goes-on-again.txt", "main's\n")
+        client.tool("rebase_task", task=task["id"], confirm=True)
+        with pytest.raises(ToolError, match="by hand") as refused:
+            client.tool("push_task", task=task["id"], confirm=True)
+        assert refused.value.error["code"] == "foreign_commits"
+        assert git(remote, "rev-parse", task["branch"]) == by_hand
