@@ -64,21 +64,21 @@ _REBUILT = frozenset(
 
 @dataclass
 class _Copying:
-    """One backup under way. `skipped` names what could not be taken, each with the reason."""
+    """A backup that is being made. `skipped` names what could not be copied, with the reason."""
 
     home: Path
     writer: ArchiveWriter
     skipped: list[str] = field(default_factory=list[str])
 
     def top(self, name: str) -> None:
-        """A file or folder of the user's own: a link there leads to what is meant."""
+        """Copy a file or folder of the user's own, where a link stands for what it leads to."""
         if (self.home / name).is_dir():
             self._folder(name, follow=True)
         else:
             self._file(name, follow=True)
 
     def tree(self, path: str, without: Collection[str] = ()) -> None:
-        """A folder of Rover's, with all that is in it."""
+        """Copy a folder of Rover's with its content."""
         self._folder(path, without=without)
 
     def _folder(self, path: str, *, follow: bool = False, without: Collection[str] = ()) -> None:
@@ -106,7 +106,7 @@ class _Copying:
             self._file(path, follow=follow)
         elif stat.S_ISLNK(facts.st_mode):
             self._link(path, facts)
-        # Sockets and pipes are worth nothing without the process that listens.
+        # Sockets and pipes are worth nothing without the process at their other end.
 
     def _file(self, path: str, *, follow: bool = False) -> None:
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
@@ -139,10 +139,10 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def back_up(home: Path, target: Path, now: Callable[[], float] = time.time) -> dict[str, Any]:
-    """Make it, and say what is in it. `target` is a new file, or a folder that is to get one.
+    """Make a backup, and return a description. `target` is a new file, or a folder for one.
 
     Raises:
-        RoverError: there is nothing, it is there already, or something cannot be read or written.
+        RoverError: there is nothing to back up, the file exists, or reading or writing failed.
     """
     home = home.resolve()
     settings = load_settings(home)
@@ -183,7 +183,7 @@ def _name(home: Path, target: Path, now: float) -> Path:
 
 @contextmanager
 def _made(target: Path) -> Generator[tuple[Path, Path]]:
-    """A folder beside the target, and a file in it that becomes the target when it is whole."""
+    """A folder beside the target, and a file in it that becomes the target when it is complete."""
     with tempfile.TemporaryDirectory(prefix=".rover-backup-", dir=target.parent) as name:
         part = Path(name, "part")
         yield Path(name), part
@@ -229,7 +229,7 @@ def _write(home: Path, folder: Path, part: Path, now: float, *, shared: bool) ->
 
 
 def _tasks(home: Path) -> list[str]:
-    """Those that have files; a sandbox that waits for its task is none yet."""
+    """The tasks that have files, without sandboxes that wait for a task."""
     waiting = {path.name for path in (home / "spares").glob("*")}
     return sorted({path.name for path in (home / "tasks").glob("*")} - waiting)
 
@@ -252,8 +252,8 @@ def _files(copying: _Copying, tasks: list[str]) -> None:
 
 @contextmanager
 def _unchanged(project: Path) -> Generator[None]:
-    """Nothing is made or removed in a project's repositories meanwhile; what comes out of a sandbox
-    is only added."""
+    """Hold the project's lock, so that nothing is made or removed in its repositories meanwhile.
+    Objects from sandboxes may still be added."""
     try:
         lock = take_lock(project / _LOCK, 0o600, _LOCK_TRIES)
     except BlockingIOError:
@@ -273,7 +273,8 @@ def _names(folder: Path) -> list[str]:
 
 
 def _database(home: Path, folder: Path, writer: ArchiveWriter) -> list[str]:
-    """Copy it as of one moment, with what only its -wal holds; the status of every task."""
+    """Copy the database as of one moment, with what only its -wal holds. Returns the status of
+    every task."""
     copy = folder / DATABASE
     try:
         with (

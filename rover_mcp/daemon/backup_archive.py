@@ -30,7 +30,7 @@ DATABASE = "rover.db"
 TOP = frozenset(
     (DATABASE, "config.yaml", "trust.json", "http-tokens.json", "workflows", "tasks", "projects")
 )
-"""What of a data folder is in a backup."""
+"""The names in a data folder that a backup contains."""
 MOST_MANIFEST = 1 << 30
 _BLOCK = 1 << 20
 _AGENTS = frozenset(("work", "home"))
@@ -52,7 +52,7 @@ class BackupManifest(BaseModel):
 
 @dataclass(frozen=True)
 class ArchiveMember:
-    """One member. `digest` is the SHA-256 of a file, and what a link points at."""
+    """One member. `digest` is the SHA-256 of a file, or the target of a link."""
 
     kind: Kind
     size: int
@@ -78,12 +78,13 @@ def leads_out(path: str, target: str) -> bool:
 
 
 def objection(member: tarfile.TarInfo) -> str | None:
-    """Why a member of an archive is not taken; None where it may be."""
+    """Why a member of an archive is refused; None: it is accepted."""
     parts = member.name.split("/")
     if any(part in ("", ".", "..") for part in parts) or "\0" in member.name:
         return "its path leads out of the data folder"
     if parts[0] not in TOP:
         return "a data folder has no such thing"
+    # Neither hard links, which could lead to any file, nor devices.
     plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and member.sparse is None
     if not (plain or member.isdir() or member.issym()):
         return "it is not a file, folder or symbolic link"
@@ -193,7 +194,7 @@ def unpack(source: Path, into: Path) -> tuple[BackupManifest, Entries]:
 
 
 def bad(source: Path, why: str) -> UserFixable:
-    """The error for an archive that is not taken."""
+    """The error for an archive that is refused."""
     return UserFixable(
         f"{source} cannot be restored: {why}",
         hint="nothing was changed; try an older backup",
@@ -202,18 +203,18 @@ def bad(source: Path, why: str) -> UserFixable:
 
 
 class _ArchiveRefused(Exception):
-    """The archive is not taken; the message says why."""
+    """The archive is refused; the message says why."""
 
 
 class _Unpacking:
-    """Unpacks members as they come, into a folder that nobody else writes."""
+    """Unpacks members as they come, into a folder that no other process writes."""
 
     def __init__(self, into: Path) -> None:
         self._into = into
         self._found: dict[str, tuple[Kind, int, str]] = {}
 
     def all_of(self, archive: tarfile.TarFile) -> bytes:
-        """Write everything but the links; the manifest."""
+        """Write everything but the links, and return the manifest."""
         for member in archive:
             if member.name == MANIFEST:
                 return _manifest(archive, member)
@@ -267,7 +268,7 @@ def _manifest(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _write(content: IO[bytes], path: Path) -> str:
-    """Write a new file; the digest of what was written."""
+    """Write a new file, and return the digest of its content."""
     digest = hashlib.sha256()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:

@@ -26,7 +26,7 @@ log = logging.getLogger("rover.daemon")
 PREAMBLE_TIMEOUT_SECONDS = 10
 MAX_CONNECTIONS = 256
 MAX_HANDSHAKES = 64
-"""Connections beside these that are being refused, or have not yet said who they are."""
+"""The number of further connections that may be in their handshake, or be refused in it."""
 
 ServeClient = Callable[[SocketStream, BufferedByteReceiveStream, Caller], Awaitable[None]]
 
@@ -46,7 +46,7 @@ class ClientConnections:
         outdated: Callable[[Caller], str | None],
         give_way: Callable[[str, Callable[[], Awaitable[None]]], Awaitable[None]],
     ) -> None:
-        """`listener` is a socket that listens already, where the launcher asked for one."""
+        """`listener` is a socket that listens already, if the launcher asked for one."""
         self._home = home
         self._listener = listener
         self._serve = serve
@@ -68,6 +68,7 @@ class ClientConnections:
                     await strain.wait(error)
                     continue
                 strain.over()
+                # Beyond that even a refusal would cost a task and a descriptor each.
                 if self.open < MAX_CONNECTIONS + MAX_HANDSHAKES:
                     group.start_soon(self._connection, stream)
                 else:
@@ -141,7 +142,7 @@ class ClientConnections:
 
 
 def busy_notice(why: str | None) -> str | None:
-    """What a client reads of a daemon that has work and is to be replaced for this reason."""
+    """The notice to a client that the daemon is to be replaced for this reason, but has work."""
     return f"{why}; the daemon is busy, and is replaced once it is idle" if why else None
 
 

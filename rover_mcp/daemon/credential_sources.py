@@ -24,7 +24,7 @@ Stamp = tuple[int, int, int] | None
 
 
 def stamp_of(path: Path) -> Stamp:
-    """What changes when a file is written or replaced; None where it cannot be looked at."""
+    """A value that changes when a file is written or replaced; None if it cannot be read."""
     try:
         facts = path.stat()
     except OSError:
@@ -39,7 +39,8 @@ class KeptSource(CredentialSource):
 
 
 class Sources:
-    """Safe to use from many threads. A config.yaml that cannot be used changes nothing."""
+    """The sources of credentials. A config.yaml that cannot be used changes nothing. Safe to use
+    from many threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -51,7 +52,7 @@ class Sources:
         self._stamps: list[Stamp] = []
 
     def sources(self) -> Mapping[str, CredentialSource]:
-        """By account, PROVIDER or PROVIDER:NAME. What config.yaml names comes first."""
+        """The sources by account, PROVIDER or PROVIDER:NAME. Those of config.yaml come first."""
         stamps = [stamp_of(file) for file in self.files]
         with self._lock:
             if stamps != self._stamps:

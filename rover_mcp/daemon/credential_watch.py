@@ -1,4 +1,4 @@
-"""Looks repeatedly whether a credential has come that tasks wait for."""
+"""Checks repeatedly whether a credential that tasks wait for is there now."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.store.store import Store
 
 GLANCE_SECONDS: Final = 5.0
-"""Between two looks at the files that credentials come from."""
+"""Seconds between two checks of the files that credentials come from."""
 MOST_SECONDS: Final = 60.0
-"""Between two looks at what sends no notice of a change: a command's answer, a keyring."""
+"""Seconds between two checks of what does not report a change: a command's output, a keyring."""
 
 
 class CredentialWatch:
-    """Looking is due when a client brought something new, a file has changed, another task waits,
-    or nobody has looked for a minute."""
+    """Decides when a check is due: a client brought something new, a file has changed, another task
+    waits, or the last check was a minute ago."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class CredentialWatch:
         self._poked = True
 
     def is_due(self, waiting: Collection[Hashable]) -> bool:
-        """Whether to look now, for these that wait; what it was due for is done with that."""
+        """Whether to check now, for these tasks that wait. The reason for it is used up by that."""
         if not waiting:
             self._waiting = frozenset()
             return False
@@ -60,7 +60,7 @@ class CredentialWatch:
 
 
 class CredentialWatchLoop:
-    """Looks as long as the daemon lives, at next to no cost while no task waits."""
+    """Checks as long as the daemon lives, at almost no cost while no task waits."""
 
     def __init__(
         self,
@@ -78,12 +78,12 @@ class CredentialWatchLoop:
         self._came = anyio.Event()
 
     def poke(self) -> None:
-        """A client brought something new. To be called on the event loop."""
+        """Note that a client brought something new. Must be called on the event loop."""
         self._watch.poke()
         self._came.set()
 
     async def run(self, harmlessly: Callable[[Callable[[], None]], Awaitable[bool]]) -> None:
-        """Look for ever. `harmlessly` does something in a thread, whatever comes of it."""
+        """Check for ever. `harmlessly` runs work in a thread, and logs its errors."""
         while True:
             with anyio.move_on_after(GLANCE_SECONDS):
                 await self._came.wait()

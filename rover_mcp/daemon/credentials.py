@@ -62,7 +62,7 @@ class Credentials:
         self._lock = threading.Lock()
         self.on_news: Callable[[], object] = lambda: None
         self.obstacle: Callable[[str, Mapping[str, str]], str | None] = lambda _kind, _environ: None
-        """why a program's login, in its environment, is not renewed without anybody, if so"""
+        """why a program's login, in its environment, is not renewed automatically; None: it is"""
 
     def remember(self, caller: Caller) -> bool:
         """Note what a client brought; return whether no client of its user had brought it
@@ -84,12 +84,12 @@ class Credentials:
         return [*self._configured.files, *kept, *(place for place in places if place)]
 
     def logins(self) -> list[tuple[str, Mapping[str, str]]]:
-        """Each login that config.yaml names: whose, and the environment of its program."""
+        """Each login that config.yaml names: its agent, and the environment of its program."""
         sources = self._configured.sources().values()
         return [(s.login, environ_of(s)) for s in sources if s.login]
 
     def expiry(self, account: str | None) -> Expiry | None:
-        """When the login that is this account expires, if the account is one and that is known."""
+        """When the login of this account expires, if the account is a login and that is known."""
         for key, source in self._configured.sources().items():
             if source.login is None or account is None:
                 continue
@@ -106,7 +106,7 @@ class Credentials:
         return None
 
     def account_name(self, label: str) -> str:
-        """What an account is called for people, as far as its key or login was seen here."""
+        """The name of an account for people, if its key or login was seen here."""
         if label not in self._origins:
             self._learn()
         with self._lock:
@@ -128,6 +128,7 @@ class Credentials:
     def _know(self, access: ProviderAccess) -> ProviderAccess:
         if access.account is not None and access.origin is not None:
             with self._lock:
+                # Put at the end again, so that the oldest is dropped.
                 self._origins.pop(access.account, None)
                 self._origins[access.account] = access.origin
                 if len(self._origins) > _MOST_ORIGINS:
@@ -140,7 +141,7 @@ class Credentials:
         return {name: self._name(p, caller) for name, p in PROVIDERS.items()}
 
     def is_named(self, provider: str | None, caller: Caller) -> bool:
-        """Whether there is a variable or a source for this caller's tasks; none is asked."""
+        """Whether a variable or a source is named for this caller's tasks. No source is read."""
         if provider is None or self._sources_of(provider):
             return provider is not None
         environments = [*self._clients.of(caller.client_id), *self._clients.of_user(caller.user)]
@@ -213,8 +214,8 @@ class Credentials:
         return None, "; ".join(filter(None, [host_logins.unused(agent, os.environ), mend]))
 
     def unfit(self, provider: str, agent: str, access: ProviderAccess) -> str | None:
-        """Why an agent cannot use what `access` gave, where it cannot: a program's login is for
-        that program."""
+        """Why an agent cannot use what `access` gave; None: it can. A program's login is for that
+        program alone."""
         kind = access.login
         return for_one_only(kind, agent, PROVIDERS[provider]) if kind not in (None, agent) else None
 
@@ -228,7 +229,7 @@ class Credentials:
         closed: Collection[str] = (),
         of_call: bool = False,
     ) -> ProviderAccess | None:
-        """The way to `provider` for a task's attempt, or None where there is no credential: that
+        """The way to `provider` for a task's attempt, or None if there is no credential: that
         of the `account` that was chosen, else the first whose account is not among those `closed`.
         `of_call`: an agent calls, so a command that has just failed is not run again.
 
@@ -256,11 +257,11 @@ class Credentials:
     ) -> Iterator[ProviderAccess]:
         """Every account that a task may use at a provider, one credential for each, the first
         choice first: what its own client brought, then what config.yaml names in its order. Other
-        clients' count where there is none of these: nobody said that they may take over. `only`:
-        the key of the one source that counts.
+        clients' count only if there is none of these, because no one said that they may take over.
+        `only`: the key of the one source that counts.
 
         Raises:
-            EnvironmentFault: after the last one, where config.yaml names a login that cannot be
+            EnvironmentFault: after the last one, if config.yaml names a login that cannot be
                 used.
         """
         served = PROVIDERS.get(provider)
@@ -352,7 +353,7 @@ class Credentials:
 
     def refused(self, provider: str, account: str | None) -> None:
         """Note that a provider refused the credential of an account: a command that printed it is
-        run again at the next use. Waits for nothing."""
+        run again at the next use. Returns at once."""
         served = PROVIDERS.get(provider)
         if served is None or account is None:
             return
@@ -367,7 +368,7 @@ class Credentials:
         self._commands.refused(fits)
 
     def _read(self, source: CredentialSource, *, of_call: bool = False) -> str | None:
-        """Read a configured credential; None where it is not available now."""
+        """Read a configured credential; None if it is not available now."""
         if source.command:
             return self._commands.value(source.command, source.lifetime, of_call=of_call)
         if source.env:

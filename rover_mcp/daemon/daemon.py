@@ -1,7 +1,7 @@
 """Runs the daemon, one per user and data folder: it serves connections and runs the control plane.
 
-Work continues when every client is gone. The daemon ends by itself when nothing is connected,
-running or scheduled. Killing it at any moment loses nothing.
+Work continues when every client is gone. The daemon ends when nothing is connected, running or
+scheduled. Killing it at any moment loses nothing.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ log = logging.getLogger("rover.daemon")
 
 TRY_AGAIN_SECONDS = 1.0
 TIDY_SECONDS = 2.0
-"""For the gateway's books and what waits for a next task, when a signal asks to end. The latter
-would end by itself."""
+"""Seconds for the gateway's usage records and the waiting sandboxes, when a signal asks to end. The
+sandboxes would also end on their own, a while later."""
 HTTP_SECONDS = 5.0
-"""For the last frames of streams over HTTP, when a signal asks to end."""
+"""Seconds for the last frames of streams over HTTP, when a signal asks to end."""
 LOOK_SECONDS = 4.0
-"""Between two looks whether something is left to do, and whether the data folder is there."""
+"""Seconds between two checks whether something is left to do and the data folder is there."""
 TROUBLE = (RoverError, SQLAlchemyError, OSError, *NONSENSE)
-"""What a full disk, a read-only one, a database that is gone or a damaged record looks like."""
+"""The errors of a full or read-only disk, of a database that is gone, and of a damaged record."""
 
 
 class Daemon:
@@ -83,7 +83,7 @@ class Daemon:
     def __init__(
         self, settings: Settings, store: Store, lock: int, listener: socket.socket | None = None
     ) -> None:
-        """`listener` is a socket that listens already, where the launcher asked for one."""
+        """`listener` is a socket that listens already, if the launcher asked for one."""
         self._settings = settings
         self._lock = lock
         self._store = store
@@ -132,6 +132,7 @@ class Daemon:
             self._parts.credentials.on_news = partial(loop.call_soon_threadsafe, lookout.poke)
             hub.also = self._parts.hooks.poke
             glances = self._glances()
+            # Events are written in any thread; the broadcaster lives on the loop.
             self._store.database.on_event = partial(loop.call_soon_threadsafe, hub.poke)
             for work in (
                 self._tell_news, self._tell_hooks, self._start_plane, self._end_on_signal,
@@ -143,8 +144,9 @@ class Daemon:
             yield group
 
     def _glances(self) -> Glances | None:
-        """Start to keep a copy for status lines, where the store is not in the data folder."""
+        """Start to keep a copy for status lines if the store is not in the data folder."""
         if not self._settings.database:
+            # A copy of a time when the store was elsewhere would be shown instead of the store.
             (self._settings.home / COPY).unlink(missing_ok=True)
             return None
         glances = Glances(self._settings.home, self._store.glanced)
@@ -158,8 +160,8 @@ class Daemon:
         return glances
 
     async def _vital(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run work that never ends by itself. If it ends, the process ends at once: unwinding waits
-        for threads, and meanwhile a daemon that serves nobody would hold the lock."""
+        """Run work that is never over. If it ends, the process ends at once: unwinding waits for
+        threads, and meanwhile the lock would be held by a daemon that does not serve."""
         try:
             await work()
         except Exception:
@@ -244,7 +246,7 @@ class Daemon:
             log.exception("the journal of task %s could not be followed", task_id)
 
     def _touch(self) -> None:
-        """Poll the queue often for a while, since a client connected or called."""
+        """Poll the queue often for a while, because a client connected or called."""
         was, self._eager_until = (
             self._eager_until,
             anyio.current_time() + self._settings.queue_eager,
@@ -312,7 +314,7 @@ class Daemon:
     # Life
 
     def _outdated(self, caller: Caller) -> str | None:
-        """Why a new daemon would serve this caller otherwise."""
+        """Why a new daemon would serve this caller differently; None: it would not."""
         if caller.version not in ("", __version__):
             return f"you have version {caller.version}, the daemon is {__version__}"
         if have_changed(self._settings):
@@ -340,7 +342,7 @@ class Daemon:
             going = running or self._store.attempts.in_states(BY_ITSELF)
             return bool(going) or self._parts.hooks.has_work or self._parts.trash.busy
         except TROUBLE as error:
-            log.warning("it is not known whether there is work: %s", error)
+            log.warning("the daemon cannot tell whether there is work: %s", error)
             return True
 
     def _tidy(self) -> None:

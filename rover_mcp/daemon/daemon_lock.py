@@ -51,7 +51,7 @@ def hold_lock(home: Path) -> int:
 
 
 def is_lost(home: Path, descriptor: int) -> bool:
-    """Whether the data folder whose lock `descriptor` holds was removed, or another is there."""
+    """Whether the data folder whose lock `descriptor` holds was removed or replaced."""
     try:
         there = (home / "daemon.lock").stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -86,11 +86,10 @@ def hold_alone(home: Path, what: str) -> Generator[None]:
 
 
 def make_socket_folder(home: Path) -> None:
-    """Make the folder of the daemon's socket where that is not the data folder, for this user
-    alone.
+    """Make the folder of the daemon's socket, for this user alone, if it is not the data folder.
 
     Raises:
-        EnvironmentFault: it is there, and another's or open to others.
+        EnvironmentFault: it exists, and belongs to another user or is open to others.
     """
     folder = socket_path(home).parent
     if folder == home:

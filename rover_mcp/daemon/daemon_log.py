@@ -32,9 +32,9 @@ FORMAT: Final = "%(asctime)s %(name)s %(levelname)s %(message)s"
 MAX_LINE: Final = 20_000
 """Characters of one entry; a traceback has more lines than one."""
 BURST: Final = 500
-"""Lines in one go, beyond the pace of the settings."""
+"""The number of lines at once, beyond the pace of the settings."""
 ALIKE: Final = 10
-"""Lines that differ in numbers only, in one go; then one in so many seconds."""
+"""The number of lines at once that differ only in numbers; then one in so many seconds."""
 _KINDS: Final = 500
 _DRAIN_SECONDS: Final = 2.0
 _READ_BYTES: Final = 64 * 1024
@@ -44,7 +44,7 @@ _NUMBERS = re.compile(r"\d+")
 class LogFile:
     """A file that becomes an older one when it is full. Safe to use from many threads.
 
-    Where it cannot be written, lines are lost: a full disk ends nobody's daemon.
+    If it cannot be written, lines are lost: a full disk must not end the daemon.
     """
 
     def __init__(self, path: Path, most: int, keep: int) -> None:
@@ -95,7 +95,7 @@ class LogFile:
 
 
 class LogPace:
-    """Which lines are written, where there are too many. Pure but for its clock."""
+    """Decides which lines are written if there are too many. Pure but for its clock."""
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -105,8 +105,8 @@ class LogPace:
         self._lock = threading.Lock()
 
     def let(self, source: str, text: str) -> int | None:
-        """How many lines were left out since the last that was let through; None: leave this
-        one out too."""
+        """The number of lines left out since the last that was let through; None: leave this one
+        out too."""
         kind = (source, _NUMBERS.sub("0", text[:200]))
         with self._lock:
             now = self._clock()
@@ -120,7 +120,7 @@ class LogPace:
             return self.dropped()
 
     def dropped(self) -> int:
-        """How many were left out since this was last asked."""
+        """The number of lines that were left out since the last call."""
         count, self._dropped = self._dropped, 0
         return count
 
@@ -176,8 +176,8 @@ def _more(count: int) -> str:
 
 
 class Capture:
-    """Standard output and standard error of the process, line by line. What is in the pipe when
-    the process is killed is lost."""
+    """Reads standard output and standard error of the process line by line. What is in the pipe
+    when the process is killed is lost."""
 
     def __init__(self, write: Callable[[str], None], pace: LogPace) -> None:
         self._write = write
@@ -191,7 +191,7 @@ class Capture:
         self._ended = False
 
     def end(self) -> None:
-        """Write what is left; what comes later is lost."""
+        """Write what is left. What comes later is lost."""
         if self._ended:
             return
         self._ended = True
@@ -224,7 +224,7 @@ class Capture:
 
 
 def log_to_file(home: Path, settings: LogSettings) -> None:
-    """From now on all that this process says goes to the data folder's log."""
+    """From now on write all output of this process to the data folder's log."""
     file = LogFile(home / NAME, settings.file_bytes, settings.old_files)
     capture = Capture(file.write, LogPace(settings.lines_per_second))
     handler = BoundedHandler(file.write, LogPace(settings.lines_per_second))
@@ -236,7 +236,7 @@ def log_to_file(home: Path, settings: LogSettings) -> None:
 
 
 def log_to_stream(stream: TextIO, settings: LogSettings) -> None:
-    """The same for a process in the foreground, to its standard error."""
+    """The same for a process in the foreground, which writes to its standard error."""
 
     def write(text: str) -> None:
         stream.write(text)
@@ -275,12 +275,13 @@ def _last_words(
 
 def _install(handler: logging.Handler, settings: LogSettings) -> None:
     level = logging.getLevelNamesMapping()[settings.level.upper()]
+    # logging would report its own failures on standard error, which leads back to this log.
     logging.raiseExceptions = False
     logging.basicConfig(handlers=[handler], level=max(logging.WARNING, level), force=True)
     if level <= logging.DEBUG:
         logging.getLogger().setLevel(logging.INFO)
     logging.getLogger("rover").setLevel(level)
-    # DBOS writes to the console where it finds no handler of its own.
+    # DBOS writes to the console if it finds no handler of its own.
     logging.getLogger("dbos").addHandler(logging.NullHandler())
 
 

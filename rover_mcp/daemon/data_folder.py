@@ -16,7 +16,7 @@ from rover_mcp.store.store import Store
 
 
 def open_store(home: Path) -> tuple[Settings, Store]:
-    """Settings and store of a data folder.
+    """Open the settings and the store of a data folder.
 
     Raises:
         EnvironmentFault: it cannot be used, or a newer version wrote it.
@@ -31,7 +31,8 @@ def open_store(home: Path) -> tuple[Settings, Store]:
 
 
 def secrets_of(settings: Settings) -> Iterator[str]:
-    """Yield what a log must not hold of the settings: the path of a webhook is its password."""
+    """Yield what must not get into a log from the settings: the path of a webhook is its
+    password."""
     for address in (urlsplit(h.url) for h in settings.hooks if isinstance(h, WebhookHook)):
         yield from (address.path, address.query)
     if settings.database:

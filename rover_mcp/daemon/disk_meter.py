@@ -19,11 +19,12 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.disk_use import DiskUse, ProjectUse
 
 FRESH_SECONDS = 60.0
-"""For as long what was measured is given as it is."""
+"""The time for which a measurement is used again."""
 SHARE = 20
-"""It is not measured again before this many times the time that it took."""
-PATIENCE_SECONDS = 0.3
-"""For the first measurement: a small folder's takes less."""
+"""The next measurement comes after this many times the duration of the last one, at the
+earliest."""
+FIRST_WAIT_SECONDS = 0.3
+"""How long a caller waits for the first measurement: a small folder's takes less."""
 WITHOUT_RECORD = "tasks without a record"
 
 log = logging.getLogger("rover.daemon")
@@ -42,8 +43,8 @@ class DiskMeter:
         self._due = 0.0
 
     def use(self) -> DiskUse | None:
-        """What was measured last; where that is old, it is measured anew in the background. None:
-        the first measurement takes longer than anybody should wait."""
+        """The last measurement; if it is old, a new one begins in the background. None: the first
+        one takes longer than a caller should wait."""
         with self._lock:
             working = self._work is not None and self._work.is_alive()
             if not working and self._now() >= self._due:
@@ -51,7 +52,7 @@ class DiskMeter:
                 self._work.start()
             work = self._work
         if self._last is None and work is not None:
-            work.join(PATIENCE_SECONDS)
+            work.join(FIRST_WAIT_SECONDS)
         return self._last
 
     def _measure(self) -> None:
@@ -73,8 +74,8 @@ def measure(
     at: float,
     deleted: Collection[str] = (),
 ) -> DiskUse:
-    """`paths`: the repository of each project, `tasks`: the project of each task, by id; `deleted`:
-    the tasks of the trash.
+    """Measure a data folder. `paths`: the repository of each project, `tasks`: the project of each
+    task, by id; `deleted`: the tasks of the trash.
 
     Raises:
         OSError: the data folder cannot be read.
@@ -102,7 +103,7 @@ def measure(
         add(project, "hub", folder / "base")
         add(project, "records", *(p for p in _inside(folder) if p.name not in _APART))
     shared = {"caches": counter.size(home / "cache")}
-    # Of tasks that were deleted: it goes by itself.
+    # What deleted tasks left, which is being removed.
     if removed := counter.size(*_inside(home / TRASH)):
         shared["removed"] = removed
     apart = ("projects", "tasks", "cache", TRASH)

@@ -1,8 +1,8 @@
-"""The first question to a daemon, answered before what it takes to serve is imported.
+"""Answers the first question to a new daemon before the modules that serve clients are imported.
 
-Whoever starts one for a single question says so (handshake.ASKED) and sends it with its preamble.
-What can be answered from the store alone is; in any other case the connection is closed, and the
-client connects again to the whole daemon.
+Whoever starts a daemon for a single question says so (handshake.ASKED), and sends the question with
+its preamble. It is answered if the store alone can answer it. Otherwise the connection is closed,
+and the client connects again to the complete daemon.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ if TYPE_CHECKING:
     from rover_mcp.daemon.credentials import Credentials
 
 WAIT_SECONDS = 5.0
-"""For whoever asks to connect, and for its preamble: it tries again every few milliseconds."""
+"""Seconds for the client to connect, and for its preamble: it tries every few milliseconds."""
 
 BACKLOG = 128
-"""Clients that wait until the daemon serves; others try again."""
+"""The number of clients that can wait until the daemon serves; others try again."""
 
 log = logging.getLogger("rover.daemon")
 
 
 class NeedsFullDaemon(Exception):
-    """Only the whole daemon can answer."""
+    """Only the complete daemon can answer."""
 
 
 def answer_first(settings: Settings, store: Store) -> socket.socket | None:
-    """Answer the question of whoever started this daemon, if the store alone can answer it.
+    """Answer the question of the client that started this daemon, if the store alone can.
 
-    Returns the socket that listens, if there can be one: who connects from now on waits until the
-    daemon serves.
+    Returns the listening socket, if there can be one: clients that connect from now on wait until
+    the daemon serves.
     """
     listener = None
     try:
@@ -72,6 +72,7 @@ def answer_first(settings: Settings, store: Store) -> socket.socket | None:
 
 
 def _listening(path: Path) -> socket.socket:
+    # The lock of the data folder is held, so that a socket here is left from an earlier daemon.
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     old = os.umask(0o177)
@@ -115,8 +116,8 @@ def answer(
     """Return what list_tasks gives as structured content, and the session that receives its news.
 
     Raises:
-        NeedsFullDaemon: it was not asked, or something runs, of which the store alone does not
-            say all.
+        NeedsFullDaemon: another question was asked, or a task runs, of which the store does not
+            know everything.
         RoverError, SQLAlchemyError, OSError, NONSENSE: it cannot be answered so.
     """
     if asks is None or asks["tool"] != "list_tasks" or caller.env.get(TOOLS):
@@ -158,7 +159,7 @@ def _unknown(_task_id: str) -> NoReturn:
 
 
 class _Recorded(TaskReader):
-    """Tasks none of which runs."""
+    """Reads tasks while none of them runs."""
 
     def __init__(self, settings: Settings, store: Store, caller: Caller) -> None:
         self.settings = settings
@@ -173,7 +174,7 @@ class _Recorded(TaskReader):
 
     @cached_property
     def _credentials(self) -> Credentials:
-        # Here, as few lists need it.
+        # Imported here, because few lists need it and it takes a while.
         from rover_mcp.daemon.credentials import Credentials
 
         credentials = Credentials(self.settings)

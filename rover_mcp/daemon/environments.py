@@ -12,8 +12,9 @@ _Key = tuple[str | None, frozenset[tuple[str, str]]]
 
 
 class Environments:
-    """Kept after a client has left, because its tasks outlive the connection. Terminals that share
-    an environment share one copy. Safe to use from many threads."""
+    """The environments of clients, kept after they have left, because their tasks outlive the
+    connection. Terminals that share an environment share one copy. Safe to use from many
+    threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,19 +27,19 @@ class Environments:
         key = (caller.user, frozenset(caller.env.items()))
         with self._lock:
             known = self._distinct.pop(key, None)
-            # The last one is the one that came last.
+            # Put at the end again: the order is that in which they last came.
             shared = self._distinct[key] = caller.env if known is None else known
             self._clients[caller.client_id] = shared
         return known is None
 
     def of(self, *clients: str | None) -> list[Environment]:
-        """What these clients brought, in their order; those that are not known are left out."""
+        """The environments of these clients, in their order, without those that are not known."""
         with self._lock:
             environments = [self._clients.get(client) for client in clients if client]
         return [env for env in environments if env is not None]
 
     def of_user(self, user: str | None) -> list[Environment]:
-        """What clients of a user brought, of the one that came last first. None: the user of this
+        """The environments of a user's clients, that of the latest first. None: the user of this
         machine."""
         with self._lock:
             return [env for (owner, _), env in reversed(self._distinct.items()) if owner == user]

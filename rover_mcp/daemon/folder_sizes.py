@@ -11,23 +11,24 @@ _BLOCK = 512
 
 
 class FolderSizer:
-    """Counts bytes on the disk. A file with several names counts where it is first seen, a folder
-    with all that is in it where it was asked for first."""
+    """Counts bytes on the disk. A file with several names counts once, where it is first seen; a
+    folder counts in the call that asked for it first."""
 
-    def __init__(self, goes_on: Callable[[], bool] = lambda: True) -> None:
-        """`goes_on`: whether there is time to count more."""
-        self._goes_on = goes_on
+    def __init__(self, has_time: Callable[[], bool] = lambda: True) -> None:
+        """`has_time`: whether there is time to count more."""
+        self._has_time = has_time
         self._seen: set[tuple[int, int]] = set()
         self._asked: set[str] = set()
 
     def size(self, *places: Path) -> int:
-        """Bytes of files and folders; what cannot be seen is left out, no link is followed."""
+        """Bytes of files and folders. What cannot be read is left out, and links are not
+        followed."""
         return self.size_so_far(*places)[0]
 
     def size_so_far(self, *places: Path) -> tuple[int, bool]:
         """The same, and whether everything was counted."""
         total, left = 0, [os.fspath(place) for place in places]
-        while left and self._goes_on():
+        while left and self._has_time():
             path = left.pop()
             try:
                 facts = os.lstat(path)

@@ -1,4 +1,4 @@
-"""The gateway, as the control plane sees it: one way out per attempt, with its credentials."""
+"""Adapts the gateway to the control plane: one way out per attempt, with its credentials."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.network import refused_lines
 
 MOST_USED = 1000
-"""attempts and providers of which it is remembered which account they used last"""
+"""the number of attempts and providers whose last account is remembered"""
 
 
 class GatewayAdapter:
@@ -70,7 +70,7 @@ class GatewayAdapter:
         self._on_model = on_model
         self._heard: dict[str, set[tuple[int, str | None]]] = {}
         self._used: dict[tuple[str, int, str], str] = {}
-        """kept when a door closes: what follows from its end asks for it"""
+        """kept when a grant is closed: what follows from the end of an attempt asks for it"""
         self._refused: dict[str, RefusedHosts] = {}
         self._keys = KeyRefusals()
         self._windows = WindowRecorder(store, credentials.account_name)
@@ -78,11 +78,14 @@ class GatewayAdapter:
 
     def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
         task = self._store.tasks.get(task_id)
+        # Calls that a killed daemon left without an end, before this attempt makes calls of its
+        # own.
         if task_id not in self._opened:
             self._opened.add(task_id)
             estimate_cut_calls(self._store, task_id, self._prices, self._now())
 
         def credentials(provider: str) -> ProviderAccess | None:
+            # Read again at each call: the task's account may have changed since.
             task = self._store.tasks.get(task_id)
             access = self._chosen(provider, task, attempt, of_call=True) if task else None
             if access is None:
@@ -112,7 +115,7 @@ class GatewayAdapter:
         self._portal.call(self._gateway.open, lease)
 
     def open_for_setup(self, task: NewTask, socket: Path, environment: Mapping[str, str]) -> None:
-        """Serve a setup that belongs to no task: the project's network, and no provider."""
+        """Serve a setup that does not belong to a task: the project's network, but no provider."""
         refused = self._refused[task.id] = RefusedHosts()
 
         def count(_task: str, host: RefusedHost) -> None:
@@ -135,7 +138,7 @@ class GatewayAdapter:
         self._portal.call(self._gateway.open, lease)
 
     def close_setup(self, task_id: str) -> list[str]:
-        """Close the way out of a setup, and return a line for each host that it was refused."""
+        """Close the grant of a setup, and return a line for each host that was refused to it."""
         self._portal.call(self._gateway.close, task_id)
         refused = self._refused.pop(task_id, RefusedHosts())
         return refused_lines(refused.as_json())
@@ -153,7 +156,7 @@ class GatewayAdapter:
 
     def _answered(self, task_id: str, attempt: int, answer: ProviderAnswer) -> None:
         """Note an answer. The first successful call of each model in an attempt is reported, in a
-        thread: the gateway's loop serves every sandbox, and waits for nobody."""
+        thread, because the gateway's loop serves every sandbox and must not wait."""
         if answer.account is not None:
             self._used[task_id, attempt, answer.provider] = answer.account
             if len(self._used) > MOST_USED:
@@ -174,6 +177,7 @@ class GatewayAdapter:
         self._heard.pop(task_id, None)
         self._portal.call(self._gateway.close, task_id)
         self._opened.discard(task_id)
+        # All of it before the attempt's end is reported: whoever reads that sees its usage as well.
         self._windows.written()
         self._networks.flush(task_id)
         estimate_cut_calls(self._store, task_id, self._prices, self._now())
@@ -186,8 +190,8 @@ class GatewayAdapter:
         return None
 
     def asks_provider(self, task: TaskRow) -> bool:
-        """Whether a task's calls go to its provider itself, and to no service that speaks its
-        API."""
+        """Whether a task's calls go to its provider itself rather than to another service with the
+        same API."""
         with suppress(EnvironmentFault):
             access = self._access(task.id, task.attempt, task.agent)
             return is_the_providers(access, PROVIDERS.get(_provider(task, task.agent) or ""))
@@ -207,7 +211,7 @@ class GatewayAdapter:
         refused = self._keys.refused(task_id, attempt)
         if refused is not None:
             return refused
-        # Nobody here saw the refusal: it concerns what the agent would use.
+        # An earlier daemon saw the refusal: it concerns what the agent would use now.
         with suppress(EnvironmentFault):
             access = self._access(task_id, attempt, agent)
             return [access.digest] if access else []

@@ -1,4 +1,4 @@
-"""Users' repositories, the hubs made of them, and what tasks did in those."""
+"""Adapts users' repositories, the hubs made of them, and tasks' changes to the use cases."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class GitRepositories:
         return self._hubs.setdefault(project_id, Hub(project_folder(self._home, project_id)))
 
     def hubs(self) -> list[Hub]:
-        """Those of all projects."""
+        """The hubs of all projects."""
         folders = sorted((self._home / "projects").glob("*/hub.git"))
         return [self.hub(folder.parent.name) for folder in folders]
 
@@ -171,7 +171,7 @@ T = TypeVar("T")
 
 
 class HubWork:
-    """A task's changes, out of the project's hub."""
+    """Reads a task's changes from the project's hub."""
 
     def __init__(self, repositories: GitRepositories, attempts: Attempts) -> None:
         self._repositories = repositories
@@ -266,7 +266,7 @@ class HubWork:
         )
 
     def _looked_after(self, task: TaskRow, read: Callable[[], T]) -> T:
-        """Read from the hub, which is repaired first where that fails."""
+        """Read from the hub; if that fails, repair it and read again."""
         try:
             return read()
         except (EnvironmentFault, NotFound) as error:
@@ -275,5 +275,5 @@ class HubWork:
 
 
 def _handed(file: FileDiff) -> str | None:
-    """What on the host may run a file that a task left."""
+    """The program on the host that may run a file which a task left; None: none does."""
     return None if file.status == "deleted" else run_by(file.path)

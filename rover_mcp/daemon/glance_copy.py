@@ -1,5 +1,5 @@
-"""Keeps a copy of what a status line shows, for a store that is not in the data folder: a status
-line has a third of a second, and no driver for PostgreSQL."""
+"""Keeps a copy of what a status line shows, if the store is not in the data folder: a status line
+has a third of a second, and no driver for PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ log = logging.getLogger("rover.glance")
 
 
 class Glances:
-    """`poke`, on the loop's thread, says that it may look otherwise now. `read` is the store's."""
+    """Writes the copy. `poke`, on the loop's thread, says that it may have changed; `read` reads
+    the store."""
 
     def __init__(self, home: Path, read: Callable[[], dict[str, Any]]) -> None:
         self._path = home / COPY
@@ -32,7 +33,7 @@ class Glances:
         self._wake.set()
 
     async def run(self) -> None:
-        """Write it now and whenever it may have changed, for ever."""
+        """Write the copy now and whenever it may have changed, for ever."""
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()
@@ -42,7 +43,7 @@ class Glances:
                 log.warning("what is shown at a glance is not kept: %s", error)
 
     def write(self) -> None:
-        """Write it now.
+        """Write the copy now.
 
         Raises:
             OSError, SQLAlchemyError: it cannot be read or kept.

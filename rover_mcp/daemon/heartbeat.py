@@ -1,9 +1,8 @@
 """Ends the daemon's process when its event loop has ended or hangs.
 
-Such a process would still hold the lock of the data folder: no other daemon could start, and nobody
-would be served. Python's own shutdown waits for every thread, so it is not used: os._exit ends the
-process whatever its threads do. Nothing is lost by that, as with any other crash.
-"""
+Such a process would still hold the lock of the data folder: no other daemon could start, and no
+client would be served. Python's own shutdown waits for every thread, so it is not used: os._exit
+ends the process whatever its threads do. Nothing is lost by that, as with any other crash."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ EXIT_BROKEN = 70
 UNWIND_SECONDS = 5.0
 BEAT_SECONDS = 5.0
 STUCK_SECONDS = 180.0
-"""An event loop that does nothing for so long will not do anything any more."""
+"""The time after which an event loop that does nothing counts as stuck for good."""
 
 
 def end_process(code: int = EXIT_BROKEN) -> NoReturn:
@@ -35,15 +34,15 @@ def end_process(code: int = EXIT_BROKEN) -> NoReturn:
 
 
 def end_soon(seconds: float = UNWIND_SECONDS) -> None:
-    """End the process after a while, unless it has ended by itself."""
+    """End the process after a while, unless it has ended before."""
     timer = threading.Timer(seconds, end_process)
     timer.daemon = True
     timer.start()
 
 
 class Heartbeat:
-    """When the loop was last seen alive. CLOCK_MONOTONIC stands still while the machine sleeps, so
-    that a laptop that wakes does not count as stuck."""
+    """The time at which the loop was last seen alive. CLOCK_MONOTONIC stands still while the
+    machine sleeps, so that a laptop that wakes does not count as stuck."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -69,5 +68,6 @@ def _watch(alive: Heartbeat) -> None:
     while not alive.is_stuck():
         time.sleep(BEAT_SECONDS)
     log.error("the event loop has done nothing for %.0f s; the daemon ends", STUCK_SECONDS)
+    # The only evidence of why it hung: after os._exit there is none.
     write_threads()
     end_process()

@@ -1,4 +1,4 @@
-"""This machine's engines and agents, as the use cases see them."""
+"""Adapts this machine's engines and agents to the use cases."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class EngineChoice:
 
 
 _PRICED_AGENTS = {"claude": "anthropic", "codex": "openai", "gemini": "google"}
-"""Agents that call a model as its provider does, and whose provider no model decides."""
+"""Agents whose provider does not depend on the model, and that use its names for models."""
 
 
 class HostAgents:
-    """Agents that the runner can drive, where their programs are on this host, and what the models
-    cost that they ask for."""
+    """The agents that the runner can drive, their programs on this host, and the prices of their
+    models."""
 
     def __init__(self, prices: PriceList | None = None) -> None:
         self._prices = prices or price_list()

@@ -34,10 +34,10 @@ class Login:
     account: str
     expires: float | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    """beside the token"""
+    """sent beside the token"""
     renewable_until: float | None = None
-    """until when its program can renew it, in seconds since 1970: 0 where it holds nothing to
-    renew it with, None where no end is known"""
+    """until when its program can renew it, in seconds since 1970: 0 if it holds nothing to renew it
+    with, None if no end is known"""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class HostLogin:
     """what a person does for a credential that lasts longer"""
 
     def file(self, environ: Mapping[str, str]) -> Path:
-        """Where it is."""
+        """The file of the login."""
         return Path(environ.get(self.variable) or self.folder).expanduser() / self.name
 
     def place(self, environ: Mapping[str, str]) -> Path | None:
-        """As `file`; None where the user has no home."""
+        """The file of the login; None if the user has no home."""
         try:
             return self.file(environ)
         except RuntimeError:
@@ -70,6 +70,7 @@ class HostLogin:
 
 def _codex(content: Mapping[str, Any]) -> Login | None:
     """Read ~/.codex/auth.json: tokens of ChatGPT. The account has a header of its own."""
+    # The file holds OPENAI_API_KEY instead of `tokens` for a user who signed in with a key.
     tokens = _object(content.get("tokens"))
     token = _text(tokens.get("access_token"))
     claims = _object(_jwt(token).get(_CLAIMS))
@@ -101,6 +102,7 @@ LOGINS: Mapping[str, HostLogin] = MappingProxyType(
             name="auth.json",
             sign_in="codex login",
             read=_codex,
+            # A subscription's token is refused at api.openai.com, which takes keys alone.
             base_url="https://chatgpt.com/backend-api/codex",
         ),
         "claude": HostLogin(
@@ -124,7 +126,7 @@ the home in which they are, and their folder in it."""
 
 
 def held(kind: str, environ: Mapping[str, str], now: float) -> Login:
-    """The login as its file has it now. `now` is in seconds since 1970.
+    """The login that the file has now. `now` is in seconds since 1970.
 
     Raises:
         EnvironmentFault: "no_log_in": there is none, or it has expired.
@@ -148,7 +150,7 @@ def expiry(kind: str, environ: Mapping[str, str]) -> float | None:
 
 
 def kept(kind: str, environ: Mapping[str, str]) -> Login | None:
-    """The login as its file has it now, expired or not; None: there is none."""
+    """The login that the file has now, expired or not; None: there is none."""
     return _read(LOGINS[kind], environ)[0]
 
 
@@ -172,8 +174,8 @@ def why_not(kind: str, environ: Mapping[str, str], now: float) -> str | None:
 
 
 def until(kind: str, environ: Mapping[str, str], now: float) -> str | None:
-    """What to say of the time for which a login still counts: nothing while that is long. None: no
-    login can be used."""
+    """A phrase about the end of a login, empty while that is far away. None: no login can be
+    used."""
     try:
         expires = held(kind, environ, now).expires
     except EnvironmentFault:
@@ -189,14 +191,14 @@ def clock(seconds: float) -> str:
 
 
 def lasting(kind: str) -> str:
-    """What a person does about a login that will expire while nobody is there."""
+    """What a person can do about a login that will expire while they are away."""
     known = LOGINS[kind]
     renew = f"run `{kind}` once on this machine after that"
     return f"{renew}, or {known.lasts}" if known.lasts else renew
 
 
 def unused(agent: str, environ: Mapping[str, str]) -> str | None:
-    """Why a login that is on this machine is of no use to its agent's tasks; None: none is."""
+    """Why a login on this machine cannot be used by its agent's tasks; None: there is none."""
     variable, folder = _UNUSED.get(agent, ("", ""))
     home = Path(environ.get(variable) or environ.get("HOME") or "/")
     path = home / folder / "oauth_creds.json"
@@ -209,7 +211,7 @@ def unused(agent: str, environ: Mapping[str, str]) -> str | None:
 
 
 def is_there(kind: str, environ: Mapping[str, str], now: float) -> bool:
-    """Whether there is a login that could be held."""
+    """Whether there is a login that the gateway could use."""
     return why_not(kind, environ, now) is None
 
 
@@ -235,11 +237,12 @@ def _content(path: Path) -> bytes:
 
 
 def _jwt(token: str) -> Mapping[str, Any]:
-    """The claims of a JSON web token, unverified; none where it is something else."""
+    """The claims of a JSON web token, unverified; empty if it is something else."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}
     try:
+        # JWTs leave out the padding (RFC 7515, section 2), which Python insists on.
         return _object(json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))))
     except (binascii.Error, ValueError, RecursionError):
         return {}
@@ -250,7 +253,7 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str:
-    """A string that can be a header's value, else an empty one."""
+    """A string that can be the value of a header, or else an empty one."""
     return value if isinstance(value, str) and value.isascii() and value.isprintable() else ""
 
 

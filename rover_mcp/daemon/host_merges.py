@@ -1,4 +1,4 @@
-"""Merges of tasks' branches in users' repositories."""
+"""Merges tasks' branches in users' repositories."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BRANCHES_NAMED = 10
 
 
 class HostMerges:
-    """Reads and changes the user's repository through views of it alone."""
+    """Plans and makes merges, through views of the user's repository alone."""
 
     def __init__(self, repositories: GitRepositories) -> None:
         self._repositories = repositories
@@ -107,7 +107,7 @@ def delivered_tip(repositories: GitRepositories, view: RepositoryView, task: Tas
 
 
 def _target(view: RepositoryView, task: TaskRow, into: str | None) -> tuple[str, str]:
-    """The branch that is merged into, and its commit."""
+    """The target branch of the merge, and its commit."""
     named = into if into is not None and is_branch_name(into) else None
     at = tip(view, named) if named else None
     if named is None or at is None:

@@ -1,7 +1,7 @@
-"""Serving Streamable HTTP on a socket that `rover-mcp --http` has bound and hands over.
+"""Serves Streamable HTTP on a socket that `rover-mcp --http` has bound and hands over.
 
 The foreground process keeps its own descriptor: when this daemon dies the address stays taken, and
-who connects waits for the next daemon. Imported only where HTTP is asked for.
+clients that connect wait for the next daemon. Imported only if HTTP is asked for.
 
     -> {"listen": true}  with the listening socket as SCM_RIGHTS, after the preambles
     <- {"status": "serving", "url": "http://127.0.0.1:8765/mcp", "users": ["ann", "bob (read)"]}
@@ -48,7 +48,7 @@ HAND_OVER_SECONDS: Final = 10
 READ_SECONDS: Final = 20.0
 """Deadline for a complete request, from the connection's beginning or the last answer's end on."""
 WRITE_SECONDS: Final = 60.0
-"""A client that takes nothing of what waits for it for so long is left."""
+"""The time after which a client that reads nothing of its answer is disconnected."""
 KEEP_ALIVE_SECONDS: Final = 30
 SHUTDOWN_SECONDS: Final = 2
 BACKLOG: Final = 128
@@ -70,7 +70,7 @@ class HttpService:
         await self._ended.wait()
 
     async def run(self, stream: UNIXSocketStream) -> None:
-        """Take the socket over and serve until `stream` ends or `end` is called."""
+        """Take the socket over, and serve until `stream` ends or `end` is called."""
         try:
             with anyio.fail_after(HAND_OVER_SECONDS):
                 _line, descriptors = await stream.receive_fds(4096, 1)
@@ -79,6 +79,7 @@ class HttpService:
         if not descriptors:
             return
         with socket.socket(fileno=descriptors[0]) as listener:
+            # The kernel installs every descriptor that was sent, also those that nobody asked for.
             for other in descriptors[1:]:
                 os.close(other)
             try:
@@ -160,7 +161,7 @@ class HttpService:
 def _ready(home: Path, listener: socket.socket) -> tuple[HttpSettings, Tokens]:
     """
     Raises:
-        RoverError: the settings are wrong, nobody could come, or too many could.
+        RoverError: the settings are wrong, no client could connect, or too many could.
     """
     settings = load_settings(home).http
     host = listener.getsockname()[0]
@@ -179,10 +180,10 @@ def _ready(home: Path, listener: socket.socket) -> tuple[HttpSettings, Tokens]:
 
 
 def _listen(listener: socket.socket) -> None:
-    """From here on, who connects waits and is not refused.
+    """Listen: from now on clients that connect wait instead of being refused.
 
     Raises:
-        EnvironmentFault: another one listens there.
+        EnvironmentFault: another process listens there.
     """
     listener.setblocking(False)
     try:
@@ -194,7 +195,7 @@ def _listen(listener: socket.socket) -> None:
 
 
 def address(listener: socket.socket) -> str:
-    """The endpoint's URL, as who is on this machine names it."""
+    """The URL of the endpoint, for clients on this machine."""
     host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
 
@@ -217,7 +218,7 @@ def _config(endpoint: HttpEndpoint, settings: HttpSettings) -> uvicorn.Config:
         log_level="critical",
         access_log=False,
         server_header=False,
-        # Whoever connects directly could claim to be anybody.
+        # A client that connects directly could claim any address for itself.
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -227,7 +228,7 @@ def _config(endpoint: HttpEndpoint, settings: HttpSettings) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """In a daemon's loop: signals are the daemon's."""
+    """A server that runs in the daemon's loop and leaves signals to the daemon."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -16,14 +16,14 @@ from rover_mcp.git.hub import Hub
 from rover_mcp.store.store import Store
 
 AT_ONCE_SECONDS = 20.0
-"""For as long a deletion waits; a large hub is done beside everything else, without a limit."""
+"""How long a deletion waits. A large hub is collected in the background, without a limit."""
 
 log = logging.getLogger("rover.daemon")
 
 
 class Garbage:
-    """What there is to remove in the hubs of all projects. A hub where it failed is left alone
-    until another task of it is deleted, or for the next daemon."""
+    """Collects garbage in the hubs of all projects. A hub where that failed is left alone until
+    another of its tasks is deleted, or for the next daemon."""
 
     def __init__(self, repositories: GitRepositories, store: Store) -> None:
         self._repositories = repositories
@@ -32,8 +32,8 @@ class Garbage:
         self._work: threading.Thread | None = None
 
     def collect(self, hub: Hub, without: str = "", timeout: float | None = AT_ONCE_SECONDS) -> bool:
-        """Do it now, in one hub, as if the task `without` were gone already. False: it is left
-        for later."""
+        """Collect one hub now, as if the task `without` were gone already. False: it is left for
+        later."""
         living = partial(self._store.projects.base_commits, hub.folder.name, without)
         try:
             return hub.collect(living, timeout=timeout)
@@ -42,7 +42,7 @@ class Garbage:
             return False
 
     def sweep(self) -> None:
-        """Begin with what is left, in a thread of its own."""
+        """Begin to collect the hubs that are due, in a thread of its own."""
         if self._work is None or not self._work.is_alive():
             left = [hub for hub in self._repositories.hubs() if self._is_due(hub)]
             if left:

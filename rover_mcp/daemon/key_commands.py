@@ -12,15 +12,16 @@ from typing import Final
 
 TIMEOUT_SECONDS: Final = 30
 FAILED_SECONDS: Final = 5.0
-"""How long a command that gave nothing is not run again for an agent's calls."""
+"""The time for which a command that failed is not run again for an agent's calls."""
 
 REFUSED_SECONDS: Final = 60.0
-"""How long a value is used at most that a provider has refused."""
+"""The longest time for which a value is used after a provider has refused it."""
 
 
 @dataclass
 class _CommandValue:
-    """One command's. `running` is held while it runs, so that it runs once for all who wait."""
+    """The value of one command. `running` is held while the command runs, so that it runs once for
+    all who wait."""
 
     running: threading.Lock = field(default_factory=threading.Lock)
     value: str | None = field(default=None, repr=False)
@@ -29,8 +30,8 @@ class _CommandValue:
 
 
 class KeyCommands:
-    """Safe to use from many threads. Values end with the process, which a change of config.yaml
-    replaces."""
+    """Runs commands and keeps their values, until the process ends or config.yaml is changed. Safe
+    to use from many threads."""
 
     def __init__(
         self,
@@ -43,8 +44,8 @@ class KeyCommands:
         self._entries: dict[str, _CommandValue] = {}
 
     def value(self, command: str, lifetime: float, *, of_call: bool = False) -> str | None:
-        """What the command printed, not longer ago than `lifetime` seconds; None: nothing, which
-        only an agent's call (`of_call`) takes for an answer for a while."""
+        """What the command printed, within the last `lifetime` seconds; None: it failed. Only for
+        an agent's call (`of_call`) a failure also counts for a while."""
         with self._lock:
             entry = self._entries.setdefault(command, _CommandValue())
         with entry.running:
@@ -65,12 +66,12 @@ class KeyCommands:
     def _lasts(self, entry: _CommandValue, lifetime: float) -> float:
         if entry.value is None:
             return FAILED_SECONDS
-        # Somebody may be correcting what it prints.
+        # A person may be correcting the command just now.
         return min(lifetime, REFUSED_SECONDS) if entry.value == entry.refused else lifetime
 
     def refused(self, fits: Callable[[str], bool]) -> None:
-        """The provider refused a value: the command that printed it is run again at the next use;
-        where it prints the same again, not before a minute later. Waits for nothing."""
+        """Note that a provider refused a value: the command that printed it is run again at the
+        next use. If it prints the same, it is run again after a minute. Returns at once."""
         with self._lock:
             for entry in self._entries.values():
                 value = entry.value
@@ -79,7 +80,7 @@ class KeyCommands:
 
 
 def run_command(command: str) -> str | None:
-    """Run it, without a shell; None where it gives no value."""
+    """Run a command without a shell; None if it gives no value."""
     try:
         done = subprocess.run(
             shlex.split(command),

@@ -24,7 +24,7 @@ class KeyRefusals:
         self._seen: dict[tuple[str, int], _Seen] = {}
 
     def lacked(self, task_id: str, attempt: int) -> None:
-        """There was no credential for a call."""
+        """Note that there was no credential for a call."""
         self._of(task_id, attempt).lacked = True
 
     def answered(self, task_id: str, attempt: int, answer: ProviderAnswer) -> None:
@@ -33,8 +33,8 @@ class KeyRefusals:
             self._of(task_id, attempt).refused.add(answer.digest)
 
     def refused(self, task_id: str, attempt: int) -> list[str] | None:
-        """What may have been refused, of an attempt that was paused for its credential; None:
-        nothing was seen here, the refusal neither."""
+        """The digests of what may have been refused, for an attempt that was paused for its
+        credential; None: nothing of it was seen here, not even the refusal."""
         seen = self._seen.pop((task_id, attempt), None)
         return sorted(seen.refused) if seen else None
 

@@ -1,4 +1,4 @@
-"""Has the agent's own program on this host renew a login that expires while nobody is there.
+"""Lets the agent's own program on this host renew a login that expires while its owner is away.
 
 Renewing is the program's business: a renewal token is good for one use, and the program keeps the
 new one where its owner's next session finds it. It runs as its owner would run it, on the user's
@@ -32,7 +32,7 @@ AHEAD: Final = MappingProxyType({"claude": 240.0, "codex": 6 * 3600.0})
 """Seconds before its end at which a login is renewed: claude renews in the last five minutes, and
 not before. A program that renews at any time is run early enough to warn a person if it fails."""
 LIMIT: Final = 60.0
-"""Seconds that a program may take."""
+"""The seconds that a program may take."""
 FIRST: Final = 120.0
 MOST: Final = 3600.0
 """Seconds until the next try after one that failed; doubling from the first to the most."""
@@ -58,7 +58,7 @@ class _Tries:
     count: int = 0
     next_at: float = 0.0
     expires: float | None = None
-    """of the login that was not renewed: one that its owner has made since has other times"""
+    """the end of the login that was not renewed: one that its owner has made since has another"""
     why: str = ""
 
 
@@ -80,7 +80,7 @@ class Renewals:
         self._lock = threading.Lock()
 
     def tend_in_a_thread(self) -> None:
-        """Run `tend` in a thread, so that nobody waits for a program."""
+        """Run `tend` in a thread, so that the caller does not wait for a program."""
         is_due = not self._lock.locked() and any(self._is_due(*known) for known in self._logins())
         if is_due and self._wanted():
             threading.Thread(target=self.tend, name="rover-renewals", daemon=True).start()
@@ -97,8 +97,8 @@ class Renewals:
             self._lock.release()
 
     def obstacle(self, kind: str, environ: Mapping[str, str]) -> str | None:
-        """Why a person has to see to a login's end, as far as that can be known before; None: its
-        program will renew it."""
+        """Why a person has to renew a login, as far as that can be known in advance; None: its
+        program will do that."""
         place, login = host_logins.LOGINS[kind].place(environ), host_logins.kept(kind, environ)
         if place is None or login is None or login.expires is None:
             return None
@@ -119,7 +119,7 @@ class Renewals:
         return soon and self._tried(place, login.expires).next_at <= self._now()
 
     def _tried(self, place: Path, expires: float | None) -> _Tries:
-        """What was tried with the login that is there now."""
+        """The tries to renew the login that is there now."""
         tries = self._tries.get(place)
         return tries if tries is not None and tries.expires == expires else _Tries()
 
@@ -135,7 +135,8 @@ class Renewals:
             why = str(error.strerror or error)
         expires, now = host_logins.expiry(kind, environ), self._now()
         if expires is not None and expires > max(old, now):
-            # One that is valid for a short time only is not renewed all the time.
+            # Half of its time is waited for, so that one that is valid for minutes only is not
+            # renewed without end.
             self._tries[place] = _Tries(next_at=(now + expires) / 2, expires=expires)
             log.info("%s has renewed its login", kind)
             return
@@ -156,8 +157,11 @@ def have_renewed(kind: str, program: str, environ: Mapping[str, str]) -> None:
     Raises:
         OSError: it cannot be run, or took too long.
     """
+    # With a key in its environment a program takes that one, and does not look at its login.
     own = {name: value for name, value in environ.items() if name not in _OF_A_TASK}
     with tempfile.TemporaryDirectory(prefix="rover-renewal-") as folder:
+        # `claude auth status` renews as a side effect. No command of codex does; its app-server
+        # does so on request.
         arguments = ["app-server"] if kind == "codex" else ["auth", "status"]
         channel = subprocess.PIPE if kind == "codex" else subprocess.DEVNULL
         with subprocess.Popen(
@@ -181,7 +185,7 @@ def have_renewed(kind: str, program: str, environ: Mapping[str, str]) -> None:
 
 
 def _ask_codex(running: subprocess.Popen[bytes]) -> None:
-    """Over its JSON-RPC: whose login it is, with a renewed token."""
+    """Ask over its JSON-RPC whose login it is, with a renewed token."""
     about = {"clientInfo": {"name": "rover", "title": "Rover", "version": "1"}}
     requests: tuple[dict[str, Any], ...] = (
         {"id": 0, "method": "initialize", "params": about},

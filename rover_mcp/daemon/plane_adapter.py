@@ -1,4 +1,4 @@
-"""The control plane, as the use cases see it."""
+"""Adapts the control plane to the use cases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rover_mcp.store.store import Store
 
 
 class PlaneControl:
-    """Enqueue and stop, for the use cases."""
+    """Enqueues and stops attempts, and answers questions about accounts."""
 
     def __init__(
         self,

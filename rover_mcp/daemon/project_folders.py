@@ -1,4 +1,4 @@
-"""What the data folder keeps of a project beside its tasks: looked at, and removed."""
+"""Measures and removes what the data folder keeps of a project beside its tasks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rover_mcp.git.locked import locked
 from rover_mcp.tasks.forget import Sizes
 
 IMAGES = "images"
-"""In a project's folder: the tags of its images, a line each, while it is being removed."""
+"""The file in a project's folder with the tags of its images, while it is being removed."""
 
 log = logging.getLogger("rover.daemon")
 
 
 class ProjectFolders:
-    """Those of all projects. `drop_spares` ends what waits for a next task of one."""
+    """The folders of all projects. `drop_spares` ends the sandboxes that wait for a task of one."""
 
     def __init__(
         self,
@@ -80,22 +80,22 @@ class ProjectFolders:
         self._drop_spares(project_id)
         if not folder.is_dir():
             return
-        # Nobody writes to the hub meanwhile, or collects in it.
+        # Under the lock, so that no other process writes to the hub or collects in it.
         with objects_lock(folder, alone=True), locked(folder):
             try:
-                # Out of sight at once. A large hub takes longer than anybody waits.
+                # Out of sight at once. To remove a large hub takes longer than a client waits.
                 self._trash.put(folder, project_id)
             except OSError as error:
                 raise EnvironmentFault(
                     f"not all of {folder} can be removed: {error}",
-                    hint="see to that, then run rover forget again",
+                    hint="correct that, then run rover forget again",
                     code="not_removed",
                 ) from error
 
     def _folder(self, project_id: str) -> Path:
         """
         Raises:
-            EnvironmentFault: the id is none that leads to a folder of a project's.
+            EnvironmentFault: the id does not lead to a project's folder.
         """
         folder = project_folder(self._home, project_id)
         if folder.parent != self._home / "projects" or project_id in ("", ".", ".."):

@@ -1,4 +1,4 @@
-"""Which project a repository is: all its work trees are one, and one that was moved is found again.
+"""Finds the project of a repository, by any of its work trees, also after it was moved.
 
 A project is known by the path of its repository. Where a repository is met at a path that no
 project has, its folder as the file system knows it tells whether a project has it under another.
@@ -18,23 +18,23 @@ from rover_mcp.git.locate import RepositoryPaths, locate, read_small
 from rover_mcp.store.store import Store
 
 PLACE = "place"
-"""In a project's folder: the identity of the repository's folder."""
+"""The file in a project's folder with the identity of the repository's folder."""
 NOTE = "repository"
-"""In a project's folder: the path of its repository."""
+"""The file in a project's folder with the path of its repository."""
 
 log = logging.getLogger("rover.daemon")
 
 
 class ProjectRegistry:
-    """Those of one data folder."""
+    """The projects of one data folder."""
 
     def __init__(self, home: Path, store: Store) -> None:
         self._home = home
         self._store = store
 
     def project_path(self, root: Path, place: RepositoryPaths) -> Path:
-        """The path that the project of a repository is known by, where `root` is the top of the
-        work tree in which it was met. A project whose repository was moved here gets this path."""
+        """The path by which the project of a repository is known. `root` is the top of the work
+        tree that was found. A project whose repository was moved here gets this path."""
         main = _main(root, place)
         if self._store.projects.at(str(main)) is not None:
             return main
@@ -46,7 +46,7 @@ class ProjectRegistry:
             # It is where it was: a work tree of it is met that says nothing of the main one.
             return known if place.linked and main != root else main
         if place.common not in (main / ".git", main):
-            # A link, or a file that names the folder: whoever made that moved nothing.
+            # A link, or a file that names the folder: nothing was moved.
             return main
         log.info("the repository of project %s was moved from %s to %s", project_id, known, main)
         self._store.projects.move(project_id, str(main))
@@ -72,7 +72,7 @@ class ProjectRegistry:
 
 
 def record_place(folder: Path, root: Path) -> None:
-    """Note in a project's folder which folder is its repository's.
+    """Record in a project's folder which folder is its repository's.
 
     Raises:
         OSError: it cannot be written.
@@ -87,8 +87,8 @@ def record_place(folder: Path, root: Path) -> None:
 
 
 def _main(root: Path, place: RepositoryPaths) -> Path:
-    """The main work tree of the repository, or a bare one's folder; `root` itself, where that is
-    not known, or the repository does not know of a work tree there."""
+    """The main work tree of the repository, or the folder of a bare one; `root` itself if that is
+    unknown, or if the repository has no work tree there."""
     if not place.linked or not _is_known(root, place):
         return root
     if place.common.name == ".git":

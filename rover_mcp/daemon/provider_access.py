@@ -1,4 +1,4 @@
-"""How a provider is reached with a credential, and what its account is called."""
+"""Decides how a provider is reached with a credential, and what its account is called."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rover_mcp.store.records import TaskRow
 
 
 def is_the_providers(access: ProviderAccess | None, provider: Provider | None) -> bool:
-    """Whether what is asked with this is the provider's own API."""
+    """Whether this credential is for the provider's own API."""
     if access is None or provider is None:
         return False
     own = (host_logins.LOGINS[access.login].base_url if access.login else None) or provider.base_url
@@ -60,7 +60,7 @@ def for_one_only(kind: str | None, agent: str, provider: Provider) -> str:
 
 
 def origin_of(provider: Provider, key: str, source: CredentialSource) -> str:
-    """The account of a source that has no name, as people know it."""
+    """The name for people of an account whose source has no name."""
     if isinstance(source, KeptSource):
         return f"{provider.name}, key of rover login"
     kind = next(k for k in ("env", "file", "command") if getattr(source, k) is not None)
@@ -86,7 +86,7 @@ def account_label(provider: Provider, header_value: str) -> str:
 
 
 def lacks_credential(provider: str, task: TaskRow) -> str:
-    """What to say where a task has no credential for a provider that there is."""
+    """The message for a task that has no credential for its provider."""
     lacks = f"no credential for {provider}"
     if task.refused_keys:
         lacks = f"{provider} refused the credential, and there is no other one"
@@ -100,7 +100,7 @@ def lacks_credential(provider: str, task: TaskRow) -> str:
 
 
 def is_path(file: str | None) -> TypeGuard[str]:
-    """Whether a path can be made absolute: there may be no such user's home."""
+    """Whether a path can be made absolute: `~name` cannot if there is no such user."""
     try:
         return file is not None and bool(Path(file).expanduser())
     except RuntimeError:

@@ -1,6 +1,6 @@
-"""Secrets taken out of lines that go into a log: those that are known, and what looks like one.
+"""Takes secrets out of lines that go into a log: those that are known, and what looks like one.
 
-A credential is known from the moment that it is read. What nobody has named is recognised by its
+A credential is known from the moment that it is read. Any other secret is recognised by its
 form (keys of providers, `password=...`) or by its place in an address: the user's part, the query,
 and the path of a webhook, which is as good as a password.
 """
@@ -18,7 +18,7 @@ from rover_mcp.domain.secret_forms import SecretForms, Span
 
 HIDDEN: Final = "[hidden]"
 SHORTEST: Final = 8
-"""Characters. What is shorter stands in ordinary text."""
+"""Characters. A shorter secret would also be found in ordinary text."""
 MOST_KNOWN: Final = 500
 
 _ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]{1,20})://([^\s'\"<>]{1,2000})", re.IGNORECASE)
@@ -36,6 +36,7 @@ _WEBHOOKS = re.compile(
     r"|chat\.googleapis\.com|hooks\.zapier\.com|hook\.[\w.]*make\.com|webhook\.site|ntfy\.sh"
     r"|open\.feishu\.cn|oapi\.dingtalk\.com|maker\.ifttt\.com)$"
 )
+# Digits and letters mixed, 16 or more: a token in a path. A word or a number alone is neither.
 _RANDOM = re.compile(r"(?=[\w.~:-]*\d)(?=[\w.~:-]*[A-Za-z])[\w.~:-]{16,}")
 
 
@@ -48,7 +49,7 @@ class KnownSecrets:
         self._forms = SecretForms()
 
     def add(self, *secrets: str | None) -> None:
-        """From now on these are hidden, as they are and however they are encoded."""
+        """Hide these from now on, as they are and however they are encoded."""
         with self._lock:
             before = set(self._values)
             for secret in secrets:
@@ -66,7 +67,7 @@ class KnownSecrets:
             return list(self._values)
 
     def redact(self, text: str) -> str:
-        """`text` without them, and without what looks like one."""
+        """`text` without known secrets, and without what looks like one."""
         data = text.encode("utf-8", "surrogatepass")
         with self._lock:
             forms = self._forms
@@ -106,4 +107,4 @@ def _address(match: re.Match[str]) -> str:
 
 
 SECRETS: Final = KnownSecrets()
-"""Of this process: logs are of the process too."""
+"""One for the process, as its log is."""

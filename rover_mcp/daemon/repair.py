@@ -88,7 +88,7 @@ def _folders(home: Path) -> Iterator[str]:
 
 
 def _without_files(home: Path, store: Rebuilds) -> list[str]:
-    """Tasks of which only the record is left: there is nothing to build it from, or to delete."""
+    """Report tasks of which only the record is left: it cannot be rebuilt, and is not deleted."""
     gone = [row for row in store.readable() if lacks_files(home, row)]
     return [
         f"left as it is: task {row.number} {row.title[:60]!r} ({row.id}) has a record and no "
@@ -98,7 +98,7 @@ def _without_files(home: Path, store: Rebuilds) -> list[str]:
 
 
 def _set_aside(home: Path) -> list[str]:
-    """A database that SQLite cannot read is kept beside a new one."""
+    """Move a database that SQLite cannot read aside, so that a new one is made."""
     if not os.path.lexists(home / "rover.db") or (why := unreadable(home / "rover.db")) is None:
         return []
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -128,7 +128,7 @@ def _complete(url: str) -> None:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a task's files say of it."""
+    """What the files of a task say of it."""
 
     spec: RunSpec
     folders: TaskFolders
@@ -188,7 +188,7 @@ def _project(home: Path, store: Rebuilds, task_id: str) -> tuple[str | None, str
 
 
 def _values(settings: Settings, remains: _Found, unknown: list[str]) -> dict[str, Any]:
-    """A task's columns, as far as its files tell them."""
+    """The columns of a task, as far as its files hold them."""
     spec, given = remains.spec, _iteration_input(remains.spec)
     state = with_earlier(remains.state, given)
     now, notes = time.time(), rebase_notes(remains.folders)
@@ -225,8 +225,8 @@ def _iteration_input(spec: RunSpec) -> IterationInput | None:
 
 
 def _status(remains: _Found) -> tuple[TaskStatus, Pause | None]:
-    """A journal that has no end is of a task that runs, if its runner lives; else it waits for a
-    person: whether it was cancelled is not in it."""
+    """The status of a task by its journal. Without an end, a task runs if its runner lives; else it
+    waits for a person, because the journal does not say whether it was cancelled."""
     state = remains.state
     if remains.lives:
         return (
@@ -251,7 +251,8 @@ def _workflow(remains: _Found) -> str:
 
 
 def _engine(settings: Settings, spec: RunSpec) -> str:
-    """What its isolation says. Two engines switch users: then the user's own, else Docker."""
+    """The engine, by the isolation in the specification. Two engines switch users: of those the
+    configured one, or else Docker."""
     known = {"wrap": "bubblewrap", "none": "process"}.get(spec.isolation.kind)
     return known or ("podman" if settings.engine == "podman" else "docker")
 

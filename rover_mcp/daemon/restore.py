@@ -35,15 +35,16 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 
 _OURS = frozenset(("daemon.lock", "daemon.log", ".doctor"))
-"""In a data folder that was never used."""
+"""The names in a data folder that was never used."""
 RAN = "it ran when the backup was made that it comes from; the work is kept up to that moment"
 
 
 def restore(home: Path, source: Path) -> dict[str, Any]:
-    """Restore while no daemon and no sandbox is at work in the data folder; return what was done.
+    """Restore a backup while no daemon and no sandbox works in the data folder; return what was
+    done.
 
     Raises:
-        RoverError: something is at work there, the backup is not taken, or there is no room.
+        RoverError: something works there, the backup is refused, or there is no room.
     """
     source = _archive(source)
     home = home.resolve()
@@ -51,6 +52,8 @@ def restore(home: Path, source: Path) -> dict[str, Any]:
         _refuse_sandboxes(home)
         staging = home.with_name(f".{home.name}.restoring-{secrets.token_hex(4)}")
         try:
+            # A daemon may start the moment that the folders are exchanged: it finds the new one's
+            # lock held until all is done.
             lock = hold_lock(staging)
             try:
                 done = _prepare(source, staging)
@@ -64,7 +67,7 @@ def restore(home: Path, source: Path) -> dict[str, Any]:
 
 
 def _archive(source: Path) -> Path:
-    """The backup that is named; of a folder, the newest that `rover backup` made there."""
+    """The backup that is named; in a folder, the newest that `rover backup` made there."""
     if source.is_dir():
         archives = sorted(source.glob(f"{PREFIX}*.tar"))
         if not archives:
@@ -91,7 +94,7 @@ def _refuse_sandboxes(home: Path) -> None:
 
 
 def _prepare(source: Path, staging: Path) -> dict[str, Any]:
-    """A data folder made of the backup, ready to be used."""
+    """Make a data folder of the backup, ready to be used."""
     about, entries = unpack(source, staging)
     done: dict[str, Any] = {
         "made_at": about.made_at,
@@ -130,7 +133,7 @@ def _settle(source: Path, staging: Path) -> dict[str, Any]:
 
 
 def _pause(store: Store, task: TaskRow) -> Iterator[str]:
-    """Pause a task that ran; the names of the workflows that saw it through."""
+    """Pause a task that ran, and yield the names of the workflows of its attempts."""
     pause = Pause(reason=PauseReason.INTERRUPTED, message=RAN, since=datetime.now(UTC))
     data = pause.model_dump(mode="json")
     store.transitions.apply(task.id, Event.PAUSE, data=data, pause=pause, retry_at=None)

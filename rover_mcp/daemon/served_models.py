@@ -1,5 +1,5 @@
 """Remembers for a while which models a service serves that is not the provider itself. A service is
-asked only where a person could choose another model."""
+asked only if a person could choose another model."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rover_mcp.gateway.providers import Provider
 
 KEPT_SECONDS = 3600.0
 RETRY_SECONDS = 600.0
-"""After an answer that named none, or no answer."""
+"""Seconds until the next try after an answer without names, or none."""
 PATIENCE = 3.0
-"""Seconds that whoever looks at a task waits for it. What comes later is there for the next one."""
+"""Seconds that a view of a task waits for the names. What comes later is there for the next one."""
 MOST = 100
 
 Ask = Callable[[Provider, ProviderAccess], tuple[str, ...]]
@@ -38,7 +38,7 @@ class ServedModels:
         self._lock = threading.Lock()
 
     def of(self, provider: Provider, access: ProviderAccess, wait: float = PATIENCE) -> list[str]:
-        """The names that are known by now."""
+        """The names that are known now."""
         with self._lock:
             answer = self._answers.get(access.digest)
             if answer is None or answer.until <= self._now():

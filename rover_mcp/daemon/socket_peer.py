@@ -33,8 +33,8 @@ HINT = (
 
 @dataclass(frozen=True)
 class SocketPeer:
-    """What the kernel says of a peer: `ours`, whether it is this user; `reason`, why it may not
-    command this daemon all the same."""
+    """What the kernel knows of a peer. `ours`: it is this user. `reason`: why it may nevertheless
+    not command this daemon."""
 
     ours: bool
     reason: str | None = None
@@ -44,10 +44,11 @@ def peer_of(sock: socket.socket) -> SocketPeer:
     """Look at the peer of a connection, at once: it may end, and the kernel reuses its id."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _gid = struct.unpack("3i", credentials)
+    # Root can read the data folder anyway.
     if uid not in (os.getuid(), 0):
         return SocketPeer(ours=False)
     if pid == 0:
-        # The kernel has no number for it here.
+        # It lives in a pid namespace that this process does not see into.
         return SocketPeer(True, foreign(["pid"]))
     try:
         handle = _handle(sock, pid)
@@ -98,7 +99,7 @@ def _reason(pid: int, handle: int) -> str | None:
 
 
 def _namespace(process: str, kind: str) -> tuple[int, int] | None:
-    """Identify a namespace by device and inode; None where it cannot be seen, as that of a root in
+    """Identify a namespace by device and inode; None if it cannot be seen, such as that of root in
     another container."""
     try:
         facts = (_PROCESSES / process / "ns" / kind).stat()

@@ -1,4 +1,4 @@
-"""Whether the tasks' records and their files agree: for `rover doctor`, which changes nothing.
+"""Compares the tasks' records with their files, for `rover doctor`, which changes nothing.
 
 Looked at beside the daemon, and without it, since one that cannot read its database does not start.
 """
@@ -34,13 +34,13 @@ _HELPS = {
     "and no journal": "what a finished task made is kept, what its steps did is lost with its "
     "journal; rover delete N removes it",
 }
-"""What helps where `--repair` does not, by how a line of the survey ends."""
+"""What helps if `--repair` does not, by the end of a line of the survey."""
 _FINISHED = frozenset((TaskStatus.COMPLETED, TaskStatus.MERGED, TaskStatus.PUSHED))
 Attempts = Mapping[str, int]
 
 
 def survey(home: Path) -> list[str]:
-    """What does not agree, a line each; none where all is well."""
+    """A line for each thing that does not agree; none if all is well."""
     begun = attempts_on_disk(home)
     shared = load_settings(home).database
     if shared is None:
@@ -81,7 +81,7 @@ def attempts_on_disk(home: Path) -> Attempts:
 
 
 def unreadable(path: Path, wait: float = 30) -> str | None:
-    """Why SQLite cannot read a database; None where it can, or where that is not known now."""
+    """Why SQLite cannot read a database; None if it can, or if that is not known now."""
     try:
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=wait)
     except sqlite3.Error as error:
@@ -96,7 +96,7 @@ def unreadable(path: Path, wait: float = 30) -> str | None:
 
 
 def is_passing(error: sqlite3.Error) -> bool:
-    """Whether an error is about another program or the disk's space, and not about the database."""
+    """Whether an error is about another program or the disk's space rather than the database."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
 

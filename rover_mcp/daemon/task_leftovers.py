@@ -1,4 +1,4 @@
-"""Finds and removes all that is kept of a task, for deleting it."""
+"""Finds and removes everything that is kept of a task, for deleting it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from rover_mcp.tasks.delete import Leftover
 
 STOP_GRACE_SECONDS = 5.0
 COUNT_SECONDS = 2.0
-"""For counting what a task takes."""
+"""The time for measuring the files of a task."""
 MOST_NAMES = 10
-"""Branches that are named, of those that have a task's work."""
-PATIENCE_SECONDS = 5.0
-"""For its removal: that of a small one is over by then, and a client may wait no longer."""
+"""The number of branches with a task's work that are named."""
+REMOVAL_SECONDS = 5.0
+"""How long a client waits for the removal; that of a small task is over by then."""
 ROOM_SECONDS = 20.0
-"""For the removal of a work tree without which nothing can be recorded."""
+"""The time for the removal of a work tree that leaves the disk no room for records."""
 
 log = logging.getLogger("rover.daemon")
 
 
 class TaskLeftovers:
-    """All that is kept of a task: in the hub, in the data folder, by its engine."""
+    """Everything that is kept of a task: in the hub, in the data folder, by its engine."""
 
     def __init__(
         self,
@@ -46,8 +46,7 @@ class TaskLeftovers:
         *,
         hub_goes: bool = False,
     ) -> None:
-        """`hub_goes`: the hub is removed as a whole afterwards, so that a damaged one is no
-        hindrance."""
+        """`hub_goes`: the hub is removed afterwards, so that a damaged one does not matter."""
         self._hub_goes = hub_goes
         self._home = home
         self._collect = collect
@@ -105,7 +104,7 @@ class TaskLeftovers:
             return False
 
     def _tip(self, task: TaskRow) -> str | None:
-        """Where the task's branch stands in the user's repository; None: there is none."""
+        """The commit of the task's branch in the user's repository; None: there is no branch."""
         try:
             repository = self._repositories.inspect(Path(task.project_path))
             if task.branch in repository.branches:
@@ -166,7 +165,7 @@ class TaskLeftovers:
             self._collect(hub, task_id)
 
     def _remove_files(self, task_id: str, engine: str = "") -> None:
-        """Out of sight at once; what takes long is done in the background."""
+        """Move the files out of sight at once. What takes long is done in the background."""
         if self._hub_goes and engine:
             # A project's images go next, and none can while a container of the task has it.
             self._engines[engine].remove_task(task_id)
@@ -175,11 +174,11 @@ class TaskLeftovers:
         except OSError as error:
             raise EnvironmentFault(
                 f"not all files of task {task_id} can be removed: {error}",
-                hint="see to that, then call delete_task again",
+                hint="correct that, then call delete_task again",
                 code="not_removed",
             ) from error
         if not self._hub_goes:
-            self._trash.wait(entry, PATIENCE_SECONDS)
+            self._trash.wait(entry, REMOVAL_SECONDS)
 
 
 def _size(folder: Path) -> tuple[int, bool]:

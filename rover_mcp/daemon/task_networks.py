@@ -1,4 +1,4 @@
-"""What a task's sandboxes may reach, and the record of what they were refused."""
+"""Decides what a task's sandboxes may reach, and records what was refused to them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ log = logging.getLogger("rover.networks")
 
 NOTHING: Final = NetworkPolicy(mode=NetworkMode.NONE)
 BETWEEN_WRITES = 2.0
-"""Seconds. An agent that tries again and again is written down once in so long."""
+"""Seconds between two records of an agent that tries again and again."""
 
 
 class TaskNetworks:
-    """Policies by task, out of its record and the user's settings."""
+    """The policies of tasks, by their records and the user's settings."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class TaskNetworks:
         self._writing = False
 
     def policy(self, task: NewTask) -> NetworkPolicy:
-        """What was stored with the task, and the user's own list and limit as they are now."""
+        """The policy that was stored with the task, with the user's own list and limit of today."""
         mine = self._settings.network
         stored = NetworkPolicy.stored(task.network)
         return stored.with_hosts(mine.allow).with_uploads(mine.upload_bytes)
@@ -64,7 +64,7 @@ class TaskNetworks:
         return sent_counts(task.sent) if task else {}
 
     def record_sent(self, task_id: str, sent: Mapping[str, int]) -> None:
-        """Write it down. Called before it goes out."""
+        """Record what a task has sent. Is called before the bytes go out."""
         try:
             self._store.tasks.update(task_id, sent=dict(sent))
         except (RoverError, SQLAlchemyError, OSError) as error:
@@ -82,7 +82,7 @@ class TaskNetworks:
         return UpstreamProxy.of(os.environ if environment is None else environment, host)
 
     def refused(self, task_id: str, refused: RefusedHost) -> None:
-        """Record a refusal, in a thread: the gateway's loop waits for nobody."""
+        """Record a refusal, in a thread, because the gateway's loop must not wait."""
         with self._lock:
             self._pending.setdefault(task_id, RefusedHosts()).add(refused)
             if self._writing:

@@ -1,4 +1,4 @@
-"""Removes what deleted tasks leave: moved aside at once, removed in the background.
+"""Removes what deleted tasks leave: it is moved aside at once, and removed in the background.
 
 Removing a work tree of 60,000 files takes longer than a client waits. A task's folder is renamed
 into the trash, and its name there says what else has to go. What is in the trash when a daemon
@@ -50,7 +50,7 @@ class Trash:
 
     def put(self, root: Path, task_id: str, engine: str = "") -> str:
         """Move a folder of a task aside and begin to remove it, with all that `engine` keeps of
-        the task; the name of its entry. A folder that does not exist is no obstacle.
+        the task. Returns the name of its entry. The folder need not exist.
 
         Raises:
             OSError: it can be neither moved nor removed.
@@ -77,7 +77,7 @@ class Trash:
             return self._changed.wait_for(is_tried, seconds)
 
     def sweep(self) -> None:
-        """Begin to remove all that is in the trash, in a thread of its own."""
+        """Begin to remove everything in the trash, in a thread of its own."""
         with self._changed:
             self._more = True
             if self._work is None:
@@ -85,7 +85,7 @@ class Trash:
                 self._work.start()
 
     def _move(self, root: Path, name: str) -> str:
-        """Make an entry of a folder; its name."""
+        """Move a folder into the trash, and return the name of its entry."""
         stem, number = name.rpartition(".")[0], 0
         while (entry := self._folder / name).exists() and root.exists():
             number += 1
@@ -109,6 +109,7 @@ class Trash:
 
     def _entries(self) -> list[Path]:
         with suppress(OSError):
+            # New entries first: one that cannot be removed must not hold up the others.
             return sorted(self._folder.iterdir(), key=lambda entry: entry.name in self._tried)
         return []
 

@@ -18,18 +18,19 @@ from rover_mcp.tasks.window_text import warning, window_view
 
 log = logging.getLogger("rover.gateway")
 
-STEP: Final = 0.01
-"""A share of a window that is worth another write."""
-OFTEN: Final = 600.0
+MIN_CHANGE: Final = 0.01
+"""The change of a window's share that is worth another write."""
+REWRITE_SECONDS: Final = 600.0
 """Seconds after which an unchanged window is written again, so that its record is known to be
 fresh."""
-DRIFT: Final = 120.0
-MOST: Final = 500
-PATIENCE: Final = 2.0
+# A time that a provider gives in seconds from now moves by a little with each answer.
+DRIFT_SECONDS: Final = 120.0
+MAX_KNOWN: Final = 500
+WRITE_TIMEOUT: Final = 2.0
 
 
 class WindowRecorder:
-    """`answered` is called on the gateway's event loop and waits for nothing."""
+    """Records windows. `answered` is called on the gateway's event loop, and returns at once."""
 
     def __init__(self, store: Store, name: Callable[[str], str] = account_name) -> None:
         self._name = name
@@ -40,7 +41,7 @@ class WindowRecorder:
         self._writing: Future[None] | None = None
 
     def answered(self, task_id: str, answer: ProviderAnswer) -> None:
-        """An answer of a task has ended."""
+        """Note an answer of a task that has ended."""
         if answer.account is None or not answer.headers:
             return
         account, at = answer.account, answer.at.timestamp()
@@ -54,15 +55,15 @@ class WindowRecorder:
         with self._lock:
             writing = self._writing
         if writing is not None:
-            wait([writing], PATIENCE)
+            wait([writing], WRITE_TIMEOUT)
 
     def _is_news(self, account: str, window: Window, at: float) -> bool:
         key = account, window.name
         known = self._known.get(key)
-        if known is not None and at - known[1] < OFTEN and not _differs(known[0], window):
+        if known is not None and at - known[1] < REWRITE_SECONDS and not _differs(known[0], window):
             return False
         self._known[key] = window, at
-        if len(self._known) > MOST:
+        if len(self._known) > MAX_KNOWN:
             del self._known[next(iter(self._known))]
         return True
 
@@ -79,8 +80,8 @@ class WindowRecorder:
 def _differs(before: Window, now: Window) -> bool:
     if before.state is not now.state or (before.used is None) != (now.used is None):
         return True
-    if abs((before.used or 0) - (now.used or 0)) >= STEP:
+    if abs((before.used or 0) - (now.used or 0)) >= MIN_CHANGE:
         return True
     if before.opens is None or now.opens is None:
         return before.opens is not now.opens
-    return abs((before.opens - now.opens).total_seconds()) > DRIFT
+    return abs((before.opens - now.opens).total_seconds()) > DRIFT_SECONDS

@@ -1,4 +1,4 @@
-"""Removes the work trees of finished tasks, once all in them is proven to be elsewhere."""
+"""Removes the work trees of finished tasks once all their content is proven to be elsewhere."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 
 SHORT = 2
-"""With less than so many times what a run needs, a disk has no space for trees of no use."""
+"""Below so many times what a run needs, a disk has no space for trees that are not needed."""
 SOON_SECONDS = 60.0
-"""How long after its end a tree goes from such a disk."""
+"""The time after a task's end at which its tree is removed from such a disk."""
 AGAIN_SECONDS = 3600.0
-"""After this a tree that was kept is looked at again."""
+"""The time after which a tree that was kept is checked again."""
 
 HARMLESS = (RoverError, SQLAlchemyError, OSError, *NONSENSE)
 
@@ -36,7 +36,7 @@ log = logging.getLogger("rover.daemon")
 
 
 class WorkTrees:
-    """Those of all tasks of a data folder."""
+    """The work trees of all tasks of a data folder."""
 
     def __init__(
         self,
@@ -55,13 +55,13 @@ class WorkTrees:
         self._work: threading.Thread | None = None
 
     def sweep(self) -> None:
-        """Begin with those that are due, in a thread of its own."""
+        """Begin to remove those that are due, in a thread of its own."""
         if self._work is None or not self._work.is_alive():
             self._work = threading.Thread(target=self.remove_due, daemon=True)
             self._work.start()
 
     def remove_due(self) -> list[str]:
-        """Remove every tree that is due; the ids of the tasks."""
+        """Remove every tree that is due, and return the ids of the tasks."""
         removed: list[str] = []
         try:
             due = self._store.tasks.finished_before(self._now() - self._kept_seconds())
@@ -100,7 +100,7 @@ class WorkTrees:
         return True
 
     def _needed(self, task: TaskRow) -> str | None:
-        """Why the tree may be needed; None: all that a task is to leave is elsewhere."""
+        """Why the tree may still be needed; None: everything that the task leaves is elsewhere."""
         state = task.run_state
         if state is None or state.snapshot is None:
             return "it has no snapshot"
@@ -129,7 +129,7 @@ def _changed_since(folder: Path, when: float) -> Path | None:
 
 
 def _in_use(folder: Path) -> bool:
-    """Whether a process of this user has the folder, or one below it, as its own."""
+    """Whether a process of this user has the folder, or one below it, as its working folder."""
     return any(cwd == folder or folder in cwd.parents for cwd in _working_folders())
 
 

@@ -31,19 +31,11 @@ _PHRASE = re.compile("|".join(PHRASES), re.IGNORECASE)
 _THERE = re.compile(r"\bthere\s+(?:is|are|was|were) no\b", re.IGNORECASE)
 
 MOST = {
-    "agent_runner": 2,
-    "agent_runner/agents": 10,
-    "agent_runner/classify": 4,
-    "agent_runner/journal": 2,
-    "agent_runner/process": 4,
-    "agent_runner/run": 1,
-    "agent_runner/worktree": 5,
     "docs": 11,
     "rover_mcp/cli": 2,
     "rover_mcp/config": 1,
     "rover_mcp/context": 3,
     "rover_mcp/control": 50,
-    "rover_mcp/daemon": 55,
     "rover_mcp/domain": 2,
     "rover_mcp/packages": 5,
     "rover_mcp/server": 1,

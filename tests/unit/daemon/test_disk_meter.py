@@ -82,7 +82,7 @@ def test_nobody_waits_for_a_measurement_and_it_is_made_again_when_it_is_old(
         return DiskUse(at, [], {})
 
     monkeypatch.setattr(disk_meter, "measure", slow)
-    monkeypatch.setattr(disk_meter, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(disk_meter, "FIRST_WAIT_SECONDS", 0.0)
     made = DiskMeter(desk.home, desk.store, lambda: clock[0])
     assert (made.use(), made.use()) == (None, None)
     go.set()
