@@ -40,8 +40,8 @@ class AcpProgram(BaseModel):
     model_arguments: tuple[str, ...] = ()
     """the arguments that name the model"""
     files: bool = False
-    """whether it is offered that the runner reads and writes files for it. It can by itself: it is
-    in the same sandbox, and Gemini CLI 0.61 that is offered this creates no new file"""
+    """whether it is offered that the runner reads and writes files for it. It can do so itself: it
+    is in the same sandbox, and Gemini CLI 0.61 that is offered this creates no new file"""
     mode: str | None = None
     """the session mode in which it asks nothing, if it has modes"""
     auth_method: str | None = None

@@ -49,7 +49,7 @@ class Grounds(StrEnum):
     WORDS = "words"
     """the text of an answer that the gateway saw: it may repeat what the agent wrote"""
     AGENT = "agent"
-    """the agent, whose words nobody else can confirm"""
+    """the agent, whose words no one else can confirm"""
 
 
 class RunStatus(StrEnum):

@@ -1,4 +1,4 @@
-"""The driver of every agent that speaks the Agent Client Protocol.
+"""Drives every agent that speaks the Agent Client Protocol.
 
 Of the protocol's SDK (0.12) only the types of the messages are used. When it closes a connection,
 it ends the process that it started and not that process's children: the program of codex-acp ran on
@@ -198,6 +198,7 @@ class _Turn:
         known = schema.LoadSessionRequest(session_id=session_id, cwd=self._folder, mcp_servers=[])
         if not can_load:
             raise SessionLost(Failure("agent", f"{self.name} cannot load sessions"))
+        # Agents repeat a loaded session's messages as updates, which are not this turn's.
         self._reading.replaying = True
         try:
             loaded = await self._call("session/load", known)
@@ -224,6 +225,7 @@ class _Turn:
             await self._on_request(message)
 
     async def _set_mode(self, session_id: str, opened: Mapping[str, Any]) -> None:
+        # codex-acp opens sessions read-only: its turns end well, and have changed nothing.
         modes = _parsed(schema.SessionModeState, mapping(opened.get("modes")))
         wanted = self.program.mode
         if wanted and modes and wanted in {m.id for m in modes.available_modes}:

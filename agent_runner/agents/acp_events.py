@@ -1,4 +1,4 @@
-"""What an agent's messages over the Agent Client Protocol mean, version 1. Pure; no I/O.
+"""Reads an agent's messages over the Agent Client Protocol, version 1. Pure; no I/O.
 
 The protocol has no convention for errors: most agents answer -32603 to everything, Gemini CLI the
 HTTP status, and Copilot reports a refused model call as a turn that ended well, with the error as

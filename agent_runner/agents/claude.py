@@ -1,4 +1,4 @@
-"""The driver of Claude Code, and what its events mean (`--output-format stream-json`).
+"""Drives Claude Code, and reads its events (`--output-format stream-json`).
 
 Lines recorded from version 2.1.330 are in tests/unit/agent_runner/agents/recorded. Nothing that a
 model wrote is ever taken for an error.
@@ -52,6 +52,7 @@ class ClaudeStream:
     def take(self, event: Mapping[str, Any]) -> list[str]:
         """Learn from one event."""
         kind, subtype = event.get("type"), event.get("subtype")
+        # Any other event after a retry means that the call has gone through.
         self.retry_delay = None
         if kind == "system" and subtype == "init":
             self.session_id = string(event.get("session_id")) or None
@@ -116,6 +117,7 @@ class ClaudeStream:
             return no_result("claude", PROVIDER, code, stderr)
         listed = "; ".join(_errors(result))
         status = result.get("api_error_status")
+        # A run that got SIGINT reports `aborted_streaming`, beside an exit status of 0.
         aborted = string(result.get("terminal_reason")).startswith("aborted")
         # The status and the type are the API's. Claude's own class of an error is less exact:
         # behind another base URL it calls a 529 `server_error`, and a 402 `unknown`.
@@ -153,7 +155,8 @@ class ClaudeStream:
         )
 
     def _take_rate_limit(self, info: Mapping[str, Any]) -> list[str]:
-        # Only with a login of a subscription; with an API key this event does not come.
+        # Only with a login of a subscription; with an API key this event does not come. It is the
+        # one place with the time of the reset as a number: the message has it as "resets 10:08am".
         resets = info.get("resetsAt")
         if info.get("status") != "rejected" or not isinstance(resets, int | float):
             return []
@@ -228,6 +231,7 @@ NAME = "claude"
 # for three minutes, even a refused key; one retry absorbs a blip.
 _ENVIRONMENT = {
     "CLAUDE_CODE_MAX_RETRIES": "1",
+    # Claude's own limit is ten minutes, in which a provider that hangs looks like a slow model.
     "API_TIMEOUT_MS": "120000",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
@@ -260,7 +264,8 @@ class ClaudeAgent(HeadlessAgent[ClaudeStream]):
             "--output-format",
             "stream-json",
             "--verbose",
-            # The sandbox is what protects: it holds nothing but the task.
+            # The sandbox is what protects: it holds nothing but the task. In any other mode a tool
+            # that nobody is there to allow is denied, and the run ends with status 0.
             "--dangerously-skip-permissions",
             *session_arguments(request),
             # The copy gets an id of its own, so that the two conversations are never taken for one.

@@ -1,4 +1,4 @@
-"""The driver of Codex, and what its events and its rollout file mean (`codex exec --json`).
+"""Drives Codex, and reads its events and its rollout file (`codex exec --json`).
 
 Lines recorded from version 0.169.0 are in tests/unit/agent_runner/agents/recorded/codex. Nothing
 that a model wrote is ever taken for an error.
@@ -65,6 +65,7 @@ def read_rollout(lines: Iterable[str]) -> Rollout:
         record = parse_line(line) or {}
         payload = mapping(record.get("payload"))
         kind = payload.get("type") if record.get("type") == "event_msg" else record.get("type")
+        # One file holds every turn of the thread: what earlier ones say does not count.
         if kind == "task_started":
             rollout = Rollout()
         elif kind == "token_usage_record":
@@ -150,7 +151,7 @@ class CodexStream:
         )
 
     def retry_failure(self) -> Failure:
-        """It never says how long it waits."""
+        """The failure that it is about to retry; it never says how long it waits."""
         return Failure("agent", self._error or "codex waits to try again", PROVIDER)
 
     def _take_item(self, event: str, item: Mapping[str, Any]) -> list[str]:
@@ -208,6 +209,7 @@ def _resets_at(limits: Mapping[str, Any]) -> datetime | None:
 
 
 def _time(window: Mapping[str, Any]) -> datetime | None:
+    # A window that is not full has a reset time, too, which is not when this failure ends.
     used, at = window.get("used_percent"), window.get("resets_at")
     if not isinstance(used, int | float) or used < 100 or not isinstance(at, int | float):
         return None
@@ -227,7 +229,8 @@ _READ_ROLLOUT = (
     'for f in "$HOME"/.codex/sessions/*/*/*/rollout-*-"$1".jsonl; do'
     ' [ -f "$f" ] && tail -c "$2" -- "$f"; done'
 )
-# One retry of its own absorbs a blip; the runner does the rest of the waiting.
+# One retry of its own absorbs a blip; the runner does the rest of the waiting. By default it makes
+# up to 30 requests of one call, because the two numbers multiply.
 _CONFIG = {
     "model_provider": "rover",
     "model_providers.rover.name": "Rover",
@@ -267,6 +270,7 @@ class CodexAgent(HeadlessAgent[CodexStream]):
             # The sandbox is what protects: it holds nothing but the task. Codex's own sandbox is
             # read-only by default, and its runs then end with status 0 and without a change.
             "--dangerously-bypass-approvals-and-sandbox",
+            # In a folder that codex does not know as trusted it would end with status 1.
             "--skip-git-repo-check",
             *flags,
             *(["-m", request.model] if request.model else []),

@@ -1,4 +1,4 @@
-"""The driver of GitHub Copilot CLI, with an API key of a model provider, and what its events mean
+"""Drives GitHub Copilot CLI with an API key of a model provider, and reads its events
 (`--output-format json`).
 
 Lines recorded from version 1.0.102 are in tests/unit/agent_runner/agents/recorded.
@@ -106,11 +106,13 @@ class CopilotStream:
     def _take_failure(self, data: Mapping[str, Any]) -> str:
         self._call = data
         if count(data.get("retryAttempt")) >= RETRIES and _may_be_retried(data.get("statusCode")):
+            # It does not say how long it waits; up to five tries take over a minute.
             self.retry_delay = float("inf")
         return shorten(f"API error {data.get('statusCode')}: {string(data.get('errorMessage'))}")
 
     def _failed(self, message: str) -> Failure:
         call = self._call
+        # By status and code: errorType is `query` for a 402 and a 400 alike.
         status = call.get("statusCode", self._error.get("statusCode"))
         body = string(call.get("errorMessage"))
         quoted = string(_parsed(body).get("message"))
@@ -172,6 +174,7 @@ MODELS = {"openai": "gpt-5", "anthropic": "claude-sonnet-4.5"}
 """The model if the task names none: with a provider's key Copilot has no default."""
 
 _ENVIRONMENT = {"COPILOT_OFFLINE": "true", "COPILOT_AUTO_UPDATE": "false"}
+# grep and cut, because an event holds what a tool printed and a session's file can be huge.
 _READ_EVENTS = (
     "grep -hE '^.{0,40}\"session\\.(start|resume|usage_record)\"' "
     '"$HOME/.copilot/session-state/$1/events.jsonl" | cut -c1-2000'

@@ -1,4 +1,4 @@
-"""The driver of Gemini CLI, and what its events mean (`-o stream-json`).
+"""Drives Gemini CLI, and reads its events (`-o stream-json`).
 
 Lines recorded from version 0.61.0 are in tests/unit/agent_runner/agents/recorded.
 """
@@ -127,6 +127,7 @@ class GeminiStream:
         if event.get("role") != "assistant":
             self._text.clear()
             return []
+        # Text comes in pieces with `delta`; a message without it is complete, and replaces them.
         if event.get("delta") is not True:
             self._text.clear()
         self._text.append(content)
@@ -159,7 +160,8 @@ SETTINGS = {
     "security": {"auth": {"selectedType": "gemini-api-key"}},
 }
 _ENVIRONMENT = {
-    # Without it the CLI runs as the child of a parent process that ignores SIGTERM.
+    # Without it the CLI runs as the child of a parent process that ignores SIGTERM, and a run that
+    # was to be stopped continues to its end.
     "GEMINI_CLI_NO_RELAUNCH": "true",
     # An untrusted folder ends it with status 55, and without output.
     "GEMINI_CLI_TRUST_WORKSPACE": "true",
@@ -180,7 +182,8 @@ class GeminiAgent(HeadlessAgent[GeminiStream]):
     ) -> tuple[list[str], dict[str, str]]:
         await write_settings(commands, SETTINGS_FILE, SETTINGS)
         model = ["-m", request.model] if request.model else []
-        # The sandbox is what protects: it holds nothing but the task.
+        # The sandbox is what protects: it holds nothing but the task. In other modes tools are
+        # denied without a word, and the run ends with status 0.
         yolo = ["--approval-mode", "yolo", "--skip-trust"]
         argv = [self._program, "-o", "stream-json", *yolo, *model, *session_arguments(request)]
         environment = {

@@ -1,4 +1,4 @@
-"""Agents whose CLI runs one turn and prints its events as JSON lines: started, followed, judged.
+"""Starts, follows and judges agents whose CLI runs one turn and prints its events as JSON lines.
 
 Neither the exit status nor the last event alone is a verdict. Measured with the releases of
 November 2026: Claude Code that gets SIGINT ends with status 0 and `is_error: true`; Gemini CLI that
@@ -83,7 +83,7 @@ class EventStream(Protocol):
         ...
 
     def retry_failure(self) -> Failure:
-        """The failure that the agent waits to try again."""
+        """The failure after which the agent is waiting to try again."""
         ...
 
     def session_is_lost(self, stderr: Sequence[str]) -> bool:
@@ -242,6 +242,8 @@ class CliRun:
             patience = EXIT_SECONDS if self.stream.ended else self.request.silence
             with anyio.move_on_after(patience) as silence:
                 line = await anext(lines, None)
+            # opencode obeyed a retry-after of three hours without a byte of output: only the
+            # silence shows that an agent waits.
             if silence.cancelled_caught:
                 await running.stop()
                 if self.stream.ended:

@@ -1,4 +1,4 @@
-"""The driver of opencode, and what its events and its log mean (`--format json --print-logs`).
+"""Drives opencode, and reads its events and its log (`--format json --print-logs`).
 
 Lines recorded from version 1.18.33 are in tests/unit/agent_runner/agents/recorded/opencode. Nothing
 that a model wrote is ever taken for an error.
@@ -43,8 +43,8 @@ _STREAM_ERROR = re.compile(
 
 @dataclass
 class OpencodeStream:
-    """The event stream of opencode. No event ends a run: it is over after a model call that stopped
-    by itself."""
+    """The event stream of opencode. No event ends a run: it is over after a model call whose reason
+    to stop is `stop`."""
 
     provider: str
     session_id: str | None = None
@@ -88,7 +88,7 @@ class OpencodeStream:
 
     @property
     def ended(self) -> bool:
-        """Whether the last model call stopped by itself, and nothing came after it."""
+        """Whether the last model call was complete, and nothing came after it."""
         return self._reason == "stop" and self._error is None
 
     @property
@@ -114,7 +114,8 @@ class OpencodeStream:
         data = mapping(self._error.get("data"))
         status = data.get("statusCode")
         headers = mapping(data.get("responseHeaders"))
-        # Not read: `isRetryable`, which is true for an empty account, too.
+        # Not read: `isRetryable`, which is true for an empty account, too. The headers and the body
+        # are the provider's own, which no other agent passes on.
         return Failure(
             source="agent",
             message=self._error_message() or f"opencode ended with status {code}",
@@ -202,7 +203,8 @@ class OpencodeAgent(HeadlessAgent[OpencodeStream]):
         self, request: AgentRequest, commands: CommandStarter
     ) -> tuple[list[str], dict[str, str]]:
         provider, model = split_model(request.model)
-        # A title of ours saves a model call for one of its own.
+        # With a title given, it does not ask the model for one. A session that is resumed must be
+        # resumed in the same folder: in another one opencode hangs without output.
         session = ["-s", request.resume.session_id] if request.resume else ["--title", "rover"]
         argv = [
             self._program,

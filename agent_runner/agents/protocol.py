@@ -58,8 +58,8 @@ class AgentRequest:
 @dataclass(frozen=True)
 class Doubt:
     """A reason to doubt the success of a turn. `failure` is the agent's last message as an error;
-    `begins_so`: it begins like one. `counts`: it decides if nobody else saw what the provider
-    answered."""
+    `begins_so`: it begins like one. `counts`: it decides if the gateway did not see what the
+    provider answered."""
 
     failure: Failure
     begins_so: bool

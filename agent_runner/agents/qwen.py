@@ -1,4 +1,4 @@
-"""The driver of Qwen Code, and what its events mean (`-o stream-json`).
+"""Drives Qwen Code, and reads its events (`-o stream-json`).
 
 Lines recorded from version 0.24.4 are in tests/unit/agent_runner/agents/recorded.
 """
@@ -147,7 +147,9 @@ MODEL = "qwen3-coder-plus"
 """The model if the task names none: an endpoint that speaks OpenAI's protocol has no default."""
 
 SETTINGS_FILE = ".qwen/settings.json"
-# The runner does the waiting: with its own defaults Qwen Code 0.24 retried for over 15 minutes.
+# The runner does the waiting: with its own defaults Qwen Code 0.24 retried for over 15 minutes, in
+# two nested loops of which only the outer one announces itself. With 0 the inner loop is left,
+# which takes about a minute.
 SETTINGS = {
     "general": {"enableAutoUpdate": False},
     "privacy": {"usageStatisticsEnabled": False},

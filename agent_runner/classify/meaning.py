@@ -189,7 +189,7 @@ def meaning_of_code(code: str) -> Meaning | None:
 
 
 def meaning_of(clause: str) -> Meaning | None:
-    """The meaning of one clause; None if it has none that matters here."""
+    """The meaning of one clause; None if it does not matter here."""
     clause = _CAMEL.sub(" ", clause)
     if _is_of_the_request(clause):
         return Meaning.REQUEST

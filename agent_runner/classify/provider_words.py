@@ -1,10 +1,10 @@
 """Removes from an error's message the caller's words that the provider repeats.
 
 Providers quote what they refuse: a value, a model's name, a part of the request. Whoever wrote the
-request chose those words, and may have chosen them to look like a limit. What cannot be told apart
-is left out: a limit that is not recognised costs one task a retry, while one that is made up would
-close an account for all. Where words were left out stands a mark, so that what follows it is never
-taken for the beginning of a message. Pure; the regular expressions are linear.
+request chose those words, and may have chosen them to look like a limit. What cannot be
+distinguished is left out: a limit that is not recognised costs one task a retry, while one that is
+made up would close an account for all. Where words were left out stands a mark, so that what
+follows it is never taken for the beginning of a message. Pure; the regular expressions are linear.
 """
 
 from __future__ import annotations

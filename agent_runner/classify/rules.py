@@ -36,8 +36,8 @@ def is_about_the_request(facts: FailureFacts) -> bool:
 
 
 def rule_for(facts: FailureFacts) -> Rule | None:
-    """The first rule that fits, the provider's own before the general ones; None: nobody has seen
-    this error yet."""
+    """The first rule that fits, the provider's own before the general ones; None: this error is
+    not known."""
     profile = profile_of(facts)
     own = profile.rules if profile else ()
     return next((rule for rule in (*FIRST, *own, *RULES) if rule.fits(facts)), None)

@@ -22,7 +22,7 @@ FAR = timedelta(days=7)
 """A message says so if its reset is further away than the longest rolling window."""
 
 MONEY_WAITS = timedelta(hours=1)
-"""Money does not come back sooner by itself: what names a nearer time is about retries."""
+"""Money does not come back sooner than that: what names a nearer time is about retries."""
 
 
 @dataclass(frozen=True)

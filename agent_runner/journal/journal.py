@@ -63,11 +63,11 @@ class JournalLocked(JournalError):
 
 
 def no_bell() -> None:
-    """Does nothing: nobody waits for this journal to grow."""
+    """Does nothing, for a journal whose growth is not reported."""
 
 
 def no_follower(record: Record) -> None:
-    """Does nothing: nobody needs the state of this journal while it is written."""
+    """Does nothing, for a journal whose state is not needed while it is written."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Decides whether a command ended by itself or was killed. Pure.
+"""Decides whether a command ended on its own or was killed. Pure.
 
 That a command was killed says nothing of what it was doing, so it is never a result: a loop would
 take it for one and continue with half of the work.
@@ -36,7 +36,7 @@ class Ending:
 
 
 def killed(ending: Ending, *, sandboxed: bool) -> str:
-    """How somebody else ended the command, in words; empty if it ended by itself."""
+    """How something else ended the command, in words; empty if it ended on its own."""
     if ending.lost:
         return "the sandbox of a command ended before the command did"
     code = ending.code

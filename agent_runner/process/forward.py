@@ -5,9 +5,9 @@ Run inside a bubblewrap sandbox, around an agent's command:
     python3 -I -S forward.py SOCKET PORT -- [--same-end] argv...
 
 It listens on 127.0.0.1:PORT, forwards each connection to SOCKET, runs argv as its child and ends
-with the child's exit status. Where signal n ended the child that is 128 + n, or with --same-end
-the same signal. SIGTERM, SIGINT and SIGHUP are passed on to the child. Where the runner shares the
-agent's network (a container), it uses `Forwarder` itself.
+with the child's exit status. If signal n ended the child, that is 128 + n, or with --same-end the
+same signal. SIGTERM, SIGINT and SIGHUP are passed on to the child. If the runner shares the agent's
+network (a container), it uses `Forwarder` itself.
 """
 
 from __future__ import annotations
@@ -113,6 +113,7 @@ class Forwarder:
                 # Too many open files, or a client that has closed its end: both are temporary.
                 time.sleep(PAUSE_SECONDS)
                 continue
+            # A wait here would stop accepting, and the kernel's backlog would hide the limit.
             if not self._slots.acquire(blocking=False):
                 client.close()
                 continue
@@ -154,6 +155,7 @@ class _Child:
             self._process.send_signal(number)
 
     def run(self, argv: list[str]) -> int:
+        # As a child rather than by exec: the threads of the forwarder would end with this program.
         self._process = process = subprocess.Popen(argv)
         for number in self._early:
             process.send_signal(number)

@@ -3,7 +3,7 @@
     python3 -I -S init.py [--report FD] argv...
 
 It starts argv, passes SIGTERM, SIGINT and SIGHUP on to it, reaps every process whose parent has
-ended, and ends as argv does (128 + n where signal n ended it); the kernel then ends the rest.
+ended, and ends as argv does (128 + n if signal n ended it); the kernel then ends the rest.
 If argv was killed, and the kernel killed a process here for lack of memory, it ends with
 EXIT_OUT_OF_MEMORY: Podman 4.3 does not report that on control groups version 1.
 
@@ -91,6 +91,7 @@ def _run(argv: list[str]) -> tuple[int, int]:
         return EXIT_CANNOT_RUN, EXIT_CANNOT_RUN
     while True:
         number = signal.sigwait((*_PASSED_ON, signal.SIGCHLD))
+        # Several children may have ended for one SIGCHLD, so all are reaped each time.
         if number != signal.SIGCHLD:
             os.kill(child, number)
         elif (code := _reap(child)) is not None:

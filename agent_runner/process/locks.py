@@ -75,7 +75,7 @@ def is_held(path: _Path) -> bool:
 
     Raises:
         OSError: the file cannot be opened, so the answer is unknown; FileNotFoundError: it is
-            missing, so nobody holds it.
+            missing, so no process holds it.
     """
     handle = _existing(path)
     try:

@@ -107,6 +107,8 @@ class ProcessTree:
         self._grace = grace
         self._contained = contained
         self._sweep_uid = sweep_uid
+        # A pidfd becomes readable when the process ends: no thread waits, and no SIGCHLD is
+        # handled.
         self._pidfd = os.pidfd_open(popen.pid)
         self._pipes: dict[int, Stream] = {}
         if popen.stdout is not None:

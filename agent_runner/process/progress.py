@@ -117,7 +117,7 @@ def _scheduled(pid: int) -> str:
 
 
 def _waits(pid: int) -> str:
-    """How often it gave up the processor by itself."""
+    """How often it gave up the processor voluntarily."""
     lines = _read(PROC / f"{pid}/status").splitlines()
     return next((line for line in lines if line.startswith("voluntary_ctxt_switches")), "")
 

@@ -29,10 +29,14 @@ _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 _X32: Final = 0x40000000
 
 ALLOWED_FAMILIES: Final = {1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK"}
+# getaddrinfo asks NETLINK_ROUTE for the addresses of this machine, and ss uses NETLINK_SOCK_DIAG.
+# Other protocols lead to firewalls, audit and device events.
 _NETLINK, _NETLINK_PROTOCOLS = 16, (0, 4)  # NETLINK_ROUTE, NETLINK_SOCK_DIAG
+# Both put characters into a terminal's input, as if its user had typed them.
 _PUSHES_INPUT: Final = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
 
-# Numbers of x86_64, and of the common table that arm64 and riscv64 use (unistd.h).
+# EPERM for these: a program that is refused one of them can say so. Numbers of x86_64, and of the
+# common table that arm64 and riscv64 use (unistd.h).
 _REFUSED: Final[dict[str, tuple[int, int]]] = {
     "acct": (163, 89),
     "add_key": (248, 217),
@@ -115,6 +119,8 @@ def program(machine: str | None = None) -> bytes:
         raise UnknownMachine(f"there is no system call filter for {name}")
     known = _MACHINES[name]
     refused = sorted(numbers[known.column] for numbers in _REFUSED.values())
+    # The architecture first: numbers mean other calls on another one, and a 32-bit program on a
+    # 64-bit kernel is another one.
     code = [_load(_ARCH), *_unless(known.arch, errno.ENOSYS), _load(_NUMBER)]
     if known.column == 0:
         # The other binary interface of the same machine has other numbers for the same calls.

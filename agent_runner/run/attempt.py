@@ -267,22 +267,22 @@ class Run:
             await self._start_from(plan.begin, is_new=not prepared.existed)
         # Not earlier: only the restore bundle brings the objects of a new base.
         self._worktree.judge_from(self.spec.stands_on)
-        await set_up_task(self.spec, self.commands, self._warn, anew=not prepared.existed)
+        await set_up_task(self.spec, self.commands, self._warn, new_tree=not prepared.existed)
         if plan.target is None and not plan.untouched:
             self._warn("the last finished step has no snapshot; the work tree was left as it is")
         elif plan.target is not None and not plan.first and not plan.interrupted:
             await self._reset(plan.target, RESTARTED if plan.restart else DIFFERED)
         elif plan.left is not None and plan.interrupted and prepared.existed:
             await self._reset(plan.left, LOST_FILES)
-        await self._copy(anew=plan.restart)
+        await self._copy(overwrite=plan.restart)
 
-    async def _copy(self, *, anew: bool) -> None:
+    async def _copy(self, *, overwrite: bool) -> None:
         """Copy the files of the user's checkout that the project's configuration names."""
         if not self.spec.copies:
             return
         try:
             copies = load_copies(self.spec.paths.spec)
-            wrong = await place(self.commands, copies, anew=anew)
+            wrong = await place(self.commands, copies, overwrite=overwrite)
         except (OSError, ValueError) as error:
             # The error's own text could hold a part of a file, which may be a secret.
             wrong = [f"the files to copy cannot be read ({type(error).__name__})"]

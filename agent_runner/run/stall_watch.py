@@ -3,7 +3,7 @@
 Agents retry for minutes, or obey a `retry-after` of any length, and print nothing meanwhile:
 opencode 1.18 slept through 10,800 seconds. The gateway has seen the provider's answer, so it is
 asked while a turn runs, by one request that it answers as soon as there is news. An agent gets a
-moment to end by itself: its own error may say more.
+moment to end on its own: its own error may say more.
 """
 
 from __future__ import annotations

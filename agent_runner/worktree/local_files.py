@@ -22,7 +22,7 @@ TIMEOUT = 60.0
 
 _PLACE = r"""
 set -eu
-path=$1 mode=$2 anew=$3
+path=$1 mode=$2 overwrite=$3
 mkdir -p .git/info
 grep -qxF -e "/$path" .git/info/exclude 2>/dev/null || printf '/%s\n' "$path" >> .git/info/exclude
 folder=$path
@@ -31,7 +31,7 @@ while [ "$folder" != "${folder%/*}" ]; do
   [ ! -L "$folder" ] || { echo "$folder is a symbolic link" >&2; exit 1; }
 done
 if [ -e "$path" ] || [ -L "$path" ]; then
-  [ -n "$anew" ] || exit 0
+  [ -n "$overwrite" ] || exit 0
   rm -f -- "$path"
 fi
 [ "$folder" = "$path" ] || mkdir -p -- "${path%/*}"
@@ -66,8 +66,10 @@ def load_copies(spec: Path) -> Sequence[LocalFile]:
     return LocalFiles.model_validate_json((spec / FILE_NAME).read_bytes()).root
 
 
-async def place(commands: CommandStarter, copies: Sequence[LocalFile], *, anew: bool) -> list[str]:
-    """Write the files that are missing, or with `anew` all of them. Returns the errors, as
+async def place(
+    commands: CommandStarter, copies: Sequence[LocalFile], *, overwrite: bool
+) -> list[str]:
+    """Write the files that are missing, or with `overwrite` all of them. Returns the errors, as
     messages.
 
     Raises:
@@ -77,7 +79,7 @@ async def place(commands: CommandStarter, copies: Sequence[LocalFile], *, anew: 
     wrong: list[str] = []
     for copy in copies:
         mode = "700" if copy.executable else "600"
-        argv = ["sh", "-c", _PLACE, "rover", copy.path, mode, "yes" if anew else ""]
+        argv = ["sh", "-c", _PLACE, "rover", copy.path, mode, "yes" if overwrite else ""]
         result = await commands.run(argv, stdin=copy.data, timeout=TIMEOUT)
         if was_killed(result):
             raise WorktreeInterrupted(f"{copy.path} was not copied: {result.killed}")

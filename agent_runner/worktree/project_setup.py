@@ -114,20 +114,21 @@ async def _run(text: str, setup: Setup, commands: CommandStarter, output: SetupO
 
 
 async def set_up_task(
-    spec: RunSpec, commands: CommandStarter, warn: Callable[[str], None], *, anew: bool
+    spec: RunSpec, commands: CommandStarter, warn: Callable[[str], None], *, new_tree: bool
 ) -> None:
-    """Run the setup in a task's own sandbox, unless that was done. `anew`: the work tree is new.
+    """Run the setup in a task's own sandbox, unless that was done. `new_tree`: the work tree is
+    new.
 
     Raises:
         SetupFailed, CommandKilled, OSError
     """
-    if anew and spec.paths.seed is not None:
+    if new_tree and spec.paths.seed is not None:
         for warning in _warnings_of(spec.paths.seed.parent / WARNINGS):
             warn(warning)
     if spec.setup is None:
         return
     marker = spec.paths.run / MARKER
-    if not anew and marker.exists() and marker.read_text("utf-8") == spec.setup.key:
+    if not new_tree and marker.exists() and marker.read_text("utf-8") == spec.setup.key:
         return
     with StepLog(spec.paths.run / "logs" / f"{LOG}.log", spec.limits.log_bytes, warn) as log:
         try:

@@ -270,7 +270,7 @@ class Worktree:
         # One byte more than allowed, which shows that a bundle is too large without writing all of
         # it.
         limit = str(spec.limits.bundle_bytes + 1)
-        rebundle = "whole" if self._rebundle else ""
+        rebundle = "yes" if self._rebundle else ""
         return (str(sequence), spec.branch, spec.base_commit, *known, limit, rebundle)
 
     def _check_bundle(self, result: CommandResult, size: int) -> None:

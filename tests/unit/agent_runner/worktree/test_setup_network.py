@@ -27,7 +27,7 @@ def test_a_command_that_is_only_tried_fails_with_a_warning(bare: RunSpec) -> Non
     setup = Setup(tried=tried, commands=("cat second",), key="k", timeout=20)
     spec = bare.model_copy(update={"setup": setup})
     warned: list[str] = []
-    run = functools.partial(set_up_task, spec, make_commands(spec), warned.append, anew=True)
+    run = functools.partial(set_up_task, spec, make_commands(spec), warned.append, new_tree=True)
     anyio.run(run)
     [warning] = warned
     assert "'only-the-image-has-it sync' failed with status 127" in warning
@@ -42,7 +42,7 @@ def test_a_failed_set_up_says_where_its_output_is_and_it_is_there(bare: RunSpec)
     """V5. On 4ed2e71 nothing that the commands printed was kept."""
     setup = Setup(commands=("seq 100; false",), key="k", timeout=20)
     spec = bare.model_copy(update={"setup": setup})
-    run = functools.partial(set_up_task, spec, make_commands(spec), lambda _: None, anew=True)
+    run = functools.partial(set_up_task, spec, make_commands(spec), lambda _: None, new_tree=True)
     with pytest.raises(SetupFailed, match="status 1") as caught:
         anyio.run(run)
     assert "log of step setup" in str(caught.value)

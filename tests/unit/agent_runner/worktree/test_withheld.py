@@ -23,7 +23,7 @@ def tree(tmp_path: Path) -> tuple[Path, Worktree]:
     spec = place_.spec().model_copy(update={"copies": NAMES})
     worktree = Worktree(spec, make_commands(spec))
     do(worktree.prepare)
-    wrong = do(lambda: place(make_commands(spec), copies(), anew=False))
+    wrong = do(lambda: place(make_commands(spec), copies(), overwrite=False))
     assert wrong == []
     return place_.work, worktree
 
@@ -168,10 +168,10 @@ def test_what_the_agent_changed_stays_and_a_restart_brings_the_file_back(
     commands = worktree._scripts._commands
     (work / ".env").write_text("changed")
     (work / NAMES[1]).unlink()
-    assert do(lambda: place(commands, copies(), anew=False)) == []
+    assert do(lambda: place(commands, copies(), overwrite=False)) == []
     assert (work / ".env").read_text() == "changed"
     assert (work / NAMES[1]).read_bytes() == SECRET
-    assert do(lambda: place(commands, copies(), anew=True)) == []
+    assert do(lambda: place(commands, copies(), overwrite=True)) == []
     assert (work / ".env").read_bytes() == SECRET
 
 
@@ -186,7 +186,7 @@ def test_nothing_is_written_through_a_symbolic_link(
     (work / "config").symlink_to(outside)
     (work / ".env").unlink()
     (work / ".env").symlink_to(outside / "x")
-    [wrong] = do(lambda: place(worktree._scripts._commands, copies(), anew=True))
+    [wrong] = do(lambda: place(worktree._scripts._commands, copies(), overwrite=True))
     assert "config is a symbolic link" in wrong
     assert list(outside.iterdir()) == []
     assert not (work / ".env").is_symlink()
