@@ -2,9 +2,8 @@
 
 A provider runs tools of its own, and fetches what a request names: pages, files, servers of MCP. A
 task whose network is `providers` would reach the world through it. So only fields and kinds pass
-that are known to keep to the request itself, by a list for each API (kept_anthropic, kept_openai,
-kept_google); anything else is refused by its name.
-"""
+that are known to keep to the request itself, by a list for each API (anthropic_restriction,
+openai_restriction, google_restriction); anything else is refused by its name."""
 
 from __future__ import annotations
 
@@ -22,8 +21,8 @@ from rover_mcp.gateway.response_formats import mapping
 
 REMEDY = f"network: allowlist, or open, {IF_ALLOWED}"
 
-# Some models look things up by themselves, and are named so. This is a list of what does not pass:
-# nobody can list all models.
+# Some models search the web on their own, and are named so. This is a list of what is refused,
+# since a list of all models that pass cannot be kept.
 _LOOKS_UP = re.compile(r"search|deep-?research|:online|sonar|compound|grounded", re.IGNORECASE)
 
 _BETAS = re.compile(

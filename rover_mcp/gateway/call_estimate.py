@@ -11,7 +11,7 @@ from rover_mcp.gateway.prices import PriceList
 from rover_mcp.gateway.response_formats import mapping
 
 MOST_OUTPUT = 128_000
-"""Tokens that a model writes at most where the request names no limit."""
+"""The most tokens that a model writes if the request names no limit."""
 
 BYTES_PER_TOKEN = 3
 """Of a request. It is mostly program text, of which a token has three to four."""
@@ -36,11 +36,11 @@ class CallEstimate:
     unaccountable: str = ""
 
     def worst(self) -> Usage:
-        """All that it can use. What is read may be put into the cache, which costs most."""
+        """The most that it can use. The input may be written into the cache, which costs most."""
         return Usage(cache_write_tokens=self.input_tokens, output_tokens=self.most_output)
 
     def worst_cost(self, prices: PriceList, provider: str) -> float | None:
-        """What that costs; None: the model has no price."""
+        """The cost of the most that it can use; None: the model has no price."""
         return prices.cost(provider, self.model, self.worst(), self.input_tokens)
 
     def written_by(self, seconds: float, received: int) -> int:
@@ -50,12 +50,12 @@ class CallEstimate:
 
 
 def estimate_unread_call(model: str, size: int) -> CallEstimate:
-    """A call whose request was passed on unread, of so many bytes."""
+    """Estimate a call whose request of so many bytes was passed on unread."""
     return CallEstimate(model, size // BYTES_PER_TOKEN + 1)
 
 
 def estimate_call(path: str, model: str, body: Mapping[str, Any], size: int) -> CallEstimate:
-    """A call whose request was read. `path` is below the provider's base address."""
+    """Estimate a call whose request was read. `path` is below the provider's base address."""
     return CallEstimate(
         model=model,
         input_tokens=size // BYTES_PER_TOKEN + 1,

@@ -35,6 +35,7 @@ def final_usage(
     """Compute the usage of a call that has ended after so many seconds."""
     if not progress.sent:
         return FinalUsage(None)
+    # Providers do not bill for an answer that is an error.
     if answer.status is not None and answer.status >= HTTPStatus.BAD_REQUEST:
         return FinalUsage(None)
     if progress.complete and (answer.usage is not None or answer.error is not None):

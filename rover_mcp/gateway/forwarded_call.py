@@ -18,7 +18,7 @@ from rover_mcp.gateway.request_body import BadBody
 from rover_mcp.gateway.response_formats import MAX_MODEL
 
 MAX_HELD_BYTES = 4 * request_body.MAX_BYTES
-"""Of all bodies of one attempt that are being read at a time."""
+"""The limit for all bodies of one attempt that are being read at a time."""
 
 LARGE = 256 * 1024
 """Bytes. A larger body is parsed in a thread: one event loop serves every sandbox."""
@@ -74,7 +74,7 @@ class BodyMemory:
 
 
 def model_in_path(target: str) -> str | None:
-    """The model that Google's paths name."""
+    """The model that a path of Google's API names."""
     match = _MODEL_IN_PATH.search(target)
     return match[1] if match else None
 
@@ -90,6 +90,7 @@ async def read_call(
     path = target.partition("?")[0]
     if not rules.read:
         return ForwardedCall()
+    # A GET or HEAD with a body means different things to different servers.
     if exchange.method != "POST":
         if exchange.has_body:
             raise BadBody(f"a {exchange.method} has none")
@@ -101,7 +102,7 @@ async def read_call(
 
 
 def prepare_call(provider: str, path: str, data: bytes, rules: CallRules) -> ForwardedCall:
-    """A body that was read, by the rules. Pure.
+    """Judge a body that was read, by the rules. Pure.
 
     Raises:
         BadBody, LeavesTheApi

@@ -54,13 +54,13 @@ MAX_HEAD = 64 * 1024
 _HOP_BY_HOP = re.compile(
     rb"connection|keep-alive|te|trailer|transfer-encoding|upgrade|proxy-.*|host|content-length"
 )
-# What a request could carry of anybody's login.
+# Where a request could carry a login.
 _CREDENTIALS = re.compile(rb"authorization|cookie2?|x-api-key|x-goog-api-key|api-key")
 _NOT_BACK = re.compile(rb"connection|keep-alive|te|trailer|upgrade|proxy-.*|transfer-encoding")
 
 
 class EgressProxy:
-    """The proxy of one grant. `refused` is called for each request that did not pass."""
+    """The proxy of one grant. `refused` is called for each request that is refused."""
 
     def __init__(
         self,
@@ -264,7 +264,7 @@ def _named_in_connection(headers: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
 
 
 def passed_on(headers: list[tuple[bytes, bytes]], token: str) -> list[tuple[bytes, bytes]]:
-    """What goes out: nothing of this connection's, no login, and the token nowhere."""
+    """The headers that go out: none of this connection's, no login, and nowhere the token."""
     hops = _named_in_connection(headers)
     return [
         (name, value)
@@ -272,12 +272,13 @@ def passed_on(headers: list[tuple[bytes, bytes]], token: str) -> list[tuple[byte
         if name not in hops
         and not _HOP_BY_HOP.fullmatch(name)
         and not _CREDENTIALS.fullmatch(name)
+        # Wherever a program put it: the token opens this task's gateway.
         and token.encode() not in value
     ]
 
 
 def passed_back(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """What comes back: all but what was the other connection's."""
+    """The headers that come back: all but those of the other connection."""
     given = [(bytes(name), bytes(value)) for name, value in headers]
     hops = _named_in_connection(given)
     return [(n, v) for n, v in given if n not in hops and not _NOT_BACK.fullmatch(n)]

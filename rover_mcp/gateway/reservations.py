@@ -26,7 +26,7 @@ with an answer of a few words, and pays its input again at the next call."""
 
 @dataclass(frozen=True)
 class WorstCase:
-    """All that a call can use. `usd` is None where its model has no price."""
+    """The most that a call can use. `usd` is None if its model has no price."""
 
     tokens: int
     usd: float | None
@@ -41,15 +41,15 @@ class Reservation:
 
 @dataclass(frozen=True)
 class NoBudget:
-    """Why a call is not let go, in the words of the pause that comes of it. `used_up`: there is
-    nothing left; else the budget cannot be kept."""
+    """Why a call is not forwarded, in the words of the pause that follows. `used_up`: nothing is
+    left; otherwise the budget cannot be kept."""
 
     why: str
     used_up: bool = True
 
 
 def worst_case_of(demand: CallEstimate, provider: str, prices: PriceList) -> WorstCase:
-    """What a call has to be reserved."""
+    """What has to be reserved for a call."""
     return WorstCase(demand.input_tokens + demand.most_output, demand.worst_cost(prices, provider))
 
 
@@ -80,6 +80,7 @@ def affordable(
     limits = [demand.most_output]
     if budget.tokens is not None:
         limits.append(budget.tokens - spent.tokens - demand.input_tokens)
+    # From the cache, because that is the cheapest: what this allows may still cost more.
     read = Usage(cache_read_tokens=demand.input_tokens)
     least = prices.cost(provider, demand.model, read)
     most = prices.cost(provider, demand.model, read.model_copy(update={"output_tokens": MILLION}))
@@ -90,7 +91,7 @@ def affordable(
 
 
 def fits(budget_state: BudgetState, others: list[WorstCase], wanted: WorstCase) -> bool:
-    """Whether a call can go beside the others."""
+    """Whether a call fits into the budget beside the others."""
     calls = [*others, wanted]
     budget, spent = budget_state.budget, budget_state.spent
     usd = (spent.cost_usd or 0.0) + sum(call.usd or 0.0 for call in calls)
@@ -113,6 +114,8 @@ class Reservations:
         self, demand: CallEstimate, worst: WorstCase, provider: str, prices: PriceList
     ) -> NoBudget | Reservation:
         """Reserve a call in its turn; `release` it once a granted call has ended."""
+        # In turn: two calls that read the same state would both be forwarded, although only one of
+        # them fits.
         async with self._turn:
             while True:
                 releases = self._releases
@@ -135,7 +138,7 @@ class Reservations:
                 await self._released.wait()
 
     def release(self, worst: WorstCase) -> None:
-        """The call has ended, and what it cost is in the books."""
+        """Note that a call has ended, and that its cost is in the store."""
         self._held.remove(worst)
         self._releases += 1
         self._released.set()

@@ -38,6 +38,7 @@ class UsageMeter:
         self._event = b""
         self._held = bytearray()
         self._overflow = False
+        # 32 lets zlib recognise gzip by its header.
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32) if "gzip" in encoding else None
         self._readable = encoding in ("", "identity", "gzip")
 
@@ -69,6 +70,7 @@ class UsageMeter:
     def end(self) -> None:
         """Note that the body is complete."""
         if self.streams:
+            # A stream that was cut may end in the middle of a line.
             self._feed_stream(b"\n")
         elif not self._overflow:
             self._take(bytes(self._held))
@@ -80,6 +82,7 @@ class UsageMeter:
 
     def _inflated(self, data: bytes) -> bytes:
         try:
+            # Limited, because a small compressed part can unpack to any size.
             return self._inflate.decompress(data, MAX_BODY_BYTES) if self._inflate else data
         except zlib.error:
             self._readable = False
@@ -130,6 +133,8 @@ class UsageMeter:
                 return True
         elif data.startswith(b"event:", begin, end):
             self._event = data[begin + 6 : end].strip()
+        # An empty line ends an event. Lines of a stream may end with CR LF (the HTML standard,
+        # 9.2).
         elif end - begin == 0 or (end - begin == 1 and data[begin] == CR):
             self._event = b""
         return False

@@ -17,8 +17,9 @@ INTERVAL = 0.2
 """Seconds between two writes while answers stream. The first and the last are written at once."""
 
 RETRY = 2.0
-PATIENCE = 2.0
-"""Seconds for which an answer's end waits for the books; a disk that hangs holds up no agent."""
+WRITE_TIMEOUT = 2.0
+"""Seconds for which the end of an answer waits for its usage to be written: a disk that hangs must
+not hold up an agent."""
 
 T = TypeVar("T")
 Write = Callable[[Sequence[UsageEntry]], None]
@@ -30,6 +31,7 @@ class UsageWriter:
 
     def __init__(self, write: Write) -> None:
         self._write = write
+        # One thread: an entry that was written earlier never overtakes a later one.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rover-books")
         self._pending: dict[tuple[str, str], UsageEntry] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -37,7 +39,7 @@ class UsageWriter:
         self._wrote_at = float("-inf")
 
     def book(self, entry: UsageEntry) -> None:
-        """Note what is known of an answer by now; it is written soon."""
+        """Note what is known of an answer now. It is written soon."""
         self._pending[entry.task_id, entry.id] = entry
         if self._timer is None:
             loop = asyncio.get_running_loop()
@@ -45,15 +47,15 @@ class UsageWriter:
             self._timer = loop.call_at(due, self._flush)
 
     async def written(self) -> None:
-        """Wait until all that was booked so far is on the disk, for PATIENCE at most."""
+        """Wait until all entries so far are on the disk, for WRITE_TIMEOUT at most."""
         self._flush()
         if self._writing:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(WRITE_TIMEOUT):
                     await asyncio.wait((self._writing,))
 
     async def after(self, read: Callable[[], T]) -> T:
-        """Call `read` in the writing thread, once all that was booked so far is written."""
+        """Call `read` in the writing thread, once all entries so far are written."""
         self._flush()
         return await asyncio.get_running_loop().run_in_executor(self._thread, read)
 
@@ -84,7 +86,7 @@ class UsageWriter:
     ) -> None:
         if done.cancelled() or done.exception() is None:
             return
-        log.error("the gateway's books cannot be written: %s", done.exception())
+        log.error("the usage of model calls cannot be written: %s", done.exception())
         # Entries that came meanwhile are newer than those that could not be written.
         self._pending = entries | self._pending
         if self._timer is None:

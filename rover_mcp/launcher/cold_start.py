@@ -1,4 +1,4 @@
-"""What a client asks first, answered while the daemon still starts. Standard library only.
+"""Answers a client's first questions while the daemon still starts. Standard library only.
 
 Some clients give a server 5 seconds until it has answered, with all that it has to start, and on a
 busy machine the daemon takes longer; others begin without the tools of a server that is not quick.
@@ -24,8 +24,6 @@ RECORDED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cold_start.
 _VERSION = "io.modelcontextprotocol/protocolVersion"
 
 
-# Some clients give a server 5 s for its first answer, and a daemon that starts on a cold disk may
-# need longer. What depends on no task is answered from a file meanwhile.
 class ColdStart:
     """The first answers of one session, before `conversation` continues with the daemon."""
 
@@ -33,13 +31,13 @@ class ColdStart:
         self._conversation = conversation
         self._recorded: dict[str, Any] = {}
         self._legacy = False  # whether a session of before 2026-07-28 was opened here
-        # What the user has set there changes what the daemon answers.
+        # These settings change what the daemon answers.
         config = _content(os.path.join(home, "config.yaml"))  # noqa: PTH118
         if b"claude_channel" not in config and b"process" not in config:
             self._recorded = json.loads(_content(RECORDED) or b"{}")
 
     def answer(self, frame: bytes) -> bytes | None:
-        """The answer to a request; None where only the daemon can give it."""
+        """The answer to a request; None if only the daemon can give it."""
         message = parse(frame)
         if message is None or request_key(message) is None or not self._recorded:
             return None

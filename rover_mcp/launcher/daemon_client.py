@@ -1,6 +1,6 @@
-"""Finding the daemon, having it started where none runs, opening a connection to it.
+"""Finds the daemon, has it started if none runs, and opens a connection to it.
 
-Standard library only, and little of it: the launcher's start-up time is a budget. A `Dialer`
+Standard library only, and little of it: the launcher's startup time is a budget. A `Dialer`
 goes in steps that never block, so that a launcher can end at any moment; `dial` is the same for
 those who may wait. The handshake is handshake.py's.
 """
@@ -35,7 +35,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.005, 0.05
 
 
 class DaemonUnavailable(Exception):
-    """No daemon can be had. `message` says why, `hint` what to do, `log` what it printed."""
+    """No daemon can be reached. `message` says why, `hint` what to do, `log` what it printed."""
 
     def __init__(self, message: str, hint: str, log: str = "") -> None:
         super().__init__(message)
@@ -70,8 +70,8 @@ def make_preamble(
     environ: Mapping[str, str] | None = None,
     asks: Mapping[str, object] | None = None,
 ) -> bytes:
-    """The line that a client sends first. `asks`: the call of a tool that is all that it wants,
-    which a daemon that has just been started for it may answer at once.
+    """The line that a client sends first. `asks`: the only call that the client makes, which a
+    daemon that was started for it may answer at once.
 
     Raises:
         DaemonUnavailable: the environment is too large to be sent.
@@ -102,7 +102,7 @@ def make_preamble(
 
 
 def has_person() -> bool:
-    """Whether a person can be asked: what is typed and what is said go to a terminal. A command
+    """Whether a person can be asked: input and messages are connected to a terminal. A command
     that an assistant runs has pipes there."""
     return all(os.isatty(stream) for stream in (0, 2))
 
@@ -137,7 +137,7 @@ class Dialer:
         self._starter: Starter | None = None
 
     def fileno(self) -> int | None:
-        """The descriptor that becomes readable when `step` can continue, or None where only time
+        """The descriptor that becomes readable when `step` can continue; None if only time
         helps."""
         return None if self._sock is None else self._sock.fileno()
 
@@ -189,7 +189,7 @@ class Dialer:
         except BlockingIOError:
             return None
         except (ConnectionError, EOFError):
-            # It ended between our connect and its answer: idle, or just replaced.
+            # It ended between the connect and its answer: it was idle, or has just been replaced.
             self._hang_up()
             return None
         self._start()
@@ -197,7 +197,7 @@ class Dialer:
 
     def _start(self) -> None:
         if self._starter is None:
-            # Imported here: where a daemon runs, which is nearly always, it is not needed.
+            # Imported here: it is not needed if a daemon runs, which is nearly always.
             from rover_mcp.launcher.daemon_start import Starter
 
             self._starter = Starter(self.home, self._clock, requested=self._asks)

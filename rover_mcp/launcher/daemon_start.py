@@ -1,6 +1,6 @@
-"""Starting the daemon: once, by one contender, with an environment of its own.
+"""Starts the daemon once, by one of the processes that need it, with an environment of its own.
 
-Only where none runs; daemon_client.py imports this then and not before. Standard library only.
+daemon_client.py imports this only if no daemon runs. Standard library only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DAEMON_COMMAND = [sys.executable, "-P", "-m", "rover_mcp.daemon"]
 FIRST_RESTART, LONGEST_RESTART = 0.1, 2.0
 LOG_LIMIT = 5_000_000
 LOG_TAIL_LINES = 15
-# Of what a client may hand over, the daemon keeps what is no secret.
+# Of what a client may hand over, the daemon keeps what is not secret.
 _NO_SECRETS = ("PATH", "HOME", "XDG_CONFIG_HOME", "http", "HTTP", "no_", "NO_", "all_", "ALL_")
 # What the daemon has no use for, whoever starts it.
 _NEEDLESS = ("GH_TOKEN", "GITHUB_TOKEN", "GITLAB_", "SSH_AUTH_SOCK")
@@ -30,7 +30,7 @@ _CANNOT_RUN = 127  # as in shells
 
 
 class Starter:
-    """Starts the daemon, one contender at a time; `start` may be called as often as one likes."""
+    """Starts the daemon, in one process at a time. `start` may be called repeatedly."""
 
     def __init__(self, home: str, clock: Callable[[], float], *, requested: bool = False) -> None:
         self._home = home
@@ -58,7 +58,8 @@ class Starter:
         if self._clock() < self._not_before:
             return
         try:
-            # Whoever held the lock may have started one: the caller looks again before we do.
+            # The last holder of the lock may have started one: the caller tries to connect again
+            # before this process starts another.
             if self._lock is None:
                 self._take_lock()
             else:
@@ -67,7 +68,7 @@ class Starter:
             raise _folder_trouble(self._home, error) from error
 
     def close(self) -> None:
-        """Let the next contender try; how the daemon ends is of no interest any more."""
+        """Let the next process try, and stop watching how the daemon ends."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -162,11 +163,11 @@ def _launch(command: list[str], env: Mapping[str, str], log: int, report: int) -
 
 
 def _watch(command: list[str], env: Mapping[str, str], log: int, report: int) -> None:
-    """The program's parent, until it ends or whoever asked for it no longer listens."""
+    """Stay as the program's parent until it ends, or until no one reads the report any more."""
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.dup2(report, 3)
-    # The client's streams and our lock are not ours to hold.
+    # A client's stream that this process holds open would never end for the client.
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))
     try:
         program = subprocess.Popen(

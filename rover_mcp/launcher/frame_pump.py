@@ -1,7 +1,7 @@
-"""Pumps frames between an assistant and the daemon: only the bytes.
+"""Pumps frames between an assistant and the daemon, without understanding them.
 
 `session_replay` knows what a session consists of, `daemon_client` how to reach a daemon. Standard
-library only, one thread: a process that an assistant waits for has no time to import more.
+library only, and one thread: an assistant waits for this process, which has no time to import more.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class Launcher:
                 return
 
     def _watch(self, poll: select.poll) -> list[int]:
-        """Register what is waited for now. Without a wish for reading, the client's end is still
-        heard: poll always tells a hang-up."""
+        """Register what to wait for now. Even if nothing is to be read, the end of the client is
+        noticed: poll always reports a hang-up."""
         room = self._to_daemon_size < QUEUE_LIMIT
         poll.register(self._stdin, select.POLLIN if room else 0)
         poll.register(self._stdout, select.POLLOUT if self._to_client else 0)
@@ -101,7 +101,7 @@ class Launcher:
         if self._socket is not None:
             wish = select.POLLIN if self._to_client_size < QUEUE_LIMIT else 0
             wish |= select.POLLOUT if self._wants_to_send() else 0
-            if wish:  # else poll would report a daemon that hangs up again and again
+            if wish:  # otherwise poll would report a daemon that hangs up again and again
                 poll.register(self._socket, wish)
                 watched.append(self._socket.fileno())
         elif self._dialer is not None and (descriptor := self._dialer.fileno()) is not None:
@@ -178,7 +178,7 @@ class Launcher:
     def _answer_meanwhile(self) -> None:
         """Answer what can be answered without the daemon, which is still starting."""
         if self._cold_start is None:
-            # Imported here: where a daemon runs, which is nearly always, it is not needed.
+            # Imported here: it is not needed if a daemon runs, which is nearly always.
             from rover_mcp.launcher.cold_start import ColdStart
 
             self._cold_start = ColdStart(self._home, self._conversation)
@@ -191,7 +191,7 @@ class Launcher:
                 self._tell_client(answer)
 
     def _fail(self, error: DaemonUnavailable) -> None:
-        """Every request that waits gets an error; the next one makes us dial again."""
+        """Answer every waiting request with an error. The next request dials again."""
         if error.log:
             complain(error.log)
         complain(f"rover-mcp: {error.message}\nrover-mcp: {error.hint}")
@@ -232,7 +232,7 @@ class Launcher:
         )
 
     def _send(self, sock: socket.socket) -> bool:
-        """Send as much of one frame as the socket takes; False where the daemon is gone."""
+        """Send as much of one frame as the socket takes. False if the daemon is gone."""
         # What opens a session never cuts a frame in two: it is queued only when a connection
         # is new, or while nothing else may be sent.
         opening = bool(self._conversation.first)
@@ -253,10 +253,12 @@ class Launcher:
         return True
 
     def _lose(self) -> None:
-        """The daemon is gone: tell what was lost with it, and look for another."""
+        """After the end of a daemon: report what was lost with it, and look for another."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+        # A frame that was sent in part is sent again from its beginning: the daemon had no use for
+        # it.
         self._offset = 0
         for frame in self._conversation.lost():
             self._tell_client(frame)

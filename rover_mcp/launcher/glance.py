@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 STATUS_LINE, SESSION_START = "status-line", "session-start"
 RUNNING = ("NEW", "IN_PROGRESS", "ITERATING")
 COPY = "glance.json"
-"""In the data folder, where the tasks are in PostgreSQL."""
+"""The copy in the data folder, if the tasks are in PostgreSQL."""
 MOST_NEWS = 5
 WAIT_SECONDS = 0.3
-"""for a database that is locked"""
+"""how long a locked database is waited for"""
 MOST_INPUT = 1_000_000
 
 # What is in the trash is not shown.
@@ -54,7 +54,7 @@ ORDER BY t.updated_at DESC LIMIT 200
 
 
 def status_line(counts: dict[str, int]) -> str:
-    """How many tasks are running and paused; empty where there are none."""
+    """How many tasks are running and paused; empty if there are none."""
     running = sum(counts.get(status, 0) for status in RUNNING)
     paused = counts.get("PAUSED", 0)
     parts = [f"{running} running"] * bool(running) + [f"{paused} PAUSED"] * bool(paused)
@@ -62,7 +62,7 @@ def status_line(counts: dict[str, int]) -> str:
 
 
 def news(tasks: Sequence[Sequence[Any]], *, everywhere: bool) -> str:
-    """The note that a model gets before its first turn; empty where there is none. It contains no
+    """The note that a model gets before its first turn; empty if there is none. It contains no
     text of an agent or a provider. `everywhere`: numbers need their repository."""
     running = sum(task[1] in RUNNING for task in tasks)
     lines = [_line(task, everywhere=everywhere) for task in tasks if task[1] not in RUNNING]
@@ -93,8 +93,8 @@ def _line(task: Sequence[Any], *, everywhere: bool) -> str:
 def main(argv: list[str], given: dict[str, Any], say: Callable[[str], object] = print) -> int:
     """`rover status-line` and `rover session-start`: `given` is what an assistant puts into it.
 
-    They say nothing rather than disturb an assistant: without a data folder, with one that cannot
-    be read, and with one of another version.
+    They print nothing rather than disturb an assistant: without a data folder, with one that
+    cannot be read, and with one of another version.
     """
     named = argv[argv.index("--home") + 1] if "--home" in argv[:-1] else None
     home = os.path.abspath(named) if named else data_folder_name(os.environ)  # noqa: PTH100
@@ -124,7 +124,7 @@ def task_numbers(home: str) -> list[str]:
 
 
 def counts(home: str) -> dict[str, int] | None:
-    """The number of tasks by status; None where that cannot be read."""
+    """The number of tasks by status; None if that cannot be read."""
     try:
         if (copy := _copy(home)) is not None:
             return copy["counts"]
@@ -138,7 +138,7 @@ def counts(home: str) -> dict[str, int] | None:
 
 
 def _copy(home: str) -> dict[str, Any] | None:
-    """What the daemon wrote down of a store that is elsewhere."""
+    """The copy that the daemon keeps of a store that is elsewhere."""
     path = os.path.join(home, COPY)  # noqa: PTH118
     if not os.path.exists(path):  # noqa: PTH110
         return None
@@ -150,6 +150,7 @@ def _open(home: str) -> sqlite3.Connection | None:
     path = os.path.join(home, "rover.db")  # noqa: PTH118
     if not os.path.exists(path):  # noqa: PTH110
         return None
+    # A path in a URI: SQLite takes these characters for escapes, options and a fragment.
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return sqlite3.connect(f"file:{quoted}?mode=ro", WAIT_SECONDS, uri=True)
 
@@ -205,7 +206,7 @@ def _innermost(projects: Iterable[Sequence[str]]) -> str | None:
 
 
 def from_input() -> dict[str, Any]:
-    """What an assistant says of its session, as JSON; nothing from a terminal."""
+    """The JSON with which an assistant describes its session; empty at a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         return {}
     try:

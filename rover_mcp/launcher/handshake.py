@@ -1,4 +1,4 @@
-"""The first line on the daemon's socket, in each direction. Standard library only.
+"""Defines the first line on the daemon's socket, in each direction. Standard library only.
 
 The client sends one JSON line, the daemon answers with one, then MCP frames follow (JSON-RPC,
 one message a line).
@@ -13,7 +13,7 @@ one message a line).
 A client named "http" sends no MCP then, but a listening socket: see daemon/http_service.py.
 
 `terminal` is the command line's: a person can be asked there.
-`client_id` stays the same when a launcher connects again, so the daemon knows whose it is.
+`client_id` stays the same when a launcher connects again, so that the daemon recognises it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ PROTOCOL = 1
 HTTP = "http"
 CLI = "cli"
 TOOLS = "ROVER_TOOLS"
-"""Which sets of tools a client is offered, with commas between; without it all."""
+"""The sets of tools that a client is offered, separated by commas; all if it is not set."""
 ASKED = "--asked"
-"""The daemon's option: who starts it has a question in its preamble."""
+"""The daemon's option that says that its client has a question in the preamble."""
 TOOL_SETS = ("read", "run", "admin")
 MAX_PREAMBLE_BYTES = 256 * 1024
 
@@ -62,7 +62,7 @@ def allowed_environment(environ: dict[str, str] | os._Environ[str]) -> dict[str,
 
 
 def data_folder_name(environ: dict[str, str] | os._Environ[str]) -> str:  # pyright: ignore[reportPrivateUsage]
-    """As `data_folder`, as a string."""
+    """The same as `data_folder`, as a string."""
     if home := environ.get("ROVER_HOME"):
         return os.path.abspath(os.path.expanduser(home))  # noqa: PTH100, PTH111
     base = environ.get("XDG_DATA_HOME") or "~/.local/share"
@@ -77,17 +77,17 @@ def data_folder(environ: dict[str, str] | os._Environ[str]) -> Path:  # pyright:
 
 
 def unusable(home: str) -> str | None:
-    """Why a folder of that name cannot be the data folder; None where it can be. Lists of folders
-    that git and engines are given part names by a colon, and files of git end them with a line."""
+    """Why a folder of that name cannot be the data folder; None: it can. Git and engines separate
+    folders in a list by colons, and git's files have a name to a line."""
     if ":" in home:
-        return "its path has a colon, at which git parts paths"
+        return "its path has a colon, which separates paths for git"
     if not home.isprintable():
         return "its path has characters that cannot be printed"
     return None
 
 
 def socket_name(home: str) -> str:
-    """As `socket_path`, for and as a string."""
+    """The same as `socket_path`, from and as a string."""
     path = os.path.join(home, "roverd.sock")  # noqa: PTH118
     if len(os.fsencode(path)) <= 100:
         return path

@@ -1,6 +1,7 @@
 """`rover-mcp --http`: holds the address, and the daemon serves it. Standard library only.
 
-When the daemon dies another one is started and gets the same socket: who connects meanwhile waits.
+When the daemon dies another one is started and gets the same socket; clients that connect meanwhile
+wait.
 SIGINT or SIGTERM let the daemon end its streams; a second one does not wait for that.
 """
 
@@ -32,7 +33,7 @@ END_SECONDS = 8.0
 
 
 class CannotServe(Exception):
-    """`hint` says what to do."""
+    """HTTP cannot be served; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -54,10 +55,10 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """The socket, bound; it listens when the daemon has agreed.
+    """A bound socket, which listens once the daemon has agreed.
 
     Raises:
-        CannotServe: the address is taken, or none of this machine.
+        CannotServe: the address is taken, or is not one of this machine.
     """
     where = f"{host}:{port}"
     try:
@@ -66,6 +67,7 @@ def bind(host: str, port: int) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
     except OSError as error:
         raise CannotServe(f"cannot use the address {where}: {error}", "use another one") from error
+    # Otherwise the address would stay taken for a minute after the last connection.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind(place)
@@ -81,7 +83,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class HttpFrontend:
-    """One address, and whichever daemon serves it."""
+    """Holds one address for whichever daemon serves it."""
 
     def __init__(self, home: str, sock: socket.socket) -> None:
         self._home = home
@@ -93,7 +95,7 @@ class HttpFrontend:
         self._served = False
 
     def on_signal(self, _number: int, _frame: object) -> None:
-        """Ask to end; where nothing is served, or at the second time, end."""
+        """Ask to end. If nothing is served, or at the second signal, end at once."""
         if self._ending or not self._served:
             os._exit(0)
         self._ending = True
@@ -103,7 +105,7 @@ class HttpFrontend:
         """Serve until a signal asks to end.
 
         Raises:
-            CannotServe, DaemonUnavailable: there is no serving here, or no daemon can be had.
+            CannotServe, DaemonUnavailable: the daemon refuses, or none can be reached.
         """
         while True:
             connection = dial(HTTP, home=self._home, client_id=self._client_id)
@@ -120,7 +122,7 @@ class HttpFrontend:
             self._count_loss()
 
     def _hand_over(self, connection: DaemonConnection) -> dict[str, object] | None:
-        """What the daemon says; None: it died meanwhile."""
+        """Give the socket to the daemon, and return its answer; None: it died meanwhile."""
         daemon = connection.sock
         daemon.settimeout(ANSWER_SECONDS)
         try:
@@ -147,7 +149,8 @@ class HttpFrontend:
         complain(f"rover-mcp: serving MCP on {answer.get('url')}{again}, for {names}")
 
     def _wait(self, daemon: socket.socket) -> bool:
-        """Until the daemon is gone (False), or a signal came and streams have ended (True)."""
+        """Wait until the daemon is gone (False), or until streams have ended after a signal
+        (True)."""
         poll = select.poll()
         poll.register(daemon, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
@@ -161,7 +164,7 @@ class HttpFrontend:
                     return False
 
     def _end(self, daemon: socket.socket) -> None:
-        # The daemon closes its copy, too: who connects from now on is refused at once.
+        # The daemon closes its copy, too, so that clients that connect from now on are refused.
         self._sock.close()
         try:
             daemon.shutdown(socket.SHUT_WR)
@@ -182,7 +185,7 @@ class HttpFrontend:
 
 
 def _more(sock: socket.socket) -> bool:
-    """Wait for something to read; False where there will be nothing."""
+    """Wait for something to read. False if nothing will come."""
     try:
         return bool(sock.recv(65536))
     except OSError:

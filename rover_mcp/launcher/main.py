@@ -1,7 +1,7 @@
 """`rover-mcp`: what an assistant starts. It connects its stdin and stdout to the daemon's socket.
 
-It starts the daemon where none runs, continues with another one where it dies, and ends at once
-when the client does. Standard library only.
+It starts the daemon if none runs, continues with another one if it dies, and ends at once when the
+client does. Standard library only.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def parse_arguments(arguments: list[str]) -> tuple[str, bool, str | None]:
 
 
 def _sets(value: str) -> str:
-    """The sets of an option or of $ROVER_TOOLS; ends the process where one is none (status 2)."""
+    """The sets of an option or of $ROVER_TOOLS. Ends the process if one is unknown (status 2)."""
     names = [name.strip() for name in value.split(",")]
     if wrong := [name for name in names if name not in TOOL_SETS]:
         complain(
@@ -92,7 +92,7 @@ def serve_in_foreground(home: str) -> NoReturn:
     from rover_mcp.launcher.daemon_start import importable
 
     environ = importable(dict(os.environ))
-    # -P: what lies in the user's working folder is no module of ours.
+    # -P: a file in the user's working folder must not be imported as a module.
     arguments = [sys.executable, "-P", "-m", "rover_mcp.daemon", "--foreground"]
     os.execve(sys.executable, arguments, {**environ, "ROVER_HOME": home})  # noqa: S606
 

@@ -1,4 +1,4 @@
-"""What has to be known of a client's conversation to carry it over to another daemon.
+"""Keeps what is needed of a client's conversation to carry it over to another daemon.
 
 Pure bookkeeping over JSON-RPC frames, without I/O: which requests are unanswered, and what the
 client opened its session with. Standard library only. The opening is, of the era of 2025-11-25:
@@ -27,7 +27,7 @@ TOO_LARGE = -32600
 MAX_TRACKED = 10_000
 FRAME_LIMIT = 64 * 1024 * 1024
 _REPLAY = "rover-replay-"
-# How the daemon's SDK begins a response; anything else is parsed as a whole.
+# How the daemon's SDK begins a response; anything else is parsed in full.
 _HEAD = b'{"jsonrpc":"2.0","id":'
 _HEAD_SIZE = 300
 _REPEATED_AS_IT_IS = {
@@ -40,7 +40,7 @@ _REPEATED_AS_IT_IS = {
 
 
 def parse(frame: bytes) -> Message | None:
-    """The message in a frame, or None where it is none (the daemon then answers what it is)."""
+    """The message in a frame; None if it is not one (the daemon then answers with an error)."""
     try:
         message = json.loads(frame)
     except (ValueError, RecursionError):
@@ -125,7 +125,7 @@ class Conversation:
         return self._gate is not None
 
     def sent(self, frame: bytes) -> None:
-        """Take note of a frame of the client's that the daemon now has."""
+        """Note a frame of the client's that the daemon now has."""
         message = parse(frame)
         if message is None:
             return
@@ -147,7 +147,7 @@ class Conversation:
         self._initialize = frame
 
     def received(self, frame: bytes) -> bytes | None:
-        """Take note of a frame of the daemon's; None if it is not for the client."""
+        """Note a frame of the daemon's, and return what the client gets of it; None: nothing."""
         if not self._unanswered and not self._swallowed:
             return frame
         if head := _response_head(frame):
@@ -165,7 +165,8 @@ class Conversation:
         return frame
 
     def lost(self) -> list[bytes]:
-        """The daemon is gone. Returns the frames for the client; the opening is kept."""
+        """Note that the daemon is gone. Returns the frames for the client, and keeps the
+        opening."""
         frames = [
             encode(
                 {
@@ -195,7 +196,7 @@ class Conversation:
         return frames
 
     def reopen(self) -> None:
-        """A new daemon is there: fill `first`."""
+        """Fill `first` for a new daemon."""
         for key, request in self._unanswered.items():
             if request.method == "initialize":
                 self._gate = key
@@ -207,7 +208,7 @@ class Conversation:
             self._gate = self._replay(self._initialize)
 
     def abandon(self, message: str, hint: str) -> list[bytes]:
-        """No daemon can be had: answers for all that is unanswered."""
+        """Answer all open requests with an error, because no daemon can be reached."""
         answers = [
             error_answer(request.id, LOST_REQUEST, message, hint)
             for request in self._unanswered.values()
@@ -216,7 +217,8 @@ class Conversation:
         return answers
 
     def refused(self, frame: bytes, message: str, hint: str) -> bytes | None:
-        """No daemon can be had for this frame: the answer to it, if it is a request."""
+        """The error that answers this frame, if it is a request, because no daemon can be
+        reached."""
         content = parse(frame)
         if content is None or not isinstance(content.get("method"), str):
             return None
@@ -292,7 +294,7 @@ def _response_head(frame: bytes) -> tuple[str, bool] | None:
 
 
 def part(message: Message, name: str) -> Message:
-    """An object in a message, `params` or `_meta`; empty where it has none."""
+    """An object in a message, `params` or `_meta`; empty if it has none."""
     value = message.get(name)
     return cast("Message", value) if isinstance(value, dict) else {}
 

@@ -23,7 +23,7 @@ from rover_mcp.launcher.handshake import data_folder
 NAME: Final = "rover-mcp"
 OFFER: Final = "rover service install has Rover started after a reboot, so that it resumes then too"
 OFFERED: Final = "service-offered"
-"""Name of a file in the data folder: it has been offered."""
+"""The file in the data folder that says that the service has been offered."""
 ENV: Final = "/usr/bin/env"
 RESTART_SECONDS: Final = 30
 REFUSES_DATA_FOLDER: Final = 3
@@ -34,7 +34,8 @@ _KEPT = (
     "PYTHON_KEYRING_BACKEND", "ROVER_AGENT_CACHE",
     "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
 )  # fmt: skip
-"""Of the environment in which it is installed: what programs, logins and engines are found by."""
+"""The variables that the service keeps of the environment in which it is installed: those by which
+programs, logins and engines are found."""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 
 
@@ -82,7 +83,7 @@ def offers(home: Path) -> bool:
 
 def unit(command: Sequence[str], environment: Mapping[str, str]) -> str:
     """A unit for `systemd --user`. Stopping it stops only the daemon: sandboxes continue."""
-    # The name of the program itself may hold no quotes, and no variable is expanded in it.
+    # systemd allows no quotes in the name of the program itself, and expands no variable in it.
     words = [ENV, *(_quoted(word.replace("$", "$$")) for word in command)]
     lines = [
         "# Written by `rover service install`; `rover service uninstall` removes it.",
@@ -125,7 +126,7 @@ def plist(label: str, command: Sequence[str], environment: Mapping[str, str]) ->
 
 
 def _name(home: Path, environ: Mapping[str, str]) -> str:
-    """The data folder that is the usual one has the plain name."""
+    """The service's name, which is plain for the default data folder."""
     usual = data_folder({k: v for k, v in environ.items() if k != "ROVER_HOME"})
     if home == usual:
         return NAME
