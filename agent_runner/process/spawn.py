@@ -141,6 +141,8 @@ class _Commands:
         gateway = network and self._spec.gateway.proxy
         env = {**(proxy_environment(self._spec) if gateway else {}), **(env or {})}
         start = _Start(stdin, stdout_file, anywhere, gateway=gateway, reports=network)
+        # A count, and not the exit status: the kernel may have killed a child of the command, which
+        # then ended on its own with an error.
         before = self._memory.kills()
         async with self._started(argv, env, start) as process:
             stalled = ""
@@ -212,6 +214,7 @@ class _Commands:
         env: Mapping[str, str] | None,
         start: _Start,
     ) -> AsyncGenerator[ProcessTree]:
+        # Numbered, because commands run at the same time, and each must find its own processes.
         marker = f"{self._spec.task_id}-{self._spec.attempt}-{next(self._numbers)}"
         ours = {**(env or {}), MARKER: marker}
         environment = {**base_environment(self._spec), **ours}

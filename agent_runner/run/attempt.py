@@ -136,7 +136,7 @@ class Run:
         if not scope.cancelled_caught:
             return code
         code = await self._pause(self._stopped())
-        # Only here was the request obeyed. One that comes while the run pauses by itself is left
+        # Only here was the request obeyed. One that comes while the run pauses on its own is left
         # for the host.
         (self.spec.paths.run / PAUSE_REQUEST).unlink(missing_ok=True)
         return code
@@ -241,6 +241,7 @@ class Run:
             commands=self.commands,
             evidence=self.evidence,
             renderer=renderer,
+            # One object for each agent: it remembers the version that its program printed.
             make_agent=functools.cache(self._agent),
             clock=self.clock,
             sleep=self.sleep,
@@ -332,6 +333,8 @@ class Run:
         self, kind: RecordType, data: Mapping[str, object], code: ExitCode = ExitCode.FAILED
     ) -> ExitCode:
         """Write the last record. The run has ended only if that record is on disk."""
+        # Also if the write fails: a second last record would contradict the first, which may still
+        # reach the disk.
         self._ended = True
         if self.journal.append(kind, data, flush=True):
             crash_point(CrashPoint.RUN_ENDED)

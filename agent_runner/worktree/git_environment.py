@@ -25,14 +25,20 @@ GIT_ENVIRONMENT = {
     # refuse the repository for its owner (safe.directory).
     "GIT_DIR": ".git",
     "GIT_WORK_TREE": ".",
+    # A question would wait for a person who is not there.
     "GIT_TERMINAL_PROMPT": "0",
+    # `git status` refreshes the index otherwise, and a background process of the agent's may hold
+    # its lock.
     "GIT_OPTIONAL_LOCKS": "0",
+    # Replacements and grafts change what a commit contains for this repository alone: what was
+    # committed here would not be what the host gets.
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_GRAFT_FILE": "/nonexistent/grafts",
     "GIT_AUTHOR_NAME": USER_NAME,
     "GIT_AUTHOR_EMAIL": USER_EMAIL,
     "GIT_COMMITTER_NAME": USER_NAME,
     "GIT_COMMITTER_EMAIL": USER_EMAIL,
+    # Some of git's messages are recognised by their text.
     "LC_ALL": "C",
     # The environment outweighs the configuration files, which the agent can write: its hooks and
     # its file system monitor must not run here.

@@ -95,7 +95,11 @@ async def _run(text: str, setup: Setup, commands: CommandStarter, output: SetupO
     name = f"the setup command {text.strip()[:_SHOWN]!r}"
     try:
         result = await commands.run(
-            ["bash", "-lc", text], timeout=setup.timeout, on_output=heard, network=True
+            # A login shell, because images put programs on PATH in a profile (nvm, pyenv).
+            ["bash", "-lc", text],
+            timeout=setup.timeout,
+            on_output=heard,
+            network=True,
         )
     except OSError as error:
         raise SetupFailed(f"{name} could not be started: {error}") from error

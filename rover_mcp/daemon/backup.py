@@ -109,6 +109,7 @@ class _Copying:
         # Sockets and pipes are worth nothing without the process at their other end.
 
     def _file(self, path: str, *, follow: bool = False) -> None:
+        # O_NONBLOCK, because a FIFO that took the file's place would let open wait for a writer.
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
         try:
             file = os.open(self.home / path, flags)
@@ -282,7 +283,7 @@ def _database(home: Path, folder: Path, writer: ArchiveWriter) -> list[str]:
             closing(sqlite3.connect(copy)) as target,
         ):
             source.backup(target)
-            # One file, also for whoever looks into the archive.
+            # One file: a copy in WAL mode could not be opened from a read-only place.
             target.execute("PRAGMA journal_mode=DELETE")
             checked = target.execute("PRAGMA quick_check").fetchone()
             statuses = [str(row[0]) for row in target.execute("SELECT status FROM rover_tasks")]

@@ -99,6 +99,7 @@ class ClientConnections:
     async def _greet(self, stream: SocketStream) -> None:
         async with stream:
             peer = socket_peer.peer_of(stream.extra(SocketAttribute.raw_socket))  # noqa: S610  # no database
+            # Another user gets no answer, so learns nothing about this daemon.
             if not peer.ours:
                 return
             if self.served >= MAX_CONNECTIONS:
@@ -112,7 +113,7 @@ class ClientConnections:
             except (TimeoutError, anyio.EndOfStream, anyio.IncompleteRead, OSError):
                 return
             if peer.reason:
-                # Only now: a client that is still sending would not read why.
+                # Only after its preamble: a client that is still sending would not read the reason.
                 log.warning("a connection is refused: %s", peer.reason)
                 await _answer(stream, status="refused", reason=peer.reason, hint=socket_peer.HINT)
             elif isinstance(caller, str):

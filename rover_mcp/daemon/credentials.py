@@ -243,7 +243,7 @@ class Credentials:
                 return access
             if account is None or not is_named_account(access.account or ""):
                 first = first or access
-        # A key without a name may have been renewed since, and has another label now.
+        # The label of a key without a name is a hash of it: a key that was renewed has another one.
         return first
 
     def accesses(

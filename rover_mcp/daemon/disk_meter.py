@@ -52,6 +52,7 @@ class DiskMeter:
                 self._work.start()
             work = self._work
         if self._last is None and work is not None:
+            # Outside the lock: other callers must not wait for this one.
             work.join(FIRST_WAIT_SECONDS)
         return self._last
 

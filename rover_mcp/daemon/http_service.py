@@ -78,6 +78,7 @@ class HttpService:
             return
         if not descriptors:
             return
+        # The descriptor is a copy: closing it here leaves the foreground process's open.
         with socket.socket(fileno=descriptors[0]) as listener:
             # The kernel installs every descriptor that was sent, also those that nobody asked for.
             for other in descriptors[1:]:

@@ -28,6 +28,7 @@ _NAMED = re.compile(
     r"[\"']?\s?[:=]\s?[\"']?(?:bearer |basic )?)([^\s\"',;&]{6,500})",
     re.IGNORECASE,
 )
+# Tokens that Rover makes: of the gateway and of HTTP users.
 _OURS = re.compile(r"\brover[-_][\w-]{32,64}")
 # https://api.slack.com/messaging/webhooks, https://discord.com/developers/docs/resources/webhook,
 # https://core.telegram.org/bots/api: hosts where the path is the secret.

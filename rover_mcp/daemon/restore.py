@@ -61,6 +61,7 @@ def restore(home: Path, source: Path) -> dict[str, Any]:
             finally:
                 os.close(lock)
         except BaseException:
+            # Ctrl-C included: a half-made folder with all tasks in it would fill the disk.
             shutil.rmtree(staging, ignore_errors=True)
             raise
     return {"home": str(home), "file": str(source), "kept": kept and str(kept), **done}

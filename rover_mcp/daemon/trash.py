@@ -61,7 +61,7 @@ class Trash:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             name = self._move(root, name)
         except OSError as error:
-            # The data folder may span file systems, and a full one has no room for a folder.
+            # The data folder may span file systems, and a full disk may have no room for a folder.
             log.info("%s is removed where it is: %s", root, error)
             self._empty(root, name)
         self.sweep()
