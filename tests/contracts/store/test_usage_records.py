@@ -1,4 +1,4 @@
-"""The gateway's books, on both databases."""
+"""The gateway's usage records, on both databases."""
 
 from __future__ import annotations
 

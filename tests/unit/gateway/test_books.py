@@ -294,4 +294,4 @@ def test_a_disk_that_fails_loses_nothing(
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())
-    assert "books cannot be written: no space" in caplog.text
+    assert "usage of model calls cannot be written: no space" in caplog.text
