@@ -64,6 +64,7 @@ def without_entry(client: Assistant, text: str) -> ConfigChange:
 
 def entry(client: Assistant, argv: Sequence[str], current: Mapping[str, Any]) -> Json:
     """An entry that starts `argv`, based on an existing one. A value of None removes the key."""
+    # Only the command line is Rover's to decide. A timeout that the user has changed stays.
     said_or_default = {key: current.get(key, value) for key, value in client.defaults.items()}
     return {**current, **client.command(argv), **said_or_default}
 
@@ -96,6 +97,8 @@ def _parse(client: Assistant, text: str) -> Json:
     try:
         parsed = tomllib.loads(text) if client.toml else json.loads(text)
     except (ValueError, RecursionError) as error:
+        # opencode and VS Code allow comments. A parser that skips them cannot keep them, so such a
+        # file is left to its user.
         commented = not client.toml and ("//" in text or "/*" in text)
         why = "has comments, or is not JSON" if commented else "cannot be read"
         raise ConfigLeftAlone(f"{why} ({error})") from error

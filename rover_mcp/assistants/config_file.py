@@ -28,12 +28,15 @@ def read(path: Path) -> str | None:
         raise ConfigLeftAlone("is not a regular file") from None
     except FileNotFoundError:
         if path.is_symlink():
-            raise ConfigLeftAlone(f"is a symbolic link to nothing ({path.readlink()})") from None
+            raise ConfigLeftAlone(
+                f"is a symbolic link to a missing file ({path.readlink()})"
+            ) from None
         return None
     with file:
         facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode):
             raise ConfigLeftAlone("is not a regular file")
+        # With sudo a file of the user's would be replaced by one of root's.
         if facts.st_uid != os.geteuid():
             raise ConfigLeftAlone("belongs to another user")
         data = file.read(MAX_BYTES + 1)

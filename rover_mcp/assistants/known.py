@@ -78,6 +78,7 @@ def _split(argv: Sequence[str]) -> Json:
 
 
 def _stdio(argv: Sequence[str]) -> Json:
+    # Claude Code and VS Code have the kind of connection in an entry; the others do not.
     return {"type": "stdio", **_split(argv)}
 
 
@@ -182,6 +183,7 @@ def launcher_command(
     """How an assistant starts the launcher of this installation. `prefix` is sys.prefix; `home` is
     a data folder that is not the default. uvx may delete its environments, so there the entry calls
     uvx, which creates one again."""
+    # The folders in which uv keeps the environments of uvx, and from which it removes them.
     if {"archive-v0", "environments-v2"} & set(prefix.resolve().parts):
         command = [which("uvx") or "uvx", "rover-mcp"]
     else:

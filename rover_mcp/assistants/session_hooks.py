@@ -64,6 +64,7 @@ def command_of(launcher: Sequence[str]) -> str:
     if Path(launcher[0]).name == "rover-mcp":
         rover, rest = [launcher[0].removesuffix("-mcp")], launcher[1:]
     else:
+        # Under uvx the program is not called like its package.
         rover, rest = [launcher[0], "--from", "rover-mcp", "rover"], launcher[2:]
     return shlex.join([*rover, COMMAND, *rest])
 

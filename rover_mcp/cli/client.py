@@ -230,6 +230,8 @@ class McpClient:
     def request_for_long(self, method: str, params: Json) -> Json:
         """The result of a request, however long it takes; what it reports in the meantime is
         progress. Raises as `call` does."""
+        # The token equals the id that the request is about to get: a number that is unique in this
+        # session.
         request_id = self.start(method, {**params, "_meta": {"progressToken": self._next_id + 1}})
         while not self.answered(request_id):
             self.pump(ANSWER_TIMEOUT)
@@ -260,6 +262,7 @@ class McpClient:
         return True
 
     def _wait(self, request_id: int) -> Json:
+        # The time that the person takes to answer a question is not the daemon's.
         end = time.monotonic() + ANSWER_TIMEOUT - self._thinking_seconds
         while request_id not in self._answers:
             left = end + self._thinking_seconds - time.monotonic()
@@ -287,6 +290,7 @@ class McpClient:
             return
         if not data:
             raise _lost()
+        # A read may end in the middle of a line, or have several.
         *self._lines, self._partial = (self._partial + data).split(b"\n")
 
     def _take(self, line: bytes) -> None:
@@ -301,6 +305,7 @@ class McpClient:
         elif message["method"] == ELICIT and self.ask is not None:
             self._elicit(message, self.ask)
         elif "id" in message:
+            # Answered all the same: the daemon would wait for it.
             error = {"code": -32601, "message": "this client answers no requests"}
             self.send({"jsonrpc": "2.0", "id": message["id"], "error": error})
         else:

@@ -28,7 +28,7 @@ def patch(args: argparse.Namespace) -> int:
     """
     if args.json:
         raise ClientError(
-            "a patch is bytes, and no JSON", code="usage", hint="leave --json or --patch out"
+            "a patch is bytes and not JSON", code="usage", hint="leave --json or --patch out"
         )
     with tempfile.TemporaryFile() as file:
         _fetch(args, file)

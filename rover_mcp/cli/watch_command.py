@@ -65,9 +65,11 @@ class Follower:
 
         client.on_notification = noticed
         try:
+            # Before the first look: what changes in between is then announced.
             client.request("resources/subscribe", {"uri": self._uri})
             while True:
                 result = self._wait()
+                # wait_for_task returns only a short view while the task runs.
                 if "id" in result["task"]:  # not after a timeout
                     self._show(result["task"])
                 if result["returned"] in ("paused", "ended"):
@@ -84,6 +86,7 @@ class Follower:
             if self._client.answered(wait):
                 break
             if view is not None and not self._changed:
+                # Nothing has changed, so nothing is asked for. Only the clocks are moved.
                 self._show(self._with_line(_older(view, time.monotonic() - seen)))
                 continue
             self._changed = False
@@ -147,6 +150,8 @@ def watch(connect: Callable[[], McpClient], task: Json, out: TextIO) -> Json:
             try:
                 client = connect()
                 try:
+                    # In a pipe each line that a step prints would be repeated here; `rover logs
+                    # --follow` is for that.
                     peeks = isinstance(screen, Screen)
                     return Follower(client, task, screen.show, peeks=peeks).follow()
                 finally:

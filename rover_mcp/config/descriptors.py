@@ -44,6 +44,8 @@ _at_first, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 def raise_limit() -> None:
     """Allow this process as many open files as the system permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Containers often have no hard limit at all, and "unlimited" is a number that some programs
+    # count up to when they close what they inherited.
     wanted = MOST if hard == resource.RLIM_INFINITY else min(MOST, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
@@ -77,6 +79,7 @@ async def accept_from(listener: socket.socket, take: Callable[[socket.socket], N
         try:
             connection, _ = await loop.sock_accept(listener)
         except OSError as error:
+            # Closing the socket is how its owner ends this loop.
             if listener.fileno() < 0:
                 return
             await strain.wait(error)
@@ -105,6 +108,8 @@ class Strain:
         if error.errno not in _STRAINED and error.errno not in _OF_THE_CLIENT:
             raise error
         if error.errno in _STRAINED:
+            # Once per shortage: each waiting client would otherwise write a line five times a
+            # second.
             if not self._reported:
                 log.warning("no connection can be accepted for now: %s", error)
             self._reported = True

@@ -105,7 +105,7 @@ def _plain_json(text: str) -> str:
         if text[at] == '"':
             string = _STRING.match(text, at)
             if string is None:
-                raise ValueError("a text has no end")
+                raise ValueError("a string is not closed")
             part, at = string[0], string.end()
         elif text.startswith("//", at):
             end = text.find("\n", at)
@@ -113,7 +113,7 @@ def _plain_json(text: str) -> str:
         elif text.startswith("/*", at):
             end = text.find("*/", at + 2)
             if end < 0:
-                raise ValueError("a comment has no end")
+                raise ValueError("a comment is not closed")
             part, at = " ", end + 2
         else:
             part, at = text[at], at + 1

@@ -98,6 +98,7 @@ def stored_grants(home: Path) -> list[Grant]:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EnvironmentFault(
+            # Only the type: the message of a parser quotes the line, with the digests in it.
             f"{path} cannot be read: {type(error).__name__}",
             hint="restore it, or remove it and make new tokens with `rover token new`",
         ) from error
@@ -149,6 +150,7 @@ class Tokens:
         """All grants. A file that is damaged has none."""
         try:
             facts = self._path.stat()
+            # Asked at every request, so the file is read again only when it has been replaced.
             state: object = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
         except OSError:
             state = ()
@@ -156,6 +158,7 @@ class Tokens:
             try:
                 stored = stored_grants(self._home)
             except EnvironmentFault:
+                # A damaged file must not let anybody in; the tokens in config.yaml still count.
                 stored = []
             self._grants = (*self._configured, *stored)
             self._state = state
@@ -166,6 +169,7 @@ class Tokens:
         answer reveals nothing about other tokens."""
         digest, match = digest_of(token), None
         for grant in self.grants():
+            # Without a break, so that the time of an answer does not depend on which token matches.
             if hmac.compare_digest(grant.digest, digest):
                 match = match or grant
         return match

@@ -58,11 +58,14 @@ def load_config(root: Path) -> FoundConfig | None:
         ConfigError: it is not valid, or cannot be read beneath `root`.
     """
     try:
+        # One byte more than is allowed, so that a file that is too long is an error and not cut
+        # off.
         data = read_beneath(root, FILE, MAX_BYTES + 1).data
     except NotTaken as error:
         if error.missing:
             return None
         raise ConfigError(FILE, 1, 1, str(error)) from None
+    # The digest is of the very bytes that were parsed. A second read could see another file.
     return FoundConfig(parse_config(data), hashlib.sha256(data).hexdigest()[:16])
 
 
@@ -118,6 +121,7 @@ class _Reader:
         for key_node, value in self._source.pairs(node, WHAT):
             key = self._source.text(key_node, "a key")
             if key in values:
+                # YAML's own readers take the last of two keys, and a reviewer reads the first.
                 self._source.fail(key_node, f"{key[:80]!r} is there twice")
             self._keys[*place, key] = key_node
             values[key] = self.value(value, (*place, key))
@@ -128,6 +132,7 @@ class _Reader:
         if self._source.is_tagged(node, "null"):
             return None
         text = self._source.text(node, ".".join(map(str, place)) or WHAT)
+        # `VERSION: 1.10` means the text 1.10, and not the number 1.1.
         if len(place) == 2 and place[0] in _TEXTS:
             return text
         try:

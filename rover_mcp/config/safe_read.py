@@ -131,7 +131,7 @@ def _open(name: str, flags: int, folder: int) -> int:
         if error.errno == errno.ENOENT:
             raise NotTaken("it is not there", missing=True) from None
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise NotTaken("a part of it is a symbolic link, or no folder") from None
+            raise NotTaken("a part of it is a symbolic link, or not a folder") from None
         raise NotTaken(f"it cannot be opened: {error.strerror}") from None
 
 

@@ -92,7 +92,7 @@ class CredentialSource(_SettingsModel):
         if sum(source is not None for source in sources) != 1:
             raise ValueError("give exactly one of env, file, command, login, passthrough")
         if self.folder is not None and self.login is None:
-            raise ValueError("folder is where a login is kept")
+            raise ValueError("folder is only for login")
         return self
 
 
@@ -242,7 +242,7 @@ class Settings(_SettingsModel):
     def _names(cls, agents: dict[str, AcpProgram]) -> dict[str, AcpProgram]:
         for name in agents:
             if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name):
-                raise ValueError(f"{name!r}: an agent's name is of a-z, 0-9 and -")
+                raise ValueError(f"{name!r}: an agent's name consists of a-z, 0-9 and -")
             if name in agent_names() and acp_program(name) is None:
                 raise ValueError(f"{name} is an agent that rover drives in its own way")
         return agents
@@ -267,7 +267,9 @@ class Settings(_SettingsModel):
         for key, source in sources.items():
             provider, colon, name = key.partition(":")
             if colon and not re.fullmatch(_ACCOUNT_NAME, name):
-                raise ValueError(f"{key!r}: an account's name is of letters, digits, ., _ and -")
+                raise ValueError(
+                    f"{key!r}: an account's name consists of letters, digits, ., _ and -"
+                )
             if source.login and provider != agent_provider(source.login):
                 raise ValueError(f"{source.login}'s login is not one for {provider}")
         return sources

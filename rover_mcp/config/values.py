@@ -79,11 +79,11 @@ def _seconds(value: object) -> object:
 def _path(value: str) -> str:
     if len(value) > _MAX_PATH or not re.fullmatch(_PATH, value):
         raise ValueError(
-            "a path is relative to the repository's root, of letters, digits and _ . - @ + ~, "
-            f"without .. (at most {_MAX_PATH} characters); there are no patterns"
+            "a path is relative to the repository's root and consists of letters, digits and "
+            f"_ . - @ + ~, without .. (at most {_MAX_PATH} characters); there are no patterns"
         )
     if ".git" in value.lower().split("/"):
-        raise ValueError("nothing of .git can be named")
+        raise ValueError("files in .git cannot be named")
     return value
 
 

@@ -28,7 +28,7 @@ KINDS: Final[Mapping[str, EventKind]] = {
     "task.created": EventKind("info", "no", "it is in the queue"),
     Event.START: EventKind("info", "no", "its first attempt has begun"),
     "task.preparing": EventKind(
-        "debug", "no", "its base, image or setup is being made; what of it"
+        "debug", "no", "its base, image or setup is being prepared; the message says which"
     ),
     "task.sandbox": EventKind("debug", "no", "its sandbox has started"),
     "task.step": EventKind("info", "no", "a step began, ended, failed or was skipped"),
@@ -51,7 +51,7 @@ KINDS: Final[Mapping[str, EventKind]] = {
     ),
     "task.deleting": EventKind("info", "no", "its deletion has begun"),
     "task.left": EventKind("info", "no", "its client ended its handle; the task is paused"),
-    "task.answered": EventKind("info", "no", "somebody was asked what should happen, and chose"),
+    "task.answered": EventKind("info", "no", "a person was asked what should happen, and chose"),
     Event.RESUME: EventKind("info", "if automatic", "it continues from its checkpoint"),
     Event.RESUME_ITERATION: EventKind("info", "if automatic", "the same, in a later iteration"),
     Event.RESTART: EventKind("info", "no", "it starts over from its base"),
@@ -61,7 +61,7 @@ KINDS: Final[Mapping[str, EventKind]] = {
     "task.agent_changed": EventKind("info", "yes", "another agent continues"),
     Event.COMPLETE: EventKind("info", "yes", "it is done; its branch is there"),
     Event.FAIL: EventKind("error", "yes", "a step failed, or nothing could be started"),
-    Event.CANCEL: EventKind("info", "yes", "somebody ended it"),
+    Event.CANCEL: EventKind("info", "yes", "it was cancelled"),
     Event.ITERATE: EventKind("info", "no", "it has new instructions"),
     REBASE: EventKind("info", "no", "its branch was rebased; `onto` is its new base"),
     Event.MERGE: EventKind("info", "no", "its branch was merged"),

@@ -110,7 +110,7 @@ def parse_authority(text: str) -> tuple[Host, int]:
     """
     match = _AUTHORITY.fullmatch(text)
     if match is None or int(match[2]) > 65535:
-        raise BadHost("a destination is written host:port")
+        raise BadHost("a destination has the form host:port")
     return parse_host(match[1]), int(match[2])
 
 

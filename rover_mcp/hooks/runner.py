@@ -97,6 +97,7 @@ class HookRunner:
         then."""
         async with anyio.create_task_group() as group:
             while True:
+                # Each hook has a task of its own, so that a receiver that hangs delays no other.
                 for hook, due in (await self.look()).items():
                     self._busy.add(hook)
                     group.start_soon(self._work, hook, due)
@@ -107,6 +108,8 @@ class HookRunner:
 
     async def look(self) -> dict[str, list[DeliveryRow]]:
         """Plan deliveries of new events; what has to be sent now, by hook."""
+        # A new event before looking: an announcement that comes while we look leads to another
+        # look.
         self._wake, self._looking = anyio.Event(), True
         await self.plan()
         due = await self.due()
@@ -118,6 +121,8 @@ class HookRunner:
         if self._seq is None:
             await anyio.to_thread.run_sync(self._deliveries.configure, sorted(self._hooks))
             places = await anyio.to_thread.run_sync(self._deliveries.places)
+            # From the hook that is furthest behind, such as one that was added to config.yaml just
+            # now.
             self._seq = min(places.values(), default=0)
         wanted = {name: self._wants(hook) for name, hook in self._hooks.items()}
         while wanted:
@@ -144,6 +149,8 @@ class HookRunner:
         """Seconds until the next retry."""
         if self._next is None:
             return float("inf")
+        # Retries are due by the wall clock, which jumps; timers count on the monotonic one, which
+        # does not.
         return min(max(0.0, self._next - self._now()), LONGEST_NAP_SECONDS)
 
     async def _work(self, hook: str, due: list[DeliveryRow]) -> None:
@@ -157,6 +164,8 @@ class HookRunner:
     async def deliver(self, delivery: DeliveryRow) -> None:
         """Try once, and record the outcome."""
         outcome = await self._try(delivery)
+        # What was sent counts as delivered only after this is recorded. A daemon that is killed in
+        # between sends it again under the same id, by which a receiver recognises it.
         if outcome.error is None:
             await anyio.to_thread.run_sync(self._deliveries.delivered, delivery)
             return
@@ -178,6 +187,7 @@ class HookRunner:
     async def _try(self, delivery: DeliveryRow) -> Outcome:
         sender = self._senders.get(delivery.hook)
         if sender is None:
+            # The user took it out of config.yaml while a delivery was waiting.
             return Outcome("no such hook is configured any more", final=True)
 
         def read() -> Any:
@@ -191,7 +201,7 @@ class HookRunner:
             # A damaged record: it is so at the next try too.
             return Outcome(f"the event cannot be shown: {error}", final=True)
         if message is None:
-            return Outcome("the event or its task is no longer there", final=True)
+            return Outcome("the event or its task no longer exists", final=True)
         return await sender.send(message, delivery.id)
 
     # What `rover hooks` asks
@@ -248,4 +258,6 @@ class HookRunner:
             NotFound: there is no such dead delivery, or its hook is gone.
         """
         if not self._deliveries.retry(delivery, self._hooks.keys()):
-            raise NotFound(f"no dead delivery is {delivery[:80]!r}", hint="see rover hooks dead")
+            raise NotFound(
+                f"no dead delivery has the id {delivery[:80]!r}", hint="see rover hooks dead"
+            )

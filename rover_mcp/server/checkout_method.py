@@ -34,7 +34,7 @@ class CheckoutParams(RequestParams):
 async def checkout(services: Services, caller: Caller, params: CheckoutParams) -> dict[str, Any]:
     """What would happen, or has happened."""
     if caller.user is not None:
-        raise MCPError(METHOD_NOT_FOUND, "a branch is checked out by the user of this machine")
+        raise MCPError(METHOD_NOT_FOUND, "only the user of this machine can check out a branch")
     try:
         return await anyio.to_thread.run_sync(_checkout, services, caller, params)
     except RoverError as error:

@@ -29,7 +29,7 @@ class ForgetParams(RequestParams):
 async def forget(service: ForgetProject, caller: Caller, params: ForgetParams) -> dict[str, Any]:
     """What would be removed, or what was removed."""
     if caller.user is not None:
-        raise MCPError(METHOD_NOT_FOUND, "a project is forgotten by the user of this machine")
+        raise MCPError(METHOD_NOT_FOUND, "only the user of this machine can forget a project")
     try:
         return await anyio.to_thread.run_sync(_forget, service, caller, params)
     except RoverError as error:

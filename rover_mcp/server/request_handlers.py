@@ -177,7 +177,7 @@ class RequestHandlers:
     async def hooks(self, ctx: Context, params: HooksParams) -> dict[str, Any]:
         self._note_era(ctx)
         if self._session.caller.user is not None:
-            raise MCPError(METHOD_NOT_FOUND, "hooks are the user's of this machine")
+            raise MCPError(METHOD_NOT_FOUND, "only the user of this machine can use hooks")
         return await hooks(self._services.hooks, params)
 
     async def trust(self, ctx: Context, params: TrustParams) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class TrustParams(RequestParams):
 async def trust(create: CreateTask, caller: Caller, params: TrustParams) -> dict[str, Any]:
     """What a repository asks for and who has consented to it, or what was changed about that."""
     if caller.user is not None:
-        raise MCPError(METHOD_NOT_FOUND, "trust is given by the user of this machine")
+        raise MCPError(METHOD_NOT_FOUND, "only the user of this machine can trust a project")
     try:
         return await anyio.to_thread.run_sync(_trust, create, caller, params)
     except RoverError as error:

@@ -60,7 +60,7 @@ class AgentChecks:
             self.check_known(agent, agents)
         if script is not None and "scripted" not in agents:
             raise UserFixable(
-                "script is for the agent scripted only",
+                "script is only for the agent scripted",
                 code="invalid_script",
                 instead={"agent": "scripted"},
             )
@@ -78,8 +78,8 @@ class AgentChecks:
         if unknown := sorted(used - {*known}):
             named = ", ".join(repr(printable(name[:80])) for name in unknown)
             raise UserFixable(
-                f"the workflow {entry.name} names an agent that there is not: {named}; there are: "
-                f"{', '.join(known)}",
+                f"the workflow {entry.name} names an agent that does not exist: {named}; "
+                f"there are: {', '.join(known)}",
                 code="unknown_agent",
                 hint=f"{meant(unknown[0], known)}correct `tool` of that step, or define the agent "
                 "under agent_programs in config.yaml",

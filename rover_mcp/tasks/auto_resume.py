@@ -44,7 +44,7 @@ def switch_auto_resume(
     """
     if caller.user is not None and scope != "task":
         raise UserFixable(
-            f"scope {scope} is about everybody's tasks, and for the user of this machine alone",
+            f"scope {scope} covers other users' tasks; only this machine's user can switch it",
             code="not_allowed",
             hint="name a task with scope task",
         )

@@ -89,8 +89,7 @@ class Catalog:
             raise UserFixable(
                 f"the workflow {name} cannot be used: {entry.error}",
                 code="invalid_workflow",
-                hint=f"correct the file there; to see whether it is right: rover workflow check "
-                f"{entry.path}",
+                hint=f"correct the file; rover workflow check {entry.path} shows what is wrong",
             )
         return entry
 

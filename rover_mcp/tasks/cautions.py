@@ -16,7 +16,7 @@ from rover_mcp.tasks.task_ports import AgentProgram, Repository
 ADVICE = 3
 """How many remarks about a workflow are shown at most; `rover workflow check` shows all."""
 SIGN_IN = (
-    "rover login keeps a key, rover setup --write asks whether tasks use the login of your claude "
+    "rover login stores a key, rover setup --write asks whether tasks use the login of your claude "
     "or codex, and the key's variable in the environment of an assistant or a terminal counts too"
 )
 PAUSES = "the task will pause at its first call of a model, and continue once there is one"

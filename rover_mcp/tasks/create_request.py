@@ -68,7 +68,7 @@ def title_of(description: str) -> str:
     if not line:
         raise UserFixable(
             "the description is empty",
-            hint="say what the agent shall do; for example "
+            hint="say what the agent should do; for example "
             '{"description": "Fix the failing test in tests/test_sum.py"}',
             code="invalid_description",
         )

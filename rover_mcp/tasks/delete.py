@@ -201,7 +201,7 @@ def items(task: TaskRow, leftover: Leftover) -> list[Item]:
             "without what a container engine keeps",
             bytes=leftover.size,
         ),
-        Item("spending", kept=True, detail="what its calls cost stays in the books"),
+        Item("spending", kept=True, detail="what its calls cost is still counted"),
     ]
     return sorted(listed, key=lambda item: item.kept)
 
@@ -230,7 +230,7 @@ def _work(task: TaskRow, leftover: Leftover) -> Item:
         detail = f"branch {task.branch} in your repository has it all; {also}"
         return Item("work", kept=True, detail=detail)
     if not leftover.snapshots:
-        return Item("work", kept=True, detail="it made none")
+        return Item("work", kept=True, detail="it has none")
     where = "only a part of it" if leftover.branch else "none of it"
     snapshots = "1 snapshot" if leftover.snapshots == 1 else f"{leftover.snapshots} snapshots"
     return Item(

@@ -45,7 +45,7 @@ def as_path(text: str) -> str:
         if (folder := folder_of(plain)) is not None:
             return str(folder)
         raise UserFixable(
-            f"{plain[:SHOWN]} names no folder of this machine",
+            f"{plain[:SHOWN]} does not name a folder on this machine",
             hint="give the folder's path as repo_path, like /home/me/project",
             code=NOT_A_PATH,
         )

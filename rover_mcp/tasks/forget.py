@@ -141,7 +141,7 @@ class ForgetProject:
         ids = [task_id for task in project.tasks if (task_id := _id(task))]
         if seen is not None and not set(ids) <= set(seen):
             raise UserFixable(
-                "the project has got another task since this was shown",
+                "the project has a new task since this was shown",
                 hint="run rover forget again",
                 code="changed",
             )

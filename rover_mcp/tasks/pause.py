@@ -35,7 +35,7 @@ class PauseTask:
             return self.reader.view(self._never_by_itself(task))
         if task.status in ENDED:
             raise Conflict(
-                f"task {task.number} is {task.status}; only a task that runs can be paused",
+                f"task {task.number} is {task.status}; only a running task can be paused",
                 code="not_pausable",
                 next_call={"tool": "inspect", "arguments": {"task": task.id}},
             )

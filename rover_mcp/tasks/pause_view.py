@@ -23,7 +23,7 @@ from rover_mcp.tasks.view_models import BudgetView, NextAction, PauseView
 
 NO_PRICE = "no price is known for"
 """Part of what the gateway says where a budget in US dollars cannot be enforced."""
-OTHER_LIMIT = "what the message names has to be raised or freed first"
+OTHER_LIMIT = "the limit or disk in the message has to be raised or freed first"
 TOKENS_OFFERED = 1_000_000
 
 WHAT_TO_DO = {

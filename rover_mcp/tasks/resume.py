@@ -209,7 +209,7 @@ class ResumeTask:
             return {}
         if not self.reader.control.uses_model(task, agent, model):
             raise UserFixable(
-                f"{model} was not taken, and nothing was changed: the workflow names the model of "
+                f"{model} cannot be used, and nothing was changed: the workflow names the model of "
                 "the step, or another agent for it",
                 code="model_is_fixed",
                 hint="resume_task without model; or a new task with another workflow",

@@ -135,7 +135,7 @@ class TaskFinder:
             )
         if changes and elsewhere:
             raise UserFixable(
-                f"{name.value} could be a task of any project, for this call comes from none",
+                f"{name.value} could be a task of any project, because this call comes from none",
                 code="no_repository",
                 hint=f"name the task by its id, or give repo_path{_ids(elsewhere)}",
                 next_call=_LIST,

@@ -39,6 +39,8 @@ def listed(view: TaskView) -> ListedTask:
     return ListedTask(**same, **other)
 
 
+# By size and not by number: a page is read by a model, and one paused task takes many times the
+# characters of one that runs.
 def fitting(views: Sequence[ListedTask]) -> Sequence[ListedTask]:
     """The first of these, as many as fit the characters of a page; at least one."""
     sizes = accumulate(len(view.model_dump_json(exclude_none=True)) for view in views)

@@ -194,6 +194,7 @@ class Trouble:
     hint: str
 
 
+# The use cases know no engine and no queue, so that unit tests run them without either.
 class Control(Protocol):
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None: ...
 

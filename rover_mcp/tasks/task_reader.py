@@ -132,6 +132,8 @@ class TaskReader:
                 damaged += self._unrecorded()
         return page, more, damaged
 
+    # A daemon with an empty database beside files of tasks was probably given another database, or
+    # lost its own.
     def _unrecorded(self) -> list[DamagedRecord]:
         """A warning that there are files of tasks beside a database that does not know them."""
         home = self.settings.home

@@ -356,14 +356,16 @@ def _warnings(
 
 def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list[NextAction]:
     arguments = {"task": task.id}
-    wait = NextAction(tool="wait_for_task", arguments=arguments, why="hear when it pauses or ends")
+    wait = NextAction(tool="wait_for_task", arguments=arguments, why="learn when it pauses or ends")
     diff = NextAction(tool="get_diff", arguments=arguments, why="review what it changed")
     match task.status:
         case TaskStatus.PAUSED:
             return [*pause_actions(task, state, policy), diff]
         case TaskStatus.FAILED:
             logs = NextAction(tool="get_logs", arguments=arguments, why="see what failed")
-            again = NextAction(tool="restart_task", arguments=arguments, why="do it all over")
+            again = NextAction(
+                tool="restart_task", arguments=arguments, why="start over from the beginning"
+            )
             return [logs, resume_action(task, state, policy.most), again]
         case TaskStatus.CANCELLED:
             return [diff, resume_action(task, state, policy.most)]

@@ -163,7 +163,7 @@ class ScopeCheck:
                 'Bearer error="insufficient_scope", error_description="Required scope: write", '
                 f'scope="read write", resource_metadata="{self._metadata_url}"'
             )
-            refused = refusal(403, "this token has no scope write", WWW_Authenticate=challenge)
+            refused = refusal(403, "this token lacks the scope write", WWW_Authenticate=challenge)
             await refused(scope, receive, send)
             return
         pending = [message]

@@ -141,7 +141,7 @@ class Users:
             user = _user(ctx)
             name = params.name if isinstance(params, CallToolRequestParams) else None
             if not may_call(method, name, frozenset(user.scopes)):
-                raise MCPError(INVALID_REQUEST, "this token has no scope write")
+                raise MCPError(INVALID_REQUEST, "this token lacks the scope write")
             peer = self._peer(ctx, user)
             entry = peer.server.get_request_handler(method)
             if entry is None:
@@ -233,7 +233,7 @@ async def _refuse(_ctx: Context, _params: Any) -> Any:
 def _user(ctx: Context) -> AuthenticatedUser:
     user: object = ctx.request.scope.get("user") if ctx.request is not None else None
     if not isinstance(user, AuthenticatedUser):
-        raise MCPError(INVALID_REQUEST, "who asks is not known")
+        raise MCPError(INVALID_REQUEST, "the caller is unknown")
     return user
 
 

@@ -213,5 +213,5 @@ def _task_ids(wanted: SubscriptionFilter) -> list[str]:
         return []
     ids = cast("list[object]", given) if isinstance(given, list) else [None]
     if len(ids) > MAX_TASKS or not all(isinstance(one, str) for one in ids):
-        raise MCPError(INVALID_PARAMS, f"{TASK_IDS} is a list of at most {MAX_TASKS} texts")
+        raise MCPError(INVALID_PARAMS, f"{TASK_IDS} must be a list of at most {MAX_TASKS} strings")
     return list(dict.fromkeys(cast("list[str]", ids)))

@@ -230,7 +230,7 @@ def test_what_is_no_file_is_left_alone(home: Path, capsys: pytest.CaptureFixture
     results = told(capsys, "--write", status=1)
     assert {k: r["error"] for k, r in results.items() if "error" in r} == {
         "cursor": "is not a regular file",
-        "gemini": "is a symbolic link to nothing (/nowhere/at/all)",
+        "gemini": "is a symbolic link to a missing file (/nowhere/at/all)",
         "claude": "is not UTF-8",
         "codex": "is not a regular file",
     }

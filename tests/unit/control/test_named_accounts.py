@@ -140,7 +140,7 @@ def test_two_log_ins_of_one_program_have_folders_of_their_own(tmp_path: Path) ->
 @pytest.mark.parametrize("key", ["anthropic:", "anthropic:a#b", "anthropic:a b", "anthropic:a:b"])
 def test_a_name_that_would_be_misread_is_refused(tmp_path: Path, key: str) -> None:
     """Q6."""
-    with pytest.raises(Exception, match="an account's name is of letters"):
+    with pytest.raises(Exception, match="an account's name consists of letters"):
         settings(tmp_path, **{key: {"env": "X"}})
 
 

@@ -181,7 +181,7 @@ def test_a_deleted_task_is_told_to_nobody(scene: Scene) -> None:
 
     run(body)
     assert scene.receiver.got == []
-    assert "no longer there" in scene.hooks.dead()[0]["error"]
+    assert "no longer exists" in scene.hooks.dead()[0]["error"]
 
 
 def test_a_test_is_told_at_once_and_leaves_nothing(scene: Scene) -> None:

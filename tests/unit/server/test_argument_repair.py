@@ -136,7 +136,7 @@ def test_a_web_address_is_answered_with_what_to_do(address: str) -> None:
 
 
 def test_an_address_of_another_machine_is_no_path() -> None:
-    with pytest.raises(UserFixable, match="no folder of this machine"):
+    with pytest.raises(UserFixable, match="not name a folder on this machine"):
         as_path("file://elsewhere/srv/x")
 
 

@@ -95,7 +95,7 @@ def test_the_home_folder_of_a_user_that_does_not_exist_is_refused(desk: Desk) ->
         ({"agent": "nope"}, "unknown_agent", "no agent 'nope'; there are: claude, scripted"),
         ({"inputs": {"color": "red"}}, "invalid_inputs", "no input color"),
         ({"workflow": "strict"}, "invalid_inputs", "needs the input style"),
-        ({"script": "x: 1"}, "invalid_script", "for the agent scripted only"),
+        ({"script": "x: 1"}, "invalid_script", "only for the agent scripted"),
         ({"engine": "bubblewrap"}, "no_engine", "does not work here"),
     ],
 )
@@ -415,7 +415,7 @@ def test_a_step_that_names_an_agent_that_there_is_not_is_refused_at_once(desk: D
     (desk.home / "workflows" / "mine.yaml").write_text(
         'version: "1.0"\nsteps: [{id: a, type: agent, tool: claud, prompt: "{{task.description}}"}]\n'
     )
-    with pytest.raises(UserFixable, match="names an agent that there is not: 'claud'") as caught:
+    with pytest.raises(UserFixable, match="names an agent that does not exist: 'claud'") as caught:
         create(desk, workflow="mine", agent="claude")
     assert "did you mean claude?" in (caught.value.hint or "")
     assert create(desk, workflow="mine", agent="scripted").status is TaskStatus.NEW

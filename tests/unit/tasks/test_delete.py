@@ -29,7 +29,7 @@ def made(desk: Desk, *events: Event) -> TaskRow:
         (DELIVERED, False, "has it all"),
         (Leftover(True, False, 3, 0), True, "only a part"),
         (Leftover(False, False, 3, 0), True, "none of it"),
-        (Leftover(False, False, 0, 0), False, "it made none"),
+        (Leftover(False, False, 0, 0), False, "it has none"),
     ],
 )
 def test_work_that_is_nowhere_else_is_told_as_lost(found: Leftover, lost: bool, said: str) -> None:

@@ -196,7 +196,7 @@ def test_another_call_finishes_what_was_cut_off(
 def test_a_task_that_nobody_was_shown_is_kept(desk: Desk) -> None:
     first = task(desk, Event.CANCEL)
     second = task(desk, Event.CANCEL)
-    with pytest.raises(UserFixable, match="another task"):
+    with pytest.raises(UserFixable, match="a new task"):
         desk.forget()(Path("/gone/repo"), [first.id])
     assert desk.store.tasks.get(second.id) is not None
     desk.forget()(Path("/gone/repo"), [first.id, second.id, "f" * 32])
