@@ -28,6 +28,7 @@ from agent_runner.agents.headless import (
     STDERR_LINES,
     mapping,
     no_result,
+    not_started,
     parse_line,
     program_version,
     string,
@@ -48,7 +49,6 @@ CANCEL_SECONDS = 1.0
 QUIET_SECONDS = 0.5
 LINES_AHEAD = 100
 MAX_FILE = 10_000_000
-_NOT_STARTED = (126, 127)
 _METHOD_NOT_FOUND, _INTERNAL = -32601, -32603
 _Message = TypeVar("_Message", bound=BaseModel)
 _WRITE = 'folder=$(dirname -- "$1") && mkdir -p -- "$folder" && exec cat >"$1"'
@@ -90,8 +90,7 @@ class AcpAgent:
                     commands.open(argv, env={**QUIET, **environment}, interactive=True)
                 )
             except OSError as error:
-                message = f"{argv[0]} could not be started: {error}"
-                raise AgentFailed(Failure("agent", message, code="agent_missing")) from error
+                raise not_started(argv[0], error) from error
             with anyio.move_on_after(request.timeout):
                 return await _Turn(self.name, program, request, commands, running).run()
         raise TimeoutError(f"{self.name} did not end within {request.timeout:g} s")
@@ -296,11 +295,6 @@ class _Turn:
         if killed := self.running.killed():
             provider = self.program.provider
             return Failure("agent", f"{self.name}: {killed}", provider, interrupted=True)
-        if code in _NOT_STARTED:
-            last = stderr[-1][:MAX_MESSAGE] if stderr else f"exit status {code}"
-            return Failure(
-                "agent", f"{self.name} could not be started: {last}", code="agent_missing"
-            )
         return no_result(self.name, self.program.provider or self.name, code, stderr)
 
     async def _send(self, message: Mapping[str, Any]) -> None:

@@ -203,8 +203,7 @@ class CliRun:
                     commands.open(argv, env={**QUIET, **env}, stdin=request.prompt.encode())
                 )
             except OSError as error:
-                message = f"{argv[0]} could not be started: {error}"
-                raise AgentFailed(Failure("agent", message, code="agent_missing")) from error
+                raise not_started(argv[0], error) from error
             with anyio.move_on_after(request.timeout):
                 return await self._read(running)
         raise TimeoutError(f"{self.name} did not end within {request.timeout:g} s")
@@ -292,6 +291,13 @@ def session_arguments(request: AgentRequest) -> list[str]:
     if request.resume:
         return ["--resume", request.resume.session_id]
     return ["--session-id", request.session_id]
+
+
+def not_started(program: str, error: OSError) -> AgentFailed:
+    """The failure of a program that the system could not start."""
+    return AgentFailed(
+        Failure("agent", f"{program} could not be started: {error}", code="agent_missing")
+    )
 
 
 def no_result(name: str, provider: str, code: int, stderr: Sequence[str]) -> Failure:

@@ -103,14 +103,19 @@ def measure(
         add(project, "work", folder / "work", folder / "home")
         add(project, "hub", folder / "base")
         add(project, "records", *(p for p in _inside(folder) if p.name not in _APART))
+    projects = [ProjectUse(path, kinds) for path, kinds in sizes.items()]
+    return DiskUse(at, projects, _shared(home, counter))
+
+
+def _shared(home: Path, counter: FolderSizer) -> dict[str, int]:
+    """What belongs to no project. Counted last: what a project shares counts as the project's."""
     shared = {"caches": counter.size(home / "cache")}
     # What deleted tasks left, which is being removed.
     if removed := counter.size(*_inside(home / TRASH)):
         shared["removed"] = removed
     apart = ("projects", "tasks", "cache", TRASH)
-    rest = (p for p in _inside(home) if p.name not in apart)
-    shared["other"] = counter.size(*rest)
-    return DiskUse(at, [ProjectUse(path, kinds) for path, kinds in sizes.items()], shared)
+    shared["other"] = counter.size(*(p for p in _inside(home) if p.name not in apart))
+    return shared
 
 
 _APART = frozenset({"work", "home", "base"})
