@@ -25,7 +25,7 @@ ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
 
 class AcpProgram(BaseModel):
     """One agent. In `environment` and `model_arguments`, {base_url} is the gateway, {token} the
-    task's own token, {model} the model; what names a model is left out where there is none."""
+    task's own token, {model} the model; what names a model is left out if there is none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

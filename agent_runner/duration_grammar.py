@@ -43,7 +43,7 @@ EXPECTED: Final = "a number of seconds, or a time such as 90s, 5m, 1h"
 
 
 def parse_duration(text: str) -> float | None:
-    """The seconds that a time with units stands for; None where the text is not such a time."""
+    """The seconds that a time with units stands for; None if the text is not such a time."""
     if _TIME.fullmatch(text) is None:
         return None
     return sum(float(number) * UNITS[unit] for number, unit in _PARTS.findall(text))

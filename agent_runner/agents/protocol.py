@@ -89,7 +89,7 @@ class Agent(Protocol):
         ...
 
     async def version(self, commands: CommandStarter) -> str | None:
-        """The CLI's version, or None where it has none."""
+        """The CLI's version, or None if it has none."""
         ...
 
     async def run(self, request: AgentRequest, commands: CommandStarter) -> AgentOutcome:

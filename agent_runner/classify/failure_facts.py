@@ -74,7 +74,7 @@ class FailureFacts:
     seen: bool = False
     """whether the gateway saw it"""
     host: str | None = None
-    """whose API refused, where that is known"""
+    """whose API refused, if that is known"""
 
     @cached_property
     def meanings(self) -> frozenset[Meaning]:

@@ -2,7 +2,7 @@
 
 A text names many numbers. One is a time to come back at only where the sentence says so ("resets",
 "try again", "wait", "until", "重置"). What follows such a word is read, or what stands before it
-where nothing follows; calendar_words.py and duration_words.py know the forms. The regular
+if nothing follows; calendar_words.py and duration_words.py know the forms. The regular
 expressions are linear.
 """
 

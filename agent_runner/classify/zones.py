@@ -35,7 +35,7 @@ _PLACES = {
     "australian eastern": "Australia/Sydney", "greenwich mean": "Etc/UTC",
     "coordinated universal": "Etc/UTC", "universal": "Etc/UTC",
 }  # fmt: skip
-# Where there is no time zone database. In summer it is an hour late in some of them.
+# If there is no time zone database. In summer it is an hour late in some of them.
 _STANDARD = {
     "America/Los_Angeles": -8, "America/Denver": -7, "America/Chicago": -6,
     "America/New_York": -5, "Asia/Shanghai": 8, "Asia/Tokyo": 9, "Asia/Seoul": 9,
@@ -76,7 +76,7 @@ def zone_named(name: str | None) -> tzinfo | None:
     """The zone of that name; UTC without a name, because agents run with TZ=UTC. None: it is not
     known."""
     if name is None or name.upper() in ("UTC", "GMT", "Z"):
-        return UTC  # also where there is no time zone database
+        return UTC  # also if there is no time zone database
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

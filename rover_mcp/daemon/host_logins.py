@@ -27,7 +27,7 @@ _CLAIMS = "https://api.openai.com/auth"
 
 @dataclass(frozen=True)
 class Login:
-    """The parts of a login that go to the provider. `expires` is in seconds since 1970, None where
+    """The parts of a login that go to the provider. `expires` is in seconds since 1970, None if
     it is not known; `account` identifies the account, and is not a secret."""
 
     token: str = field(repr=False)

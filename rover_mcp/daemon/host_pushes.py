@@ -184,7 +184,7 @@ def _way(
 def _foreign(
     git: RemoteGit, there: str | None, ours: Sequence[str]
 ) -> tuple[int, Sequence[Foreign]]:
-    """The commits that a push would lose; none where they cannot be had: that they are there is
+    """The commits that a push would lose; none if they cannot be had: that they are there is
     known all the same."""
     if there is None:
         return 0, ()

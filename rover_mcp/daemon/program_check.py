@@ -16,7 +16,7 @@ from rover_mcp.tasks.missing_programs import lacking_programs
 
 
 def missing_programs(home: Path, folder: Path) -> list[str]:
-    """One warning, or none; none where the folder is in no repository that can be used.
+    """One warning, or none; none if the folder is in no repository that can be used.
 
     Raises:
         RoverError: the settings cannot be read.

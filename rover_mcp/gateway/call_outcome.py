@@ -19,7 +19,7 @@ from rover_mcp.gateway.upstream import Progress
 
 @dataclass(frozen=True)
 class FinalUsage:
-    """The end of a call. `usage` is None where the call cost nothing."""
+    """The end of a call. `usage` is None if the call cost nothing."""
 
     usage: Usage | None
     estimated: bool = False

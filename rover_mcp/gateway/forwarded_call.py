@@ -28,7 +28,7 @@ _MODEL_IN_PATH = re.compile(r"/models/([^/:?]{1,200}):")
 
 @dataclass(frozen=True)
 class ForwardedCall:
-    """A request to forward. `content` is None where the body streams through unread; then nothing
+    """A request to forward. `content` is None if the body streams through unread; then nothing
     is known of what it demands. `dropped` names what was removed from it."""
 
     content: bytes | None = None

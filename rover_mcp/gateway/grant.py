@@ -58,7 +58,7 @@ class ProviderError:
 
 @dataclass(frozen=True)
 class ProviderAnswer:
-    """One answer of a provider. `status` is None where none came; `headers` are lower case and
+    """One answer of a provider. `status` is None if none came; `headers` are lower case and
     only those about limits. `at` is when its headers arrived."""
 
     at: datetime
@@ -157,7 +157,7 @@ class GatewayGrant:
     """What one attempt may do through the gateway.
 
     `credentials` is asked with a provider's name at the moment of use, in a worker thread; it
-    returns None where there is none, or raises EnvironmentFault. Only `providers` are asked for:
+    returns None if there is none, or raises EnvironmentFault. Only `providers` are asked for:
     those that the task's own agents use. `on_bell` and `on_answer` are called on the gateway's
     event loop, with the task's id, and must return at once; so is `on_refused`, for each request
     to another host that `network` refuses. `upstream_proxy` is asked, in a worker

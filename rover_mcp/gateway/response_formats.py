@@ -259,6 +259,6 @@ def _text(value: object, most: int = MAX_MESSAGE) -> str | None:
 
 
 def _shown(value: object) -> str:
-    """Return a value as JSON, or nothing where that is too long: cut JSON could not be parsed."""
+    """Return a value as JSON, or nothing if that is too long: cut JSON could not be parsed."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= MAX_ERROR_BODY else ""

@@ -152,7 +152,7 @@ class Forwarding:
         """Let the answer have so many tokens at most; what can be asked for then. A limit that the
         agent did not name may be one that the service does not take."""
         demand, content = self.call.demand, self.call.content
-        assert demand is not None  # noqa: S101  # it is read where there is a budget
+        assert demand is not None  # noqa: S101  # it is read if there is a budget
         assert content is not None  # noqa: S101
         if most >= demand.most_output:
             return demand

@@ -64,7 +64,7 @@ def windows_of(headers: Mapping[str, str], now: datetime) -> list[Window]:
 
 def _unified(headers: Mapping[str, str], now: datetime) -> Iterator[Window]:
     """Read Anthropic's windows: each by its own headers, and the one that the answer's overall
-    status is about, where it has no headers of its own or they lack the status."""
+    status is about, if it has no headers of its own or they lack the status."""
     claim = _CLAIM.fullmatch(headers.get(f"{_UNIFIED}representative-claim", ""))
     status = _STATUSES.get(headers.get(f"{_UNIFIED}status", ""))
     claimed = ""

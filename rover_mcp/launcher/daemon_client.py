@@ -269,7 +269,7 @@ def dial(
     timeout: float = START_TIMEOUT,
     asks: Mapping[str, object] | None = None,
 ) -> DaemonConnection:
-    """Connect to the daemon, starting it where none runs; blocks up to `timeout` seconds. `asks`:
+    """Connect to the daemon, starting it if none runs; blocks up to `timeout` seconds. `asks`:
     see make_preamble.
 
     Raises:
@@ -285,7 +285,7 @@ def dial(
 
 
 def _open_socket(home: str) -> socket.socket | None:
-    """A connected socket, or None where no daemon listens. BlockingIOError: its queue is full."""
+    """A connected socket, or None if no daemon listens. BlockingIOError: its queue is full."""
     path = socket_name(home)
     _check_folder(home, path)
     # Not blocking: a daemon that is busy must not keep the launcher from noticing that its client

@@ -108,7 +108,7 @@ def main(argv: list[str], given: dict[str, Any], say: Callable[[str], object] = 
 
 
 def task_numbers(home: str) -> list[str]:
-    """The numbers of the tasks of the project of the working folder, newest first; none where
+    """The numbers of the tasks of the project of the working folder, newest first; none if
     they cannot be read."""
     try:
         opened = _open(home)

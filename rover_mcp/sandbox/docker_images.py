@@ -215,7 +215,7 @@ class DockerImages:
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:
-    """A reference's name and its tag; None where a digest stands in the tag's place."""
+    """A reference's name and its tag; None if a digest stands in the tag's place."""
     if "@" in reference:
         return reference, None
     name, colon, tag = reference.rpartition(":")

@@ -61,7 +61,7 @@ class PrivateFolder:
 @dataclass(frozen=True)
 class MountSource:
     """A file or folder of the host's that is to be mounted. `shows` is where it is and, for all
-    that is mounted beneath it, where that is. `ours`: the sandbox contract names this exact path,
+    that is mounted beneath it, if that is. `ours`: the sandbox contract names this exact path,
     and no link leads from it to another."""
 
     path: Path
