@@ -1,4 +1,4 @@
-"""What the end of an attempt says of its account: closed, open again, or nothing."""
+"""What the end of an attempt means for its account: closed, open again, or neither."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OF_AN_ACCOUNT = frozenset(PauseReason) - {
     PauseReason.BUDGET,
     PauseReason.NEEDS_LOOK,
 }
-"""Reasons that a provider gave: the account is part of the news (D1)."""
+"""Reasons that come from a provider, so that the pause names the account."""
 
 
 class AccountVerdicts:
@@ -54,8 +54,8 @@ class AccountVerdicts:
     def closing(
         self, task: TaskRow, attempt: int, decision: PauseFor, state: RunState
     ) -> tuple[PauseFor, Closing | None]:
-        """What a pause means for its account. Another agent, if one may take over and its
-        account is open, goes on at once."""
+        """The decision with its account named, and the change of the account's hold. If another
+        agent may take over and its account is open, it continues at once."""
         account = None
         if decision.pause.reason in OF_AN_ACCOUNT:
             account = self._account_of(task, attempt, decision.pause)
@@ -64,12 +64,10 @@ class AccountVerdicts:
         decision = PauseFor(pause, decision.retry_at)
         if not refuses(pause):
             return decision, None
-        # A time in `pause` may be our own; the provider's is in the journal.
+        # The time in `pause` can be one that Rover computed; the journal has the provider's.
         reported = (state.pause or pause).model_copy(update={"account": account})
         when, random = now(), self._context.uniform()
-
         retry = self._context.settings.retry
-
         default_of = chose_itself(self._context.settings.home, task, reported)
 
         def refused(hold: HoldRow | None) -> HoldRow:
@@ -89,9 +87,8 @@ class AccountVerdicts:
         )  # fmt: skip
 
     def awaits(self, task: TaskRow, attempt: int, decision: PauseFor, retries: int) -> bool:
-        """Whether the task resumes automatically with another credential, or once something is out
-        of its way. A credential that was refused is recorded first, or the task would be refused
-        again and again."""
+        """Whether the task resumes automatically with another credential, or when its obstacle is
+        gone. A refused credential is recorded first; with it the task would be refused again."""
         if self._context.is_watched(decision.pause, retries):
             return self._context.resumes_by_itself(task)
         if decision.pause.reason is not PauseReason.AUTH:
@@ -106,8 +103,8 @@ class AccountVerdicts:
     def record_verdict(
         self, task: TaskRow, attempt: int, decision: Decision, state: RunState
     ) -> None:
-        """A probe that was not refused and that completed, or whose model answered, opens its
-        account. One that tells nothing leaves it to the next."""
+        """Open the account of a probe that completed or whose model answered. After any other end
+        the next probe decides."""
         before = task.run_state.usage.output_tokens if task.run_state else 0
         answered = state.usage.output_tokens > before
         if task.refused_keys and answered and not _is_auth(decision):
@@ -121,12 +118,12 @@ class AccountVerdicts:
             self._context.store.holds.open(task.account, probe, models)
 
     def _windows(self, account: str) -> str | None:
-        """How full those of an account are, in words."""
+        """How full the windows of an account are, in words."""
         when = now().timestamp()
         return in_words(self._context.store.windows.of(account, when), when)
 
     def _account_of(self, task: TaskRow, attempt: int, pause: Pause) -> str | None:
-        """The account that a pause is about: that of the task's agent, unless a step of another
+        """The account that a pause concerns: that of the task's agent, unless a step with another
         provider's agent paused."""
         used = (
             self._context.gateway.used(task.id, attempt, pause.provider) if pause.provider else None
@@ -136,9 +133,9 @@ class AccountVerdicts:
     def _choice_without(
         self, task: TaskRow, attempt: int, reported: Pause, until: datetime
     ) -> tuple[Use | Wait | NoCredential, datetime | None]:
-        """Which agent, with which account, continues while what a pause says is closed to the
-        task; or which limit ends first. With the time, where it is this task's own: now, or when
-        a limit ends that is closed to it alone."""
+        """The agent and account with which the task can continue while the limit of the pause is
+        closed, or the limit that ends first. The time is given if it is this task's own: now, or
+        when a limit ends that is closed for it alone."""
         holds = {hold.account: hold for hold in self._context.store.holds.all()}
         began, ends = now().timestamp(), until.timestamp()
         closed = HoldRow(limit_of(reported), None, "", "", began, ends, 1)

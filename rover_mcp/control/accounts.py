@@ -1,4 +1,4 @@
-"""Which account refuses until when, and which agent an attempt uses. Pure (K2, K5)."""
+"""Which account is closed until when, and which agent an attempt uses. Pure functions."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Attempt = tuple[str, int]
 
 @dataclass(frozen=True)
 class Need:
-    """What an agent of a task asks an account for: models by their canonical names, or the model
-    that the agent chooses by itself."""
+    """What an agent of a task needs of an account: models by their canonical names, or the model
+    that the agent chooses (`default_of`)."""
 
     models: frozenset[str] = frozenset()
     default_of: str | None = None
 
     def limits(self, account: str) -> list[str]:
-        """The keys of all that may be closed to it on an account."""
+        """The keys of all holds on an account that can concern it."""
         return [account, *(str(Limit(account, model)) for model in sorted(self.models))]
 
 
 @dataclass(frozen=True)
 class Option:
-    """An agent with one of the accounts that it may use, and what it asks that for."""
+    """An agent with one of the accounts that it may use, and what it needs of that."""
 
     agent: str
     account: Account
@@ -41,7 +41,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Use:
-    """The attempt runs this agent. `limits`: the keys of all that may not be closed to it."""
+    """The attempt runs this agent. `limits` are the keys of the holds that must let it pass."""
 
     agent: str
     account: str | None
@@ -50,7 +50,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Wait:
-    """Every account is closed to every agent; this limit, by its key, ends first."""
+    """Every account is closed to every agent. `limit` is the key of the hold that ends first."""
 
     agent: str
     limit: str
@@ -58,34 +58,35 @@ class Wait:
 
 @dataclass(frozen=True)
 class NoCredential:
-    """A person has to supply a credential first (D9)."""
+    """A person has to supply a credential first."""
 
     agent: str
     missing: str
 
 
 def refuses(pause: Pause) -> bool:
-    """Whether a pause says that an account refuses, whoever says it."""
+    """Whether a pause means that an account is closed, whatever the evidence."""
     return pause.reason in CLOSED and pause.account is not None
 
 
 def limit_of(pause: Pause) -> str:
-    """The key of what a pause says is closed: its account, or one model of it."""
+    """The key of what a pause closes: its account, or one model of it."""
     if pause.account is None:
-        raise ValueError("a pause without an account holds none")
+        raise ValueError("a pause without an account closes none")
     return str(Limit(pause.account, pause.model))
 
 
 def keeps_its_time(pause: Pause, now: datetime) -> bool:
-    """Whether a task waits for a time of its own, and not for its account's hold: it was told one
-    that holds nobody else, or not so long. Else it would try, and be refused, again and again."""
+    """Whether a task waits for a time of its own, and not for its account's hold. The time is one
+    that does not close the account for others; without it the task would be refused again and
+    again."""
     names_time = pause.retry_at is not None and pause.retry_at > now
     return names_time and pause.retry_grounds is not Grounds.PROVIDER
 
 
 def report_of(pause: Pause, task_id: str, until: datetime, now: datetime) -> ReportRow | None:
-    """What a pause reports of its account where that closes it for this task alone, until a time.
-    None: the provider itself said it, and the account is closed for all."""
+    """What a pause reports of its account, if that closes it for this task alone, until a time.
+    None if the provider itself reported it: then the account is closed for all tasks."""
     if pause.account is None or pause.grounds is Grounds.PROVIDER:
         return None
     return ReportRow(
@@ -104,11 +105,12 @@ def confirms(
     answered_at: float | None,
     retry: RetrySettings,
 ) -> bool:
-    """Whether a report closes its account for all.
+    """Whether a report closes its account for all tasks.
 
-    It does where the gateway saw it and the answer to another task said the same, not longer ago
-    than a task waits between two tries, and the account has answered nobody since. The words of
-    one task alone never do: a provider repeats what an agent wrote.
+    It does if the gateway saw the answer, and another task got the same answer, not longer ago than
+    a task waits between two tries, and the account has answered no task since. The words in one
+    task's answer never do alone: a provider's error repeats text that the agent wrote, so an agent
+    could close an account for everybody.
     """
     since = max(report.at - retry.credits_most, answered_at or 0.0)
     return report.seen and any(
@@ -121,7 +123,7 @@ def confirms(
 
 
 def closed_to(task_id: str, reports: Sequence[ReportRow], now: float) -> dict[str, HoldRow]:
-    """The accounts that reports of a task close for it alone, as holds of its own."""
+    """The accounts that a task's own reports close for it alone, as holds."""
     return {
         r.account: HoldRow(r.account, None, r.reason, "", r.at, r.until, 1)
         for r in reports
@@ -130,8 +132,9 @@ def closed_to(task_id: str, reports: Sequence[ReportRow], now: float) -> dict[st
 
 
 def closed_longer(holds: Mapping[str, HoldRow], own: Mapping[str, HoldRow]) -> dict[str, HoldRow]:
-    """Of what is closed to all and what is closed to one task alone, what ends last. A hold whose
-    time has come lets anybody ask, but not whom the provider has told of a later one."""
+    """The holds for all tasks and those for one task alone; of two with one key, the one that ends
+    last. A hold whose time has come lets other tasks ask, but not one with a later time of its
+    own."""
     later = {k: o for k, o in own.items() if k not in holds or holds[k].until < o.until}
     return {**holds, **later}
 
@@ -139,10 +142,10 @@ def closed_longer(holds: Mapping[str, HoldRow], own: Mapping[str, HoldRow]) -> d
 def hold_until(
     pause: Pause, refusals: int, retry: RetrySettings, now: datetime, random: float
 ) -> datetime:
-    """Until when the account of a pause is held: what the provider told, if that is yet to come,
-    else a backoff that doubles with each refusal. A time that stands in words is believed no
-    further than the longest backoff, and one that only the agent named not at all. A short one
-    that was told before, and in vain, is the backoff's least."""
+    """Until when the account of a pause is closed: the provider's time, if that lies in the future,
+    or else a backoff that doubles with each refusal. A time from the words of an answer counts up
+    to the longest backoff, and one that only the agent reported does not count. After a refusal at
+    a short time of the provider's, the wait is at least the backoff."""
     at = pause.retry_at
     if at is None or at <= now or pause.retry_grounds is Grounds.AGENT:
         return now + backoff(pause.reason, refusals - 1, retry, random)
@@ -162,14 +165,13 @@ def hold_after(
     random: float,
     default_of: str | None = None,
 ) -> HoldRow:
-    """What a refusal makes of the hold of an account, or of one model of it. `default_of`: the
-    agent that chose the model by itself.
+    """The hold of an account, or of one model of it, after a refusal. `default_of` is the agent
+    that chose the model, if the task named none.
 
-    Only the first refusal, the probe's, and one that comes when the hold's time is over count:
-    tasks that ran when the account closed tell nothing new, unless the provider told them a
-    later time in a field of its own.
+    Only the first refusal, the probe's, and one after the end of the hold count. Tasks that were
+    running when the account closed are refused for the same reason, unless the provider gives them
+    a later time in a field of its own.
     """
-    limit = limit_of(pause)
     is_probe = hold is not None and (hold.probe_task, hold.probe_attempt) == attempt
     counts = hold is None or is_probe or hold.until <= now.timestamp()
     refusals = (hold.refusals if hold else 0) + counts
@@ -179,7 +181,7 @@ def hold_after(
         until = max(until, hold_until(pause, refusals, retry, now, random).timestamp())
     keeps = hold is not None and not counts
     return HoldRow(
-        account=limit,
+        account=limit_of(pause),
         provider=pause.provider,
         reason=hold.reason if hold and keeps else str(pause.reason),
         message=hold.message if hold and keeps else pause.message,
@@ -194,15 +196,15 @@ def hold_after(
 
 
 def is_open(hold: HoldRow | None, attempt: Attempt, now: float) -> bool:
-    """Whether an account lets an attempt through: the probe, or, once its time has come, whoever
-    asks first."""
+    """Whether an account lets an attempt pass: the probe, or after the end of the hold the attempt
+    that asks first."""
     if hold is None or (hold.probe_task, hold.probe_attempt) == attempt:
         return True
     return hold.probe_task is None and hold.until <= now
 
 
 def closing(holds: Mapping[str, HoldRow], account: str, need: Need) -> list[HoldRow]:
-    """The holds that concern what an agent needs of an account."""
+    """The holds on an account that concern what an agent needs of it."""
     return [
         hold
         for hold in holds.values()
@@ -224,12 +226,12 @@ def choose_agent(
     *,
     asked_for: bool = False,
 ) -> Use | Wait | NoCredential:
-    """The first agent, in their order, with the first of its accounts, in theirs, that is open.
+    """The first agent in the given order, with the first of its accounts that is open.
 
-    Where all are closed the attempt waits for the earliest; one that a person asked for goes all
-    the same, with the first. A missing credential is said of the first agent only: another
-    without one cannot take over. No account is looked at that is not needed: a credential may be
-    a command that asks its user.
+    If all are closed the attempt waits for the one that opens first; an attempt that a person asked
+    for starts anyway, with the first. A missing credential is only reported for the first agent;
+    any other agent without one cannot take over. Accounts are read one by one as far as needed,
+    because a credential can be a command that asks its user.
     """
     closed: list[tuple[float, Use, str]] = []
     for agent in agents:
@@ -255,7 +257,7 @@ def choose_agent(
 def _judge(
     option: Option, holds: Mapping[str, HoldRow], attempt: Attempt, now: float
 ) -> tuple[Use, HoldRow | None]:
-    """What using an option would be, and the hold that keeps it closed for longest, if one does."""
+    """The choice of an option, and the hold that keeps it closed for longest, if one does."""
     label = option.account.label
     if label is None:
         return Use(option.agent, None), None
@@ -273,8 +275,8 @@ def choose_for(
     now: float,
     choose: Callable[[Mapping[str, HoldRow]], Use | Wait | NoCredential],
 ) -> Use | Wait | NoCredential:
-    """`choose` by the holds and by what the task itself reported of its accounts; where those
-    reports leave no account open they count for nothing: nobody else waits for their end."""
+    """Choose by the holds and by the task's own reports of its accounts. If these reports leave no
+    account open they do not count, because no hold with a timer stands for them."""
     own = closed_to(task_id, reports, now)
     if own and isinstance(choice := choose(closed_longer(holds, own)), Use):
         return choice

@@ -1,4 +1,4 @@
-"""What every part of an attempt's life needs: the parts of the daemon, and rows read afresh."""
+"""What all parts of control need for an attempt: the parts of the daemon, and current rows."""
 
 from __future__ import annotations
 
@@ -36,16 +36,17 @@ from rover_mcp.tasks.pause_view import awaits_credential
 log = logging.getLogger("rover.attempts")
 
 GIT_STOOD_STILL = "git_timeout"
-"""The code of the fault of a git on this machine that was given up."""
+"""The code of the error for a git on this machine that was stopped because it made no progress."""
 
 UNSETTLED = frozenset({*RUNNING, TaskStatus.CANCELLED})
-"""Statuses of a task whose present attempt has not been settled; a cancelled one keeps its own."""
+"""Statuses in which the present attempt may not be settled yet. A cancelled task stays
+cancelled."""
 
 
 @dataclass
 class AttemptContext:
-    """The parts of the daemon that an attempt uses, and what every part of its life asks of them.
-    All real objects come from the daemon's wiring."""
+    """The parts of the daemon that an attempt uses, and what several modules do with them. The
+    daemon's wiring builds the real objects."""
 
     settings: Settings
     store: Store
@@ -57,9 +58,9 @@ class AttemptContext:
     sleep: Callable[[float], None] = time.sleep
     uniform: Callable[[], float] = random.random
     offers_service: Callable[[], bool] = lambda: False
-    """Whether a service that outlives a reboot is to be offered now: once."""
+    """Whether to offer the user now, once, a service that starts Rover after a reboot."""
     starting: dict[str, CancelToken] = field(default_factory=dict[str, CancelToken])
-    """By task: what ends the preparation that goes on now."""
+    """The token that cancels the preparation of a task's sandbox, by task."""
     tries: Tries = field(default_factory=Tries)
 
     def task(self, task_id: str) -> TaskRow:
@@ -69,11 +70,10 @@ class AttemptContext:
         return task
 
     def check_record(self, task_id: str, attempt: int) -> None:
-        """Make sure that this version knows the attempt's state: nothing follows from one that it
-        does not know.
+        """Check that this version knows the attempt's state. Nothing is decided by an unknown one.
 
         Raises:
-            DamagedRecord: it does not; the message names the attempt.
+            DamagedRecord: the state is unknown; the message names the attempt.
         """
         try:
             self.store.attempts.get(task_id, attempt)
@@ -82,11 +82,11 @@ class AttemptContext:
                 raise
 
     def resumes_by_itself(self, task: TaskRow) -> bool:
-        """Whether automatic resumes are on for it, everywhere (K7)."""
+        """Whether automatic resumes are on for the task, its project and all tasks."""
         return self.settings.auto_resume and self.store.switches.off_for(task) is None
 
     def is_awaited(self, task: TaskRow) -> bool:
-        """Whether something that a paused task waits for is looked for again and again."""
+        """Whether a paused task waits for something that is checked regularly."""
         pause = task.pause
         if pause is None:
             return False
@@ -102,7 +102,7 @@ class AttemptContext:
             yield Option(agent, account, need)
 
     def is_unwanted(self, task: TaskRow) -> bool:
-        """Whether it is to stand still: it was cancelled, or a person asked for a pause."""
+        """Whether the task must stop: it was cancelled, or a person asked for a pause."""
         folders = TaskFolders(self.settings.home, task.id, task.iteration)
         fresh = self.store.tasks.get(task.id)
         cancelled = fresh is not None and fresh.status is TaskStatus.CANCELLED
@@ -133,7 +133,7 @@ class AttemptContext:
             columns["run_state"] = state
         data = pause.model_dump(mode="json") | {
             "auto_retries": retries,
-            # Said once, where the pause is told (K3).
+            # Only the event of the pause says so: it is reported once.
             "exhausted": at is None and self._has_exhausted(task, pause, retries),
             "offers_service": at is not None and self.offers_service(),
         }
@@ -143,7 +143,7 @@ class AttemptContext:
         )  # fmt: skip
 
     def pause_for_git(self, task: TaskRow, message: str) -> PauseFor:
-        """The pause where git stood still on this machine: the same is tried again later."""
+        """The pause after a git on this machine made no progress. The same is tried again later."""
         pause = Pause(reason=PauseReason.INTERRUPTED, message=message, since=now())
         if not self.resumes_by_itself(task):
             return PauseFor(pause, None)

@@ -1,4 +1,4 @@
-"""The end of an attempt: its work is brought home, and what follows is decided and recorded."""
+"""The end of an attempt: its work is imported, and what follows is decided and recorded."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ SET_ASIDE = "resume_task sets a damaged one aside and runs the iteration from it
 
 
 class AttemptFinish:
-    """Brings the work of an attempt home and records what follows. Every method is idempotent."""
+    """Imports the work of an attempt and records what follows. Every method is idempotent: DBOS
+    runs a step again that was in flight when the daemon died."""
 
     def __init__(self, context: AttemptContext) -> None:
         self._context = context
@@ -55,18 +56,19 @@ class AttemptFinish:
         self._work = WorkDelivery(context)
 
     def settle(self, task_id: str, attempt: int, ended: SandboxExit) -> int | None:
-        """Bring the work home and decide what follows. The number of the attempt that is to resume
-        automatically, at the task's `retry_at`; None where none is.
+        """Import the work and decide what follows. Return the number of the attempt that resumes
+        the task automatically, at its `retry_at`, or None.
 
         Raises:
-            DamagedRecord: the attempt is in a state that this version does not know.
+            DamagedRecord: this version does not know the attempt's state.
         """
         crash_point(ControlPoint.SANDBOX_ENDED)
         self._context.check_record(task_id, attempt)
         task = self._context.task(task_id)
         if task.attempt == attempt and task.status in UNSETTLED:
             self._context.live.refresh(task_id)
-            # Before the status changes: the next attempt may open its own door at once.
+            # Before the status changes: from then on the next attempt may open its own gateway,
+            # which a later close would end.
             self._context.gateway.close(task_id)
             self._conclude(task, attempt, ended)
             self._context.live.forget(task_id)
@@ -77,8 +79,8 @@ class AttemptFinish:
         return self.scheduled(task_id)
 
     def give_up(self, task_id: str, attempt: int, error: RoverError) -> None:
-        """The control plane cannot carry this attempt out: the task fails, or, where it only
-        waited for this attempt, it waits for a person."""
+        """Give up an attempt that the control plane cannot carry out. The task fails; one that was
+        paused and only waited for this attempt stays paused until a person resumes it."""
         self._context.check_record(task_id, attempt)
         task = self._context.task(task_id)
         self._context.remove_sandbox(task, attempt)
@@ -93,11 +95,11 @@ class AttemptFinish:
         )  # fmt: skip
 
     def import_snapshots(self, task: TaskRow) -> Snapshot | None:
-        """Bring home what the sandbox committed so far; the last snapshot."""
+        """Import what the sandbox has committed so far; the last snapshot."""
         return self.from_hub(task, lambda last: last)
 
     def from_hub(self, task: TaskRow, work: Callable[[Snapshot | None], T]) -> T:
-        """See with_hub."""
+        """Do `work` with the last snapshot, see checkpoint.with_hub."""
         folders = TaskFolders(self._context.settings.home, task.id, task.iteration)
         return with_hub(task, folders, self._context.hub_of(task.project_id), work)
 
@@ -134,16 +136,16 @@ class AttemptFinish:
         if not refused:
             self._accounts.record_verdict(task, attempt, decision, state)
         if after is None:
-            # It was cancelled, perhaps just now: what it did until then is kept.
+            # The task was cancelled, perhaps just now. Its work until then is kept.
             self._context.store.tasks.update(task.id, run_state=state)
 
     def scheduled(self, task_id: str) -> int | None:
-        """The attempt that is to resume automatically, if there is one."""
+        """The attempt that resumes the task automatically, if there is one."""
         waiting = self._context.store.attempts.in_states((AttemptState.SCHEDULED,))
         return next((a.attempt for a in waiting if a.task_id == task_id), None)
 
-    def _last_words(self, task: TaskRow, attempt: int) -> str:
-        """What a runner printed that ended before its journal began."""
+    def _last_output(self, task: TaskRow, attempt: int) -> str:
+        """The last output of a runner that ended before its journal began."""
         try:
             printed = self._context.engines[task.engine].logs(sandbox_name(task.id, attempt), 5)
         except EnvironmentFault:
@@ -151,14 +153,15 @@ class AttemptFinish:
         return f"the runner did not start: {plain(printed)[-1000:].strip()}" if printed else ""
 
     def _retries(self, task: TaskRow, state: RunState, ended: SandboxExit) -> int:
-        """Automatic retries so far; work or another provider starts the count anew (K4, Q3)."""
+        """The automatic retries so far. Progress, or another provider, resets the count."""
         before = task.run_state
         if before is None or went_on(before, state):
             return 0
-        # What ran out of memory does so again after the same words of its model.
+        # After the memory ran out an answer of the model is no progress: the same program runs out
+        # of memory again.
         if not ended.out_of_memory and worked(before, state):
             return 0
-        # Tries that have no end do not use up those that have.
+        # Waits for an account are not limited, so they do not use up the limited tries.
         if ends_sometime(before) is not ends_sometime(state):
             return 0
         providers = {s.pause.provider for s in (before, state) if s.pause}
@@ -167,22 +170,22 @@ class AttemptFinish:
     def _judge(
         self, task: TaskRow, attempt: int, ended: SandboxExit
     ) -> tuple[Decision, RunState, int]:
-        """What follows, what the journal says, and the automatic retries so far."""
+        """The decision, the state by the journal, and the automatic retries so far."""
         folders = TaskFolders(self._context.settings.home, task.id, task.iteration)
         try:
             state = read_state(folders.journal)
         except UNREADABLE as error:
-            # Nothing is guessed and nothing deleted (C2): a person decides.
+            # Finished steps could be lost by a wrong guess, so a person decides.
             wrong = f"the journal cannot be used: {error}; {SET_ASIDE}"
             return Fail(wrong), task.run_state or RunState(), task.auto_retries
         state = with_earlier(state, task.iteration_input)
         state = with_usage(state, self._context.store.usage.by_model(task.id))
         row = self._context.store.attempts.get(task.id, attempt)
         if row is not None and row.state == AttemptState.RUNNING and row.detail:
-            # It was stopped because its runner did not begin (L5).
+            # The reconciler stopped it because its runner did not begin, and recorded why.
             ended = SandboxExit(None, detail=row.detail)
         if state.status is RunStatus.NEW and ended.code == ExitCode.FAILED and not ended.detail:
-            ended = replace(ended, detail=self._last_words(task, attempt))
+            ended = replace(ended, detail=self._last_output(task, attempt))
         retries = self._retries(task, state, ended)
         decision = decide(
             ended,
@@ -200,14 +203,14 @@ class AttemptFinish:
         return decision, state, retries
 
     def _blamed(self, decision: Decision, task: TaskRow, folders: TaskFolders) -> Decision:
-        """What was decided about a runner that could not say how it ended; where the disk that it
-        writes to is full, that is why."""
+        """The decision about a runner that could not record how it ended. If the disk that it
+        writes to is full, that is the reason."""
         disk = disk_limit(self._context.settings, task.config)
         disk = disk.model_copy(update={"folders": (folders.work,), "records": (folders.run,)})
         if isinstance(decision, Fail):
             why = out_of_space(disk, decision.error)
         elif isinstance(decision, PauseFor) and decision.pause.reason is PauseReason.INTERRUPTED:
-            # It may have been killed for something else: only a disk without any room counts.
+            # It may have been killed for another reason, so only a disk without any space counts.
             disk = disk.model_copy(update={"floor_bytes": FULL, "floor_files": 0})
             why = out_of_space(disk, decision.pause.message)
         else:
@@ -216,13 +219,13 @@ class AttemptFinish:
 
 
 def went_on(before: RunState, after: RunState) -> bool:
-    """Whether a step has ended since; in a loop also one that ended before."""
+    """Whether a step has ended since, or has ended again in a loop."""
     then = {s.id: s.ended_at for s in before.steps}
     return any(s.ended_at and s.ended_at != then.get(s.id) for s in after.steps)
 
 
 def worked(before: RunState, after: RunState) -> bool:
-    """Whether a model answered since, or the work tree is another."""
+    """Whether a model has answered since, or the work tree has changed."""
     if after.usage.output_tokens > before.usage.output_tokens:
         return True
     return after.snapshot is not None and (
@@ -231,5 +234,5 @@ def worked(before: RunState, after: RunState) -> bool:
 
 
 def ends_sometime(state: RunState) -> bool:
-    """Whether a run is paused for what time or money ends."""
+    """Whether a run is paused for a reason that time or money ends."""
     return state.pause is not None and state.pause.reason in ENDS_SOMETIME

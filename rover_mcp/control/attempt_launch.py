@@ -42,14 +42,15 @@ from rover_mcp.tasks.pause_view import awaits_credential
 
 
 class AttemptLaunch:
-    """Claims an attempt and brings its sandbox up. Every method is idempotent."""
+    """Claims an attempt and starts its sandbox. Every method is idempotent: DBOS runs a step again
+    that was in flight when the daemon died."""
 
     def __init__(self, context: AttemptContext) -> None:
         self._context = context
 
     def claim(self, task_id: str, attempt: int, workflow_id: str) -> bool:
-        """Take the attempt if its turn has come, nothing else happened to the task (K6) and an
-        account that it may use is open; where all are closed it waits for one."""
+        """Claim the attempt if its turn has come, nothing else has happened to the task, and an
+        account that it may use is open. If all are closed it waits for one."""
         choice = self.choose(task_id, attempt)
         while isinstance(choice, Wait):
             if self._context.store.claims.hold(task_id, attempt, workflow_id, choice.limit):
@@ -66,7 +67,7 @@ class AttemptLaunch:
         if task is None:
             return False
         if isinstance(task, HoldRow):
-            # Closed, or taken by its probe, since it was looked at.
+            # The account was closed, or given to a probe, since the choice was made.
             return self.claim(task_id, attempt, workflow_id)
         if not is_on(task, attempt):
             self.discard(task, attempt)
@@ -75,11 +76,12 @@ class AttemptLaunch:
         return True
 
     def choose(self, task_id: str, attempt: int) -> Use | Wait | NoCredential:
+        """Choose the agent and the account of an attempt by the present holds."""
         task, row = self._context.task(task_id), self._context.store.attempts.get(task_id, attempt)
         holds = {hold.account: hold for hold in self._context.store.holds.all()}
         agents = task.agents or [task.agent]
         if row is not None and row.state == AttemptState.STARTING:
-            # It was chosen before a crash.
+            # The choice was recorded before the daemon died, and holds as it is.
             agents, holds = [task.agent], {}
         when = now().timestamp()
         asked_for = row is not None and row.state == AttemptState.QUEUED and row.before is not None
@@ -99,10 +101,9 @@ class AttemptLaunch:
     def takes_over(
         self, task: TaskRow, agent: str, model: str | None = None
     ) -> Use | Wait | NoCredential:
-        """What would follow, if an agent were to go on with a task now, with `model` if one is
-        given."""
+        """The choice that would be made if an agent continued a task now, with `model` if given."""
         if model is not None:
-            # The pause is of the model that it had.
+            # The pause concerns the model that the task had so far.
             task = replace(task, agent=agent, agents=None, model=model, pause=None)
         holds = {hold.account: hold for hold in self._context.store.holds.all()}
         return choose_agent(
@@ -122,7 +123,7 @@ class AttemptLaunch:
     def _await_credential(
         self, task_id: str, attempt: int, workflow_id: str, choice: NoCredential
     ) -> None:
-        """Nothing is started without a credential: the attempt waits for one."""
+        """Let the attempt wait for a credential. Nothing is started without one."""
         task = self._context.task(task_id)
         pause = Pause(
             reason=PauseReason.AUTH,
@@ -136,8 +137,8 @@ class AttemptLaunch:
         )
 
     def bring_up(self, task_id: str, attempt: int) -> bool:
-        """Bring the sandbox up; False if that failed and the task has been given back (I4)."""
-        # Before the task is read: a cancellation that comes later finds it.
+        """Start the sandbox; False if that failed, and the task is as it was before."""
+        # The token exists before the task is read: a cancellation that comes after that finds it.
         stop = self._context.starting[task_id] = CancelToken()
         try:
             return self._bring_up(task_id, attempt, stop)
@@ -148,26 +149,15 @@ class AttemptLaunch:
         task = self._context.task(task_id)
         if not is_on(task, attempt):
             if task.status is TaskStatus.CANCELLED and task.attempt == attempt:
-                return True  # nothing is started; `follow` ends what a crash left running
+                return True  # nothing is started, and `follow` stops what a crash left running
             self.discard(task, attempt)
             return False
         try:
             if self._context.is_unwanted(task):
                 stop.ask()
-            self._check_disk(task)
-            spec = self._specify(task, attempt, stop)
-            folders = TaskFolders(self._context.settings.home, task.id, task.iteration)
-            engine = self._context.engines[task.engine]
-            self._context.open_gateway(task, attempt)
-            crash_point(ControlPoint.DOOR_OPEN)
-            with PreparationLog(folders.preparation, spec.run.limits.log_bytes) as kept:
-                engine.prepare(spec, self._progress(task_id, kept.line), stop)
-            engine.ensure(spec)
-            shutil.rmtree(folders.packages, ignore_errors=True)
-            crash_point(ControlPoint.SANDBOX_UP)
-            self._context.spares.used(task_id)
+            spec = self._start_sandbox(task, attempt, stop)
         except Stopped:
-            return True  # it was cancelled, as above, or paused: `settle` sees who asked
+            return True  # it was cancelled, as above, or paused, which `settle` finds out
         except RoverError as error:
             self._start_failed(task, attempt, error)
             return False
@@ -187,8 +177,24 @@ class AttemptLaunch:
         self._context.spares.follow(spec, task.engine)
         return True
 
+    def _start_sandbox(self, task: TaskRow, attempt: int, stop: CancelToken) -> SandboxSpec:
+        self._check_disk(task)
+        spec = self._specify(task, attempt, stop)
+        folders = TaskFolders(self._context.settings.home, task.id, task.iteration)
+        engine = self._context.engines[task.engine]
+        self._context.open_gateway(task, attempt)
+        crash_point(ControlPoint.GATEWAY_OPEN)
+        with PreparationLog(folders.preparation, spec.run.limits.log_bytes) as kept:
+            engine.prepare(spec, self._progress(task.id, kept.line), stop)
+        engine.ensure(spec)
+        shutil.rmtree(folders.packages, ignore_errors=True)
+        crash_point(ControlPoint.SANDBOX_UP)
+        self._context.spares.used(task.id)
+        return spec
+
     def _check_disk(self, task: TaskRow) -> None:
-        """What is held back for records is not for a task to begin in."""
+        """Raise an error if the disk is nearly full: the space in reserve is for records, not for a
+        new sandbox."""
         disk = disk_limit(self._context.settings, task.config)
         disk = disk.model_copy(update={"folders": (self._context.settings.home,)})
         if problem := nearly_full(disk):
@@ -216,14 +222,14 @@ class AttemptLaunch:
         return self._with_setup(spec, task, tree)
 
     def _name(self, task: TaskRow, hub: ProjectHub, folders: TaskFolders, attempt: int) -> None:
-        """Hand the clone the names that commits have in the user's repository, as they were when
-        the task began."""
+        """Give the clone the names that commits have in the user's repository. They are read once,
+        so that each attempt has those of the task's beginning."""
         if not folders.names.exists():
             try:
                 repository = Path(task.project_path)
                 hub.name(repository, task.base_commit, task.base_branch, folders.names)
             except RoverError as error:
-                # The base is here without it, and the names are a convenience.
+                # The names are a convenience, and the base is here without them.
                 self._context.warn(
                     task, f"the clone has no tags and no base branch: {error.message}"
                 )
@@ -262,7 +268,8 @@ class AttemptLaunch:
         return spec
 
     def _start_failed(self, task: TaskRow, attempt: int, error: RoverError) -> None:
-        # What may have begun ends before the task is given back: then the next may begin.
+        # Whatever was started is removed before the status changes: from then on the next attempt
+        # may start.
         self._context.remove_sandbox(task, attempt)
         self._context.gateway.close(task.id)
         if error.code == DISK_FULL:
@@ -273,7 +280,7 @@ class AttemptLaunch:
             if self._context.store.transitions.undo_resume(
                 task.id, attempt, error.message, error.hint, at
             ):
-                pass  # what it was before it is again
+                pass  # the task is what it was before the resume
             elif error.code == GIT_STOOD_STILL:
                 self._context.pause(
                     task, attempt, self._context.pause_for_git(task, error.message), None
@@ -283,7 +290,7 @@ class AttemptLaunch:
         self._context.end(task.id, attempt, SandboxExit(None), error.message)
 
     def _full(self, task: TaskRow, attempt: int, error: RoverError) -> None:
-        """The task waits until there is space, whatever it was before."""
+        """Let the task wait until there is space, whatever status it had before."""
         row, decision = self._context.store.attempts.get(task.id, attempt), for_disk(error)
         if row is None or row.before is None or row.before["status"] != TaskStatus.PAUSED:
             awaits = self._context.resumes_by_itself(task) and self._context.is_watched(
@@ -300,7 +307,7 @@ class AttemptLaunch:
                 self._context.store.attempts.await_again(task.id)
 
     def discard(self, task: TaskRow, attempt: int) -> None:
-        """An attempt whose task has moved on: nothing of it stays."""
+        """Remove everything of an attempt that its task no longer waits for."""
         self._context.remove_sandbox(task, attempt)
         why = f"the task was {task.status} already"
         self._context.end(task.id, attempt, SandboxExit(None), why)
@@ -314,13 +321,14 @@ class AttemptLaunch:
         )
 
     def _again_after(self, task: TaskRow, attempt: int) -> datetime | None:
-        """When a paused task tries again after a start that failed (K4: it counts)."""
+        """When a paused task tries again after a failed start, or None. The try counts."""
         row = self._context.store.attempts.get(task.id, attempt)
         before = row.before if row else None
         if before is None or before["status"] != TaskStatus.PAUSED or before["pause"] is None:
             return None
         pause = Pause.model_validate(before["pause"])
-        # What hinders a start is ended by neither time nor money, whatever the pause was for.
+        # A pause for an account allows any number of tries, but what prevents a start ends neither
+        # with time nor with money.
         given_up = task.auto_retries >= self._context.settings.retry.max_auto_retries
         if given_up or not self._context.resumes_by_itself(task):
             return None
@@ -334,8 +342,8 @@ class AttemptLaunch:
     def _progress(
         self, task_id: str, keep: Callable[[str], None] = lambda _: None
     ) -> Callable[[str], None]:
-        """Tells of a long preparation, at most twice a second, for a build prints a lot; `keep` is
-        given all of it."""
+        """A function that records the lines of a long preparation as events, at most two per
+        second, because a build prints a lot. `keep` receives every line."""
         last = 0.0
 
         def tell(line: str) -> None:

@@ -1,7 +1,7 @@
 """One attempt, from its claim to what follows from its end.
 
-Every method of the parts is idempotent: the durable workflow that calls them repeats the one that
-was in flight when a daemon died.
+Every method of the parts is idempotent: the DBOS workflow that calls them repeats the one that was
+in flight when a daemon died.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rover_mcp.control.waiting_attempts import WaitingAttempts
 
 
 class Attempts:
-    """The parts that carry out attempts, and keep those that wait on their way."""
+    """The parts that carry out attempts and release those that wait."""
 
     def __init__(self, context: AttemptContext) -> None:
         self.context = context

@@ -1,4 +1,4 @@
-"""The middle of an attempt: waiting until its sandbox has ended, and asking it to."""
+"""The middle of an attempt: waiting for the end of its sandbox, and stopping it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rover_mcp.sandbox.protocol import SandboxExit
 from rover_mcp.store.records import TaskRow
 
 ENGINE_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
-"""How long an unreachable engine is left alone before it is asked again; the last repeats."""
+"""Waits between calls of an engine that cannot be reached; the last one repeats."""
 
 
 class AttemptWait:
@@ -19,8 +19,8 @@ class AttemptWait:
         self._context = context
 
     def follow(self, task_id: str, attempt: int) -> SandboxExit:
-        """Wait until the sandbox has ended. An engine that cannot be reached changes nothing
-        (L3): it is asked again until it answers."""
+        """Wait until the sandbox has ended. An engine that cannot be reached is asked again until
+        it answers: it may have been restarted, and its silence says nothing about the sandbox."""
         task = self._context.task(task_id)
         engine = self._context.engines[task.engine]
         name = sandbox_name(task_id, attempt)
@@ -38,14 +38,14 @@ class AttemptWait:
                 tries += 1
 
     def _stop_if_unwanted(self, task: TaskRow, name: str) -> None:
-        """A pause or a cancellation that came while the sandbox was being started, or while its
+        """Stop the sandbox if a pause or a cancellation came while it was started, or while its
         engine could not be reached."""
         if self._context.is_unwanted(task):
             self._context.engines[task.engine].stop(name, self._context.settings.stop_grace)
 
     def stop(self, task: TaskRow, name: str) -> None:
-        """Ask a sandbox to checkpoint and end; where its image is still being built, end that.
-        An engine that cannot be reached is told of."""
+        """Ask a sandbox to take a checkpoint and end, or cancel the build of its image. An engine
+        that cannot be reached is reported as an event."""
         preparation = self._context.starting.get(task.id)
         try:
             if preparation and self._context.is_unwanted(task):

@@ -31,21 +31,21 @@ T = TypeVar("T")
 _SUSPECT = frozenset(
     {"bundle_refused", "bundle_incomplete", "git_failed", "hub_failed", "publish_failed"}
 )
-"""What fails too where the hub is damaged."""
+"""Codes of errors that a damaged hub can cause, but other faults too."""
 
 _LOST = frozenset({"snapshot_missing", "unknown_commit"})
-"""What cannot fail once all snapshots are in the hub, but for what is missing there."""
+"""Codes of errors that always mean that objects are missing in the hub."""
 
 
 def with_hub(
     task: TaskRow, folders: TaskFolders, hub: ProjectHub, work: Callable[[Snapshot | None], T]
 ) -> T:
-    """What `work` makes of the last snapshot, once that is in the hub. Where the hub or the base
-    is gone or damaged, they are made again first, from the repository and the bundles.
+    """Import the task's snapshots and do `work` with the last one. A hub or base that is missing or
+    damaged is made again first, from the repository and the bundles.
 
     Raises:
-        RoverError: a bundle is not what the journal says, there is no room for it, or what was
-            lost cannot be had again; or what `work` raises.
+        RoverError: a bundle is not what the journal says, the disk is full, or lost objects cannot
+            be recovered; or what `work` raises.
     """
     try:
         return work(import_snapshots(task, folders, hub))
@@ -58,7 +58,7 @@ def with_hub(
 
 
 def known_snapshots(task: TaskRow, hub: ProjectHub) -> dict[int, str]:
-    """What the hub has of the task; a hub that cannot say so is made again."""
+    """The snapshots that the hub has of the task. A hub that cannot be read is made again."""
     try:
         return hub.snapshots(task.id)
     except EnvironmentFault as error:
@@ -71,12 +71,12 @@ def known_snapshots(task: TaskRow, hub: ProjectHub) -> dict[int, str]:
 def import_snapshots(
     task: TaskRow, folders: TaskFolders, hub: ProjectHub, *, again: bool = False
 ) -> Snapshot | None:
-    """Fetch the bundles that the journal names and the hub lacks, oldest first; the last
-    snapshot. What it costs grows with what is new; `again` takes none for known. A bundle that is
-    gone does no harm where a later one holds what it held.
+    """Import the bundles that the journal names and the hub lacks, oldest first; the last snapshot.
+    With `again` all bundles are imported. A missing bundle does no harm if a later one has its
+    objects.
 
     Raises:
-        RoverError: as with_hub; nothing is made again but the base.
+        RoverError: as with_hub; only the base is made again here.
     """
     named = named_snapshots(folders)
     if not named and folders.iteration > 1:
@@ -123,7 +123,8 @@ def _import(task: TaskRow, folders: TaskFolders, hub: ProjectHub, snapshot: Snap
 
 
 def _import_earlier(task: TaskRow, folders: TaskFolders, hub: ProjectHub) -> None:
-    """A hub that has nothing of a task may be a new one: what its earlier iterations left."""
+    """Import the snapshots of earlier iterations into a hub that has nothing of a task: it may be a
+    new one."""
     for iteration in range(1, task.iteration):
         earlier = TaskFolders(folders.home, task.id, iteration)
         for snapshot in named_snapshots(earlier):
@@ -132,7 +133,8 @@ def _import_earlier(task: TaskRow, folders: TaskFolders, hub: ProjectHub) -> Non
 
 
 def last_at_home(task: TaskRow, folders: TaskFolders, hub: ProjectHub) -> Snapshot | None:
-    """The newest snapshot that the journal names and the hub holds, as far as it can be asked."""
+    """The newest snapshot that the journal names and the hub holds; None if the hub cannot be
+    read."""
     named = named_snapshots(folders)
     try:
         here = hub.snapshots(task.id) if named else {}
@@ -149,7 +151,7 @@ def named_snapshots(folders: TaskFolders) -> list[Snapshot]:
 
 
 def journal_snapshots(journal: Path) -> list[Snapshot]:
-    """Every snapshot that a journal names, in order. A damaged journal gives none."""
+    """Every snapshot that a journal names, in order; none if the journal is damaged."""
     snapshots: dict[int, Snapshot] = {}
     try:
         for record in stream_journal(journal):
@@ -164,10 +166,10 @@ def journal_snapshots(journal: Path) -> list[Snapshot]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`restore` is the work tree as the last snapshot holds it, in the attempt's spec folder.
-    `first_snapshot` is the first number that no snapshot has. `rebundle`: the next snapshot's
-    bundle is to build on nothing but the base, because the hub lacks the last one. `warnings` are
-    for the task."""
+    """What an attempt resumes from. `restore` is the work tree of the last snapshot, in the
+    attempt's spec folder. `first_snapshot` is the first free number. `rebundle`: the next
+    snapshot's bundle has to build on the base alone, because the hub lacks the last one. `warnings`
+    are for the task."""
 
     restore: Restore | None = None
     first_snapshot: int = 1
@@ -179,15 +181,16 @@ class Checkpoint:
 def prepare_checkpoint(
     task: TaskRow, attempt: AttemptRow, folders: TaskFolders, hub: ProjectHub, engine: Engine
 ) -> Checkpoint:
-    """Make ready what is there, idempotently.
+    """Prepare what an attempt resumes from. Repeating it is harmless.
 
     Raises:
-        RoverError: "work_lost" where neither the work tree nor its last snapshot can be had (I6);
-            or the hub cannot be asked.
+        RoverError: "work_lost" if both the work tree and its last snapshot are gone, or the hub
+            cannot be read.
         OSError: the data folder cannot be read or written.
     """
     warnings: list[str] = []
-    # Only a person decides that a checkpoint is given up (C2, F3).
+    # Running an iteration again from its start gives up finished steps, so an automatic resume
+    # never does it: `client_id` says that a person asked.
     if attempt.client_id is not None and attempt.before is not None:
         warnings += set_aside_damaged(folders)
     here = known_snapshots(task, hub)
@@ -204,13 +207,13 @@ def prepare_checkpoint(
 
 
 def _begins_iteration(task: TaskRow, attempt: AttemptRow) -> bool:
-    """Whether the attempt is the first of a further iteration, which has no journal yet."""
+    """Whether the attempt is the first one of a further iteration, which has no journal yet."""
     before = (attempt.before or {}).get("iteration")
     return before is not None and before < task.iteration
 
 
 def set_aside_damaged(folders: TaskFolders) -> list[str]:
-    """Move a journal that is damaged out of the way, whole; what a person has to know of it."""
+    """Rename a damaged journal, so that nothing of it is lost; warnings about it for the user."""
     why = damage(folders.journal)
     if why is None or is_locked(folders.run):
         return []
@@ -226,7 +229,7 @@ def set_aside_damaged(folders: TaskFolders) -> list[str]:
 def _keep_unnamed(
     task: TaskRow, attempt: int, folders: TaskFolders, hub: ProjectHub, here: dict[int, str]
 ) -> list[str]:
-    """Keep what the hub holds beyond a journal that is missing or was shortened."""
+    """Keep snapshots in the hub that a missing or shortened journal does not name any more."""
     named = journal_snapshots(folders.journal)
     newest = max(here, default=0)
     lost = not _has_records(folders.journal) if not named else newest > named[-1].sequence
@@ -238,10 +241,10 @@ def _keep_unnamed(
 
 
 def damage(journal: Path) -> str | None:
-    """What is wrong with a journal, with its place; None: nothing, or there is none.
+    """What is wrong with a journal, with the place; None if it is sound or there is none.
 
     Raises:
-        OSError: it cannot be read here and now.
+        OSError: it cannot be read now.
     """
     try:
         fold(stream_journal(journal))
@@ -255,7 +258,7 @@ def damage(journal: Path) -> str | None:
 
 
 def has_checkpoint(journal: Path) -> bool:
-    """Whether a run can go on from this journal (I5)."""
+    """Whether a run can continue from this journal."""
     folded, any_records = RunStateFold(), False
     try:
         for record in stream_journal(journal):
@@ -269,7 +272,7 @@ def has_checkpoint(journal: Path) -> bool:
 def _restore(
     task: TaskRow, attempt: int, folders: TaskFolders, hub: ProjectHub, engine: Engine
 ) -> tuple[Restore | None, list[str]]:
-    """Put the last snapshot at hand for a sandbox whose work tree was lost (I6)."""
+    """Write the last snapshot as a bundle, for a sandbox whose work tree was lost."""
     bundle = folders.spec(attempt) / "restore.bundle"
 
     def export(last: Snapshot | None) -> Restore | None:
@@ -287,10 +290,10 @@ def _restore(
 def _without_snapshot(
     task: TaskRow, folders: TaskFolders, hub: ProjectHub, engine: Engine, error: RoverError
 ) -> str:
-    """The warning where the work tree itself is still there; else what would be lost.
+    """The warning about a snapshot that cannot be imported, if the work tree itself still exists.
 
     Raises:
-        RoverError: "work_lost"; or `error`, where it says nothing of the snapshot itself.
+        RoverError: "work_lost" if it does not; or `error`, if that does not concern the snapshot.
     """
     if error.code not in ("bundle_refused", "bundle_incomplete"):
         raise error
@@ -312,8 +315,8 @@ def _without_snapshot(
 
 
 def _first_free(folders: TaskFolders, here: dict[int, str]) -> int:
-    """After every snapshot that the hub knows or that lies in the run folder: a journal that was
-    lost or shortened names fewer."""
+    """The number after every snapshot in the hub and in the run folder. A journal that was lost or
+    shortened names fewer, and a number that is used again would be another snapshot's."""
     numbers = [0, *here]
     bundles = (folders.run / "bundles").glob("[0-9]" * 6 + ".bundle")
     return max([*numbers, *(int(bundle.stem) for bundle in bundles)]) + 1

@@ -1,4 +1,5 @@
-"""The control plane's places at which a test has the daemon die (agent_runner/crashpoints.py)."""
+"""The places in the control plane at which a test kills the daemon
+(agent_runner/crashpoints.py)."""
 
 from __future__ import annotations
 
@@ -6,34 +7,34 @@ from enum import StrEnum
 
 
 class ControlPoint(StrEnum):
-    """Each between two things that must both happen, or neither."""
+    """Each is between two changes of which only the first has been made."""
 
     ENQUEUING = "enqueuing"
     """recorded in the store, not yet on the queue"""
     CLAIMED = "claimed"
     BASE_LENT = "base-lent"
-    """the base is packed, its sandbox is still to be specified"""
-    DOOR_OPEN = "door-open"
-    """the gateway serves it, no sandbox is there"""
+    """the base is lent, the sandbox is not specified yet"""
+    GATEWAY_OPEN = "gateway-open"
+    """the gateway serves the attempt, there is no sandbox yet"""
     SANDBOX_UP = "sandbox-up"
-    """it runs, the store does not know"""
+    """the sandbox runs, the store does not know yet"""
     SANDBOX_RECORDED = "sandbox-recorded"
     SANDBOX_ENDED = "sandbox-ended"
-    """nothing of it is settled"""
+    """nothing is settled yet"""
     WORK_IMPORTED = "work-imported"
     BRANCH_PUBLISHED = "branch-published"
     """the user has the branch, the task is not COMPLETED"""
     STATUS_CHANGED = "status-changed"
-    """the task's, not yet the attempt's"""
+    """the task's status, not yet the attempt's state"""
     ATTEMPT_ENDED = "attempt-ended"
-    """its sandbox is still to be removed"""
+    """the sandbox is not removed yet"""
     SETTLED = "settled"
-    """what follows is still to be enqueued"""
+    """what follows is not enqueued yet"""
     HOLD_PLACED = "hold-placed"
-    """the account is closed, the attempt is not over"""
+    """the account is closed, the attempt is not over yet"""
     HOLD_UNTIMED = "hold-untimed"
     """the hold has no timer yet"""
     PROBE_CHOSEN = "probe-chosen"
     """chosen, not yet on the queue"""
     ACCOUNT_OPENED = "account-opened"
-    """those who wait for it are still to be let go"""
+    """the attempts that wait for it are not released yet"""

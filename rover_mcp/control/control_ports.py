@@ -1,4 +1,4 @@
-"""What the control plane needs of the world: one narrow Protocol per outside thing."""
+"""What the control plane needs from outside: one narrow Protocol for each thing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class HubFileChange(Protocol):
 
 
 class ProjectHub(Protocol):
-    """A project's bare repositories in the data folder. DESIGN.md section 8."""
+    """A project's bare repositories in the data folder: git/hub.py."""
 
     def lend(
         self,
@@ -39,32 +39,33 @@ class ProjectHub(Protocol):
         tell: Callable[[str], None],
         stop: CancelToken,
     ) -> None:
-        """Let a task's folder `objects` hold what its base commit reaches. `tell` is called
-        where that takes a while, `stop` ends it (Stopped)."""
+        """Fill a task's folder `objects` with what its base commit reaches. `tell` is called if
+        that takes a while, `stop` ends it (Stopped)."""
         ...
 
     def name(self, user_repo: Path, commit: str, branch: str | None, folder: Path) -> None:
-        """Write into `folder` what the user's repository calls the commits that a base reaches:
+        """Write the names into `folder` that the user's repository has for the commits of a base:
         see git/clone_refs.py. `branch` is what the task was based on, as the call named it."""
         ...
 
     def lend_submodules(
         self, user_repo: Path, commit: str, objects: Path, folder: Path
     ) -> list[str]:
-        """Lend the submodules that the user has checked out, and write into `folder` what they
-        are: see git/submodules.py. Which of them could not be handed over, and why."""
+        """Lend the submodules that the user has checked out, and describe them in `folder`: see
+        git/submodules.py. Return which of them could not be lent, and why."""
         ...
 
     def lend_lfs(self, user_repo: Path, commit: str, objects: Path) -> list[str]:
-        """Lend the objects of git-lfs that the user has. Which files' could not be."""
+        """Lend the objects of git-lfs that the user has. Return the files whose objects could not
+        be lent."""
         ...
 
     def secure(self, user_repo: Path, commit: str, objects: Path) -> None:
-        """Make again what was lost of hub and base, as far as a task's bundles need it."""
+        """Make the base again if it was lost, because a task's bundles build on it."""
         ...
 
     def is_whole(self, task_id: str, base_commit: str) -> bool:
-        """Whether all that the hub has of a task can be read."""
+        """Whether every object that the hub has of a task can be read."""
         ...
 
     def renew(self) -> None:
@@ -108,7 +109,7 @@ class ProjectHub(Protocol):
 
 @dataclass(frozen=True)
 class Account:
-    """An account by its label, None where an agent needs none; or what is missing, and where to
+    """An account by its label, None if an agent needs none; or what is missing, and where to
     configure it."""
 
     label: str | None = None
@@ -117,8 +118,8 @@ class Account:
 
 @dataclass(frozen=True)
 class Expiry:
-    """A login's end, what a person can do about it, and why nobody else does; `obstacle` None:
-    its program renews it."""
+    """When a login expires, what a person can do about it, and why no program renews it; `obstacle`
+    is None if a program does."""
 
     login: str
     at: float
@@ -126,7 +127,7 @@ class Expiry:
     obstacle: str | None = None
 
     def sentence(self) -> str:
-        """The end, and who sees to it."""
+        """When it expires, and who renews it, as a sentence."""
         begins = f"the login of {self.login} expires before that, at {utc(self.at)}"
         if self.obstacle is None:
             return f"{begins}, and is then renewed automatically"
@@ -134,7 +135,7 @@ class Expiry:
 
 
 def utc(seconds: float) -> str:
-    """A time as people are told it."""
+    """A time as people read it."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}Z"
 
 
@@ -142,27 +143,27 @@ class AttemptGateway(Protocol):
     """The gateway as seen from the control plane's threads."""
 
     def open(self, task_id: str, attempt: int, socket: Path, token: str, agent: str) -> None:
-        """Serve the task's socket; nothing if it is served already."""
+        """Serve the task's socket. Does nothing if it is served already."""
         ...
 
     def close(self, task_id: str) -> None: ...
 
     def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
-        """When the login expires that an agent would use in an attempt, if it uses one."""
+        """When the login expires that an agent uses in an attempt; None if it uses none."""
         ...
 
     def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
-        """Digests of the credentials that an attempt, which was refused for its credential, used;
-        none where it had none."""
+        """Digests of the credentials that an attempt used which was refused; empty if it used
+        none."""
         ...
 
     def accounts(self, task_id: str, attempt: int, agent: str) -> Iterable[Account]:
-        """The accounts that this agent may use in this attempt, the first one first. May ask a
-        credential's command for each that is looked at."""
+        """The accounts that this agent may use in this attempt, in order. Reading one may run the
+        command of its credential."""
         ...
 
     def used(self, task_id: str, attempt: int, provider: str) -> str | None:
-        """The account with which this attempt asked a provider last, as far as it is known."""
+        """The account with which this attempt last asked a provider, if that is known."""
         ...
 
 

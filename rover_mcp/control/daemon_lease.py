@@ -1,8 +1,9 @@
-"""Which daemons live that share a database (J2). With the embedded one the data folder's lock
-alone decides, and nothing is written.
+"""Which daemons are alive that share a database. With the embedded database the lock of the data
+folder decides alone, and nothing is written.
 
-A daemon that ended frees what it had at once for others on its host, where the kernel tells by
-the lock that it holds, and elsewhere when its lease has run out. No process id is ever believed.
+The attempts of a daemon that died are free at once for another one on its host, where the kernel
+has released its lock, and on other hosts when its lease has run out. Process ids are not used: a
+number can belong to another process by then.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _LOCK_TRIES = 50
 
 
 class Leases:
-    """This daemon's lease, and what is known of the others. `executors` of None: there are no
+    """This daemon's lease, and the leases of the others. With `executors` of None there are no
     others."""
 
     def __init__(
@@ -54,25 +55,25 @@ class Leases:
         self._lock: int | None = None
 
     def begin(self) -> None:
-        """Take the lock that proves that this daemon lives, then the lease."""
+        """Take the lock that shows that this daemon is alive, then the lease."""
         if self._executors is not None:
             if self._lock is None:
                 self._lock = take_lock(self._home / "executor.lock", 0o600, _LOCK_TRIES)
             self.renew()
 
     def end(self) -> None:
-        """Let go of the lock, as the kernel does where a process dies."""
+        """Release the lock, as the kernel does when a process dies."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def renew(self) -> None:
-        """To be called every third of the lease."""
+        """Renew the lease. Called at every third of it, so that two renewals can fail."""
         if self._executors is not None:
             self._executors.renew(self.executor, f"{self._boot}:{self._home}", self._lease)
 
     def keep_renewing(self, stop: threading.Event | None = None) -> None:
-        """Renew until `stop`, in a thread. A renewal that fails is told and tried again."""
+        """Renew until `stop`, in a thread. A renewal that fails is logged and tried again."""
         stopped = stop or threading.Event()
         while not stopped.wait(self._lease / 3):
             try:
@@ -81,12 +82,12 @@ class Leases:
                 log.warning("the lease is not renewed: %s", error)
 
     def mark(self, task_id: str, attempt: int, workflow_id: str) -> None:
-        """This daemon's workflow is about to claim an attempt."""
+        """Record that this daemon's workflow is about to claim an attempt."""
         if self._executors is not None:
             self._executors.mark(task_id, attempt, workflow_id, self.executor)
 
     def another_has(self, executor: str | None) -> bool:
-        """Whether an attempt is another daemon's that may be alive."""
+        """Whether an attempt belongs to another daemon that may be alive."""
         if self._executors is None or executor in (None, self.executor):
             return False
         row = self._executors.find(executor)
@@ -95,20 +96,22 @@ class Leases:
     def _lives(self, row: ExecutorRow) -> bool:
         boot, _, home = row.host.partition(":")
         if boot == self._boot:
-            # Where the lock cannot be asked, the lease decides.
+            # If the lock's file cannot be opened, the lease decides.
             with suppress(OSError):
                 return is_held(Path(home, "executor.lock"))
         return row.lease_until > self._now()
 
 
 def _boot() -> str:
-    """This host since its last start: another one, or after a restart, no lock is left."""
+    """An id of this host since its last start. After a restart no lock of before is held."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
     return f"{socket.gethostname()}/{boot}"
 
 
 def _stable_id(home: Path) -> str:
-    """The same for the life of the data folder, so that a daemon finds what it had."""
+    """An id that the data folder keeps, so that a daemon finds its attempts again. DBOS recovers
+    what its executor id had in flight, and a second process with the same id would start it twice:
+    the data folder's lock lets only one daemon run."""
     path = home / "executor-id"
     if not path.exists():
         replace_file(path, secrets.token_hex(8))

@@ -16,27 +16,28 @@ from rover_mcp.tasks.pause_view import CLOSED
 from rover_mcp.tasks.pause_view import NEVER_BY_ITSELF as WHY_NOT
 
 NEVER_BY_ITSELF: Final = frozenset(WHY_NOT)
-"""Reasons that only a person ends (D9)."""
+"""Reasons that only a person can end."""
 
 ENDS_SOMETIME: Final = CLOSED
-"""Reasons that time or money ends for certain: tries never stop."""
+"""Reasons that time or money ends for certain, so that tries are not limited."""
 
 
 @dataclass(frozen=True)
 class Finish:
-    """The work is done."""
+    """The work is complete."""
 
 
 @dataclass(frozen=True)
 class Fail:
-    """It cannot resume automatically; a FAILED task can be resumed too."""
+    """The task fails. A person can still resume it."""
 
     error: str
 
 
 @dataclass(frozen=True)
 class PauseFor:
-    """It waits: until `retry_at` by itself, or for a person where that is None."""
+    """The task pauses, and resumes automatically at `retry_at`, or waits for a person if that is
+    None."""
 
     pause: Pause
     retry_at: datetime | None
@@ -57,32 +58,23 @@ def decide(
     now: datetime,
     random: float,
 ) -> Decision:
-    """What follows from the exit of a sandbox and its journal (L1).
+    """Decide by the exit of a sandbox and its journal.
 
-    The journal decides where it has an ending of this attempt (I7). Where it has none, the
-    runner's own FAILED means that it could not write one, so nothing is scheduled (E2); any
-    other end means that the sandbox was killed, and the run goes on from its checkpoint.
-    `pause_requested`: a person asked for a pause that the runner had no time to record; it never
-    resumes automatically.
-    `random` is in [0, 1) and spreads retries.
+    If the journal has an end of this attempt, that counts. Otherwise the runner's exit code FAILED
+    means that it could not write one, so nothing is scheduled; any other exit means that the
+    sandbox was killed, and the run resumes from its checkpoint. `pause_requested`: a person asked
+    for a pause that the runner had no time to record; it never resumes automatically. `random` is
+    in [0, 1) and spreads retries.
     """
     if state.status is RunStatus.COMPLETED:
         return Finish()
-    mine = state.attempt >= attempt
-    if mine and state.status is RunStatus.FAILED:
-        return Fail(state.error or "a step failed")
-    if mine and state.status is RunStatus.PAUSED and state.pause is not None:
-        pause = state.pause
-    elif pause_requested:
-        pause = Pause(reason=PauseReason.REQUESTED, message="paused on request", since=now)
-    elif ended.code == ExitCode.FAILED:
-        return Fail(ended.detail or state.error or _gave_up(state))
-    else:
-        pause = _interrupted(ended, state, now)
+    pause = _pause_of(ended, state, attempt, now, pause_requested=pause_requested)
+    if isinstance(pause, Fail):
+        return pause
     wanted = auto_resume and not pause_requested
     at = retry_time(pause, auto_retries, retry, now, random) if wanted else None
     if at is None and pause.reason is PauseReason.INTERRUPTED and state.status is RunStatus.NEW:
-        # There is nothing to go on from (L2).
+        # There is no checkpoint to resume from.
         return Fail(f"{pause.message}; resume_task starts it again")
     uses_try = not is_worth_the_wait(pause, retry, now)
     return PauseFor(
@@ -90,8 +82,25 @@ def decide(
     )
 
 
+def _pause_of(
+    ended: SandboxExit, state: RunState, attempt: int, now: datetime, *, pause_requested: bool
+) -> Pause | Fail:
+    """The pause that an unsuccessful end means, or the failure."""
+    # A journal can end with a record of an earlier attempt, whose end does not count.
+    is_of_attempt = state.attempt >= attempt
+    if is_of_attempt and state.status is RunStatus.FAILED:
+        return Fail(state.error or "a step failed")
+    if is_of_attempt and state.status is RunStatus.PAUSED and state.pause is not None:
+        return state.pause
+    if pause_requested:
+        return Pause(reason=PauseReason.REQUESTED, message="paused on request", since=now)
+    if ended.code == ExitCode.FAILED:
+        return Fail(ended.detail or state.error or _gave_up(state))
+    return _interrupted(ended, state, now)
+
+
 def for_disk(error: RoverError) -> PauseFor:
-    """The pause for a full disk: somebody has to make room first."""
+    """The pause for a full disk, on which a person has to free space."""
     message = error.message if FREE_FIRST in error.message else f"{error.message}; {FREE_FIRST}"
     now = datetime.now(UTC)
     return PauseFor(Pause(reason=PauseReason.INTERRUPTED, message=message, since=now), None)
@@ -125,10 +134,11 @@ def _interrupted(ended: SandboxExit, state: RunState, now: datetime) -> Pause:
 def retry_time(
     pause: Pause, auto_retries: int, retry: RetrySettings, now: datetime, random: float
 ) -> datetime | None:
-    """When a paused task resumes automatically (K2, K3), or None where a person has to act.
+    """When a paused task resumes automatically, or None if a person has to act.
 
-    The provider's own reset time decides where it is known. Where it is not, or has been in vain,
-    the wait doubles with each try. Tries end only where nobody knows that waiting helps.
+    The provider's reset time counts if it is known. If it is not, or a resume at that time was
+    refused again, the wait doubles with each try. Tries are only limited if it is not certain that
+    waiting helps.
     """
     person = pause.reason in NEVER_BY_ITSELF or FREE_FIRST in pause.message
     if person or retry.max_auto_retries == 0:
@@ -147,23 +157,23 @@ def retry_time(
 
 
 def is_the_accounts(pause: Pause) -> bool:
-    """Whether an answer to another task of the account says that trying again may help."""
+    """Whether an answer of the account to another task means that a retry may succeed."""
     return pause.reason in ENDS_SOMETIME or pause.reason is PauseReason.TRANSIENT
 
 
 def is_worth_the_wait(pause: Pause, retry: RetrySettings, now: datetime) -> bool:
-    """Whether a provider told a time that is so far away that a resume then is no mere try, and
-    uses up none. A shorter one that is told again and again would start sandbox after sandbox."""
+    """Whether the provider named a time so far away that a resume then uses up no try. With a short
+    time, named again and again, tries without a limit would start one sandbox after the other."""
     wait = timedelta(seconds=retry.credits_first)
     return pause.retry_at is not None and pause.retry_at - now >= wait
 
 
 def backoff(reason: PauseReason, times: int, retry: RetrySettings, random: float) -> timedelta:
-    """The wait after a reason whose end nobody told, doubled `times` times (K2)."""
+    """The wait after a reason whose end is not known, doubled `times` times."""
     if reason in (PauseReason.CREDITS, PauseReason.USAGE_WINDOW):
         first, most = retry.credits_first, retry.credits_most
     else:
         first, most = retry.transient_first, retry.transient_most
-    # The exponent has a bound of its own: a float has.
+    # The exponent is limited because a float overflows.
     wait = min(most, first * 2 ** min(times, 64))
     return timedelta(seconds=wait * (1 + retry.jitter * random))

@@ -1,4 +1,4 @@
-"""What is known of a task's work before it is delivered. delivery_doubts.py judges it."""
+"""Facts about a task's work before it is delivered, which delivery_doubts.py judges."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ HOW = (
 
 _INPUT = re.compile(r"\{\{\s*inputs\.(\w+)\s*\}\}")
 _WORDS = 1_000_000
-"""Characters of all texts together that are looked through."""
+"""Greatest number of characters that are searched, in all texts together."""
 
 
 def in_doubt(task: TaskRow, folders: TaskFolders, hub: ProjectHub, state: RunState) -> str | None:
-    """Why the work of a finished run is to be looked at before it is delivered; None: it is what
-    the steps did, or a person has accepted it.
+    """Why a person has to look at the work of a finished run before it is delivered; None if there
+    is no doubt about it, or a person has accepted it.
 
     Raises:
         RoverError: the hub cannot be read.
@@ -55,7 +55,7 @@ def in_doubt(task: TaskRow, folders: TaskFolders, hub: ProjectHub, state: RunSta
 
 
 def accepted(folders: TaskFolders) -> str:
-    """The commit that a person has accepted as the result; empty where none has."""
+    """The commit that a person has accepted as the result; empty if there is none."""
     try:
         return folders.accepted.read_text("utf-8").strip()
     except OSError:
@@ -63,9 +63,9 @@ def accepted(folders: TaskFolders) -> str:
 
 
 def _before(task: TaskRow, folders: TaskFolders) -> str:
-    """What was delivered last: the end of the iteration before, or the base."""
+    """The commit that was delivered last: the end of the earlier iteration, or the base."""
     if task.iteration_input is not None and (begin := task.iteration_input.begin):
-        # What a person has set aside, no step has deleted.
+        # A person went back to this point, so what is missing since was not deleted by a step.
         return begin.commit
     if task.iteration == 1:
         return task.base_commit
@@ -75,7 +75,8 @@ def _before(task: TaskRow, folders: TaskFolders) -> str:
 
 
 def after_steps(journal: Path) -> Snapshot | None:
-    """The work tree as the last step left it. None: no step ended, or its tree was not recorded."""
+    """The work tree after the last step; None if no step has ended, or its tree was not
+    recorded."""
     last: Snapshot | None = None
     for record in stream_journal(journal):
         ends = record.type in (RecordType.STEP_COMPLETE, RecordType.STEP_FAIL)
@@ -84,7 +85,7 @@ def after_steps(journal: Path) -> Snapshot | None:
         elif ends and "snapshot" in record.data:
             raw = record.data["snapshot"]
             snapshot = None if raw is None else Snapshot.model_validate(raw)
-            # Of steps that ran at the same time the newest counts.
+            # Steps that run in parallel end in any order, so the newest snapshot counts.
             if snapshot is None or last is None or snapshot.sequence >= last.sequence:
                 last = snapshot
     return last

@@ -1,9 +1,10 @@
-"""Whether what a task is about to deliver can be what its steps did. Pure.
+"""Whether a task's steps can have done what it is about to deliver. Pure functions.
 
-A work tree of which a large part is missing (a check-out that was cut off, a disk that lost files)
-looks to git like a tree in which somebody deleted these files. Nobody reads 50,000 deletions in a
-branch that was to change three lines, so they are not delivered before a person has seen them. What
-is expected passes: files that moved, few files, and what the task or a step says that it deletes.
+If a large part of a work tree is missing (a check-out that was interrupted, a disk that lost
+files), git sees a tree in which these files were deleted. A reviewer does not notice 50,000
+deletions in a branch that should change three lines, so a person has to accept them before they are
+delivered. Expected changes pass: files that moved, few files, and what the task or a step says that
+it deletes.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from fnmatch import fnmatchcase
 from rover_mcp.control.control_ports import HubFileChange
 
 TOO_MANY = ((20, 0.5), (100, 0.1), (1000, 0.0))
-"""How many unexplained deletions are too many, each with the share of the base's files that they
-have to be at least. Below 20 a person sees them all in the list of files. Half of a small
-repository, or a tenth of a large one, is more than a clean-up that nobody mentions; and nobody
-looks through a thousand."""
+"""Pairs of a number of unexplained deletions and the least share of the base's files: deletions
+that reach both are in doubt. A reviewer sees fewer than 20 in the list of files. Half of a small
+repository, or a tenth of a large one, is more than a clean-up that no text mentions, and a thousand
+are more than a person reads."""
 
 NAMED = 3
-"""Files and folders that a message names."""
+"""Greatest number of files, and of folders, that a message names."""
 
 MOST_PATTERNS = 20
-"""Patterns that are looked at: each is compared with every file."""
+"""Greatest number of patterns that count, because each is compared with every file."""
 
 EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
-"""What a file without any content is to git: a write that was cut leaves such."""
+"""Git's id of an empty file, which a write that was interrupted leaves."""
 
 _DELETES = re.compile(
     r"\brm\b|\bget(?:ting)? rid\b|\b(?:delet|remov|drop|prun|purg|clean|eras|discard|unlink|renam|"
@@ -43,10 +44,10 @@ _WORKSPACE = "/workspace/"
 
 @dataclass(frozen=True)
 class Delivery:
-    """`changes` lead from what was delivered last, or else the base, to what is to be delivered.
-    `late` came after the last step had ended, when nothing of the task ran. `words` is what the
-    task asks for, what its commands are, and what its agents said. `before` and `after` give the
-    names of all files then and now: they are asked only where it matters."""
+    """`changes` lead from what was delivered last, or the base, to what will be delivered. `late`
+    are changes from after the last step had ended, when nothing of the task was running. `words`
+    are the texts of the task, its commands, and the reports of its agents. `before` and `after`
+    return the names of all files then and now; they are only called if it matters."""
 
     changes: Sequence[HubFileChange]
     late: Sequence[HubFileChange]
@@ -56,7 +57,7 @@ class Delivery:
 
 
 def doubt(delivery: Delivery) -> str | None:
-    """In words, what speaks against the delivery; None: nothing does."""
+    """The reason against the delivery, in words; None if there is none."""
     if delivery.late:
         paths = _listed(c.path for c in delivery.late)
         return (
@@ -78,7 +79,8 @@ def doubt(delivery: Delivery) -> str | None:
 
 
 def _vanished(changes: Sequence[HubFileChange]) -> list[str]:
-    """Files that are gone, and not elsewhere: with the same content, or else the same name."""
+    """The files that are gone and have not moved: no new file has the same content, or else the
+    same name."""
     contents = Counter(c.new for c in changes if c.kind == "A")
     moved: Counter[str] = Counter()
     missing: list[str] = []
@@ -103,9 +105,9 @@ def _vanished(changes: Sequence[HubFileChange]) -> list[str]:
 
 
 class Named:
-    """What is named in sentences and lines that speak of deleting. A file counts by its own name;
-    folders, endings and patterns where nothing of what they name is `left`: else it would be enough
-    to speak of all files of a kind."""
+    """The names in sentences and lines about deleting. A file is explained by its own name. A
+    folder, an ending or a pattern explains files only if none of those it names is `left`:
+    otherwise a sentence about all files of a kind would explain the loss of some."""
 
     def __init__(self, words: Iterable[str], left: Collection[str]) -> None:
         names: set[str] = set()
@@ -123,7 +125,7 @@ class Named:
         self._folders: dict[str, bool] = {}
 
     def explains(self, path: str) -> bool:
-        """Whether the deletion of a file was spoken of."""
+        """Whether a text mentions the deletion of a file."""
         path = path.casefold()
         if self._is_named(path) or any(_fits(path, pattern) for pattern in self._patterns):
             return True
@@ -148,7 +150,7 @@ def _is_ending(name: str) -> bool:
 
 
 def _cleaned(name: str) -> str:
-    """A name as git has it."""
+    """A name in the form in which git has it."""
     name = name.casefold().removeprefix(_WORKSPACE).removeprefix("./")
     while name.endswith(("/*", "/**", "/", ",")):
         name = name.rstrip("*").rstrip("/,")
@@ -176,7 +178,7 @@ def _listed(paths: Iterable[str]) -> str:
 
 
 def _places(paths: Iterable[str]) -> str:
-    """How many lie in which folder of the top, the most first."""
+    """The number of files in each folder of the top, the largest first."""
     counts = Counter(p.partition("/")[0] + "/" if "/" in p else "at the top" for p in paths)
     places = [f"{folder} {count:,}" for folder, count in counts.most_common(NAMED)]
     more = f" and {len(counts) - NAMED:,} more folders" if len(counts) > NAMED else ""

@@ -1,4 +1,5 @@
-"""Waiting out a disk that is full: nothing of ours can be recorded, and nothing is lost."""
+"""Waiting until a full disk has space again: until then nothing can be recorded, and nothing is
+lost."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from rover_mcp.domain.errors import EnvironmentFault
 log = logging.getLogger("rover.control")
 
 WAITED_OUT: Final = frozenset({DISK_FULL, "data_folder"})
-"""Codes of faults that a person mends while everything stands still."""
+"""Codes of errors that a person ends while the control plane waits."""
 
 PAUSE_SECONDS: Final = 2.0
 
@@ -24,19 +25,19 @@ T = TypeVar("T")
 
 
 class DiskFullWait:
-    """What is repeated until the disk takes what it writes. Of a task that waits for that, the
-    database says what was true before: `pause` says what is. Safe to use from many threads."""
+    """Repeats work until the disk takes what it writes. The database still has the earlier state of
+    a task that waits for this; `pause` returns the present one. Safe to use from many threads."""
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
         self._sleep = sleep
         self._waits: dict[str, Pause] = {}
 
     def pause(self, task_id: str) -> Pause | None:
-        """The pause that could not be recorded; None: the task does not wait for its disk."""
+        """The pause that could not be recorded; None if the task does not wait for the disk."""
         return self._waits.get(task_id)
 
     def __call__(self, task_id: str, work: Callable[[], T]) -> T:
-        """Do something that may be repeated."""
+        """Do something that may be repeated, again and again until the disk has space."""
         since = datetime.now(UTC)
         try:
             while True:

@@ -1,4 +1,4 @@
-"""Which attempts the threads of this process see through: what nobody follows is found."""
+"""The attempts that threads of this process follow, so that others can be found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Following:
-    """Safe to use from many threads."""
+    """A count of the threads that follow each attempt. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -17,7 +17,7 @@ class Following:
 
     @contextmanager
     def attempt(self, task_id: str, attempt: int) -> Generator[None]:
-        """Held by a thread for as long as it sees the attempt through."""
+        """Count the calling thread while it follows the attempt."""
         key = (task_id, attempt)
         with self._lock:
             self._attempts[key] += 1
@@ -30,5 +30,6 @@ class Following:
                     del self._attempts[key]
 
     def has(self, task_id: str, attempt: int) -> bool:
+        """Whether a thread follows the attempt."""
         with self._lock:
             return (task_id, attempt) in self._attempts

@@ -1,4 +1,4 @@
-"""The image that a task of a project would be made from now, built without a task."""
+"""Building the image that a new task of a project would use, without creating the task."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from rover_mcp.tasks.images import BuildRequest
 
 
 class SetupGateway(Protocol):
-    """The gateway, for a setup that belongs to no task."""
+    """The gateway, for a setup without a task."""
 
     def open_for_setup(self, task: NewTask, socket: Path, environment: Mapping[str, str]) -> None:
-        """Serve a socket with the project's network policy and no provider at all."""
+        """Serve a socket with the project's network policy, and no provider."""
         ...
 
     def close_setup(self, task_id: str) -> list[str]:
-        """End it; what it was refused, a line each."""
+        """Close the socket; the refused requests, a line each."""
         ...
 
 
 class Markers(Protocol):
-    """warm_pool.WarmPool, as far as it keeps what belongs to no task from staying for ever."""
+    """The part of warm_pool.WarmPool that removes folders and sandboxes which belong to no task."""
 
     def mark(self, task_id: str, engine: str) -> None: ...
 
@@ -54,7 +54,7 @@ class ImageBuilds:
     create: CreateTask
     keepers: Mapping[str, ImageKeeper]
     hub_of: HubOf
-    door: SetupGateway
+    gateway: SetupGateway
     markers: Markers
 
     def __call__(
@@ -64,19 +64,19 @@ class ImageBuilds:
         progress: Callable[[str], None],
         stop: CancelToken,
     ) -> dict[str, Any]:
-        """Build it, with the project's setup; what came out.
+        """Build the image, with the project's setup, and return facts about it.
 
         Raises:
-            UserFixable: no task could be made here, or the engine has no images.
-            EnvironmentFault: what failed, as for a task.
-            Stopped: `stop` was asked for.
+            UserFixable: no task could be created here, or the engine has no images.
+            EnvironmentFault: the build failed.
+            Stopped: `stop` was cancelled.
         """
         begun = time.monotonic()
         options = TaskOptions(engine=request.engine)
-        image_request = CreateRequest("Build the image", request.repo_path, options)
-        plan = self.create.plan(caller, image_request)
-        new = plan.new
-        keeper = self._keeper(new.engine)
+        plan = self.create.plan(
+            caller, CreateRequest("Build the image", request.repo_path, options)
+        )
+        new, keeper = plan.new, self._keeper(plan.new.engine)
         warnings: list[str] = []
 
         def tell(line: str) -> None:
@@ -85,26 +85,23 @@ class ImageBuilds:
                 warnings.append(str(line))
             progress(line)
 
-        folders = TaskFolders(self.settings.home, new.id, 1)
         known = {image.tag for image in keeper.images()}
         self.markers.mark(new.id, new.engine)
         try:
-            spec, notes = self._specify(new, request, folders, plan.entry.data, tell, stop)
+            spec, notes = self._specify(new, request, plan.entry.data, tell, stop)
             warnings += notes
-            self.door.open_for_setup(new, folders.gateway_socket, caller.env)
+            socket = TaskFolders(self.settings.home, new.id, 1).gateway_socket
+            self.gateway.open_for_setup(new, socket, caller.env)
             tag, digest = keeper.build_image(spec, tell, stop)
         finally:
-            refused = self.door.close_setup(new.id)
+            refused = self.gateway.close_setup(new.id)
             self.markers.discard(new.id)
             for line in refused:
                 progress(line)
         warnings += refused
-        size = next((i.bytes for i in keeper.images() if i.tag == tag), 0)
         return {
             "engine": new.engine,
-            "tag": tag,
-            "digest": digest,
-            "bytes": size,
+            **_image_facts(keeper, tag, digest),
             "cached": tag in known,
             "seconds": round(time.monotonic() - begun, 1),
             "warnings": list(dict.fromkeys(warnings)),
@@ -124,7 +121,6 @@ class ImageBuilds:
         self,
         new: NewTask,
         request: BuildRequest,
-        folders: TaskFolders,
         workflow: bytes,
         tell: Callable[[str], None],
         stop: CancelToken,
@@ -133,6 +129,7 @@ class ImageBuilds:
         if request.image is not None:
             config = config.model_copy(update={"image": request.image})
         task = _as_row(new, config)
+        folders = TaskFolders(self.settings.home, new.id, 1)
         hub = self.hub_of(new.project_id)
         folders.input.mkdir(parents=True)
         (folders.input / "workflow.yaml").write_bytes(workflow)
@@ -144,8 +141,13 @@ class ImageBuilds:
         return project_setup(self.settings, task, spec, tree)
 
 
+def _image_facts(keeper: ImageKeeper, tag: str, digest: str) -> dict[str, Any]:
+    size = next((image.bytes for image in keeper.images() if image.tag == tag), 0)
+    return {"tag": tag, "digest": digest, "bytes": size}
+
+
 def _as_row(new: NewTask, config: TaskConfig) -> TaskRow:
-    """The first task's record, which no store ever sees."""
+    """A task's record for the specification, which is never stored."""
     facts: dict[str, Any] = {**vars(new), "config": config}
     return TaskRow(
         **facts, number=1, branch="rover/1-image", status=TaskStatus.NEW, iteration=1, attempt=1,

@@ -1,4 +1,4 @@
-"""What running tasks do now: their journals, read on when the runner rings, told as events."""
+"""The present state of running tasks, from their journals, and the events that follow from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 
 UNREADABLE = (JournalError, OSError, ValueError)
-"""What reading a journal that cannot be believed raises."""
+"""Errors of a journal that cannot be read or is damaged."""
 
 STATUS_AFTER = {
     RecordType.STEP_START: StepStatus.RUNNING,
@@ -25,26 +25,27 @@ STATUS_AFTER = {
     RecordType.STEP_SKIP: StepStatus.SKIPPED,
     RecordType.STEP_FAIL: StepStatus.FAILED,
 }
-"""Records that are news, and what they say of their step."""
+"""The records that change a step, with its status after them."""
 
 MAX_STEP_EVENTS = 2000
-"""Of one attempt: a loop may go round ten thousand times."""
+"""Greatest number of events about steps for one attempt: a loop may run ten thousand times."""
 
-UNTOLD = "task.steps_untold"
+STEPS_OMITTED = "task.steps_untold"
+"""The kind of the event that says that later steps have no events."""
 
 
 def read_state(path: Path) -> RunState:
-    """The state that a journal tells; NEW where there is none.
+    """The state of a run by its journal; NEW if there is none.
 
     Raises:
-        UNREADABLE: it cannot be read, or not be believed.
+        UNREADABLE: it cannot be read, or is damaged.
     """
     return fold(stream_journal(path))
 
 
 @dataclass
-class _Told:
-    """Up to which record an attempt's steps were told, and in how many events."""
+class _Reported:
+    """Up to which record an attempt's steps have events, and the number of these."""
 
     attempt: int
     record: int
@@ -53,7 +54,7 @@ class _Told:
 
 @dataclass(frozen=True)
 class _Change:
-    """What a record says of its step, without what the step gave."""
+    """A record about a step, without the step's outputs, which can be large."""
 
     seq: int
     type: RecordType
@@ -67,7 +68,7 @@ class _Change:
 
 @dataclass
 class _Watched:
-    """One iteration's journal as far as it was read."""
+    """One iteration's journal, and how far it was read."""
 
     iteration: int
     tail: JournalTail
@@ -75,8 +76,8 @@ class _Watched:
 
 
 class JournalWatch:
-    """The present state of tasks that run, and the step events that follow from it. What a ring
-    costs depends on what is new."""
+    """Keeps the present state of running tasks and records events about their steps. The runner
+    rings after each record; the cost of a ring depends on the new records only."""
 
     def __init__(self, home: Path, store: Store, *, max_step_events: int = MAX_STEP_EVENTS) -> None:
         self._home = home
@@ -85,20 +86,21 @@ class JournalWatch:
         self._lock = threading.Lock()
         self._states: dict[str, RunState] = {}
         self._watched: dict[str, _Watched] = {}
-        self._told: dict[str, _Told] = {}
+        self._reported: dict[str, _Reported] = {}
 
     def state(self, task_id: str) -> RunState | None:
-        """The last state read, or None if the task has not rung in this daemon's life."""
+        """The last state read, or None if the task's runner has not rung since this daemon
+        started."""
         return self._states.get(task_id)
 
     def forget(self, task_id: str) -> None:
-        """Drop what is remembered of a task whose attempt ended."""
+        """Drop the state of a task whose attempt has ended."""
         with self._lock:
-            for remembered in (self._states, self._watched, self._told):
+            for remembered in (self._states, self._watched, self._reported):
                 remembered.pop(task_id, None)
 
     def refresh(self, task_id: str) -> RunState | None:
-        """Read the task's journal on and tell what is new in it. Called in a thread."""
+        """Read the new records of the task's journal and record events about them. Blocks."""
         task = self._store.tasks.get(task_id)
         if task is None:
             return None
@@ -109,12 +111,12 @@ class JournalWatch:
             try:
                 news = self._read_on(watched, task)
             except UNREADABLE:
-                # A damaged journal is judged once, where the attempt is settled.
+                # AttemptFinish decides about a damaged journal, so that it is decided once.
                 del self._watched[task_id]
                 return self._states.get(task_id)
             if news is not None or task_id not in self._states:
                 self._states[task_id] = watched.fold.state
-            self._tell_steps(task, watched.fold.live, news or ())
+            self._report_steps(task, watched.fold.live, news or ())
             return self._states[task_id]
 
     def _watch(self, task: TaskRow) -> _Watched:
@@ -122,7 +124,7 @@ class JournalWatch:
         return _Watched(task.iteration, JournalTail(path))
 
     def _read_on(self, watched: _Watched, task: TaskRow) -> Sequence[_Change] | None:
-        """Each step's last change of the present attempt, in order; None: there are no records."""
+        """Each step's last change in the present attempt, in order; None without new records."""
         last: dict[str, _Change] = {}
         read = False
         for record in watched.tail.stream():
@@ -133,8 +135,8 @@ class JournalWatch:
                 last[change.step] = change
         return sorted(last.values(), key=lambda change: change.seq) if read else None
 
-    def _tell_steps(self, task: TaskRow, state: RunState, news: Sequence[_Change]) -> None:
-        recorded = self._told_of(task)
+    def _report_steps(self, task: TaskRow, state: RunState, news: Sequence[_Change]) -> None:
+        recorded = self._reported_of(task)
         for change in news:
             if change.seq <= recorded.record:
                 continue
@@ -143,28 +145,31 @@ class JournalWatch:
             recorded.record, recorded.count = change.seq, recorded.count + 1
             self._store.events.add(task.id, "task.step", _step_event(state, change, recorded))
             if recorded.count == self._most:
-                self._tell_cap(task)
+                self._report_omission(task)
 
-    def _told_of(self, task: TaskRow) -> _Told:
-        """How far was told, in any daemon's life."""
-        recorded = self._told.get(task.id)
+    def _reported_of(self, task: TaskRow) -> _Reported:
+        """How far events were recorded, also by an earlier daemon."""
+        recorded = self._reported.get(task.id)
         if recorded is None or recorded.attempt != task.attempt:
             event = self._store.events.last_of(task.id, "task.step")
             data = event.data if event and event.data.get("attempt") == task.attempt else {}
-            recorded = _Told(task.attempt, int(data.get("record", 0)), int(data.get("count", 0)))
-            self._told[task.id] = recorded
+            recorded = _Reported(
+                task.attempt, int(data.get("record", 0)), int(data.get("count", 0))
+            )
+            self._reported[task.id] = recorded
             if recorded.count >= self._most:
-                self._tell_cap(task)
+                self._report_omission(task)
         return recorded
 
-    def _tell_cap(self, task: TaskRow) -> None:
-        event = self._store.events.last_of(task.id, UNTOLD)
+    def _report_omission(self, task: TaskRow) -> None:
+        event = self._store.events.last_of(task.id, STEPS_OMITTED)
         if event is None or event.data.get("attempt") != task.attempt:
             message = f"{self._most} steps were reported; later ones are in inspect and get_logs"
-            self._store.events.add(task.id, UNTOLD, {"attempt": task.attempt, "message": message})
+            data = {"attempt": task.attempt, "message": message}
+            self._store.events.add(task.id, STEPS_OMITTED, data)
 
 
-def _step_event(state: RunState, change: _Change, recorded: _Told) -> dict[str, Any]:
+def _step_event(state: RunState, change: _Change, recorded: _Reported) -> dict[str, Any]:
     position = next(i for i, s in enumerate(state.steps, start=1) if s.id == change.step)
     step = state.steps[position - 1]
     event: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Which models a task's agents ask for, by its workflow."""
+"""The models that a task's agents need, by its workflow."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from rover_mcp.store.records import TaskRow
 
 
 def need_of(home: Path, task: TaskRow, agent: str) -> Need:
-    """What an agent of a task asks an account for: the one model of its steps, and the one that
-    its pause waits for. Steps of several models try each when they come to it."""
+    """What an agent of a task needs of an account: the model of its steps, if that is one, and the
+    model that its pause waits for. If the steps have several models, each is tried when its step
+    comes: one closed model must not stop the steps before it."""
     given = _given(home, task, agent)
     named = [model for model in given if model is not None]
     models = {canonical_model(model) for model in named} if len(given) == 1 else set[str]()
@@ -28,7 +29,7 @@ def need_of(home: Path, task: TaskRow, agent: str) -> Need:
 
 
 def chose_itself(home: Path, task: TaskRow, pause: Pause) -> str | None:
-    """The agent of the step that paused, where it chose its model by itself."""
+    """The agent of the step that paused, if no setting named its model."""
     workflow = _workflow(home, task)
     steps = walk(workflow.steps) if workflow else ()
     for step, _ in steps:
@@ -39,7 +40,7 @@ def chose_itself(home: Path, task: TaskRow, pause: Pause) -> str | None:
 
 
 def uses_model(home: Path, task: TaskRow, agent: str, model: str) -> bool:
-    """Whether the step that paused, or where it is not known any step, takes the model that a task
+    """Whether the step that paused, or any step if that is not known, uses the model that the task
     gives to this agent."""
     workflow = _workflow(home, task)
     if workflow is None:
@@ -62,7 +63,7 @@ def _given(home: Path, task: TaskRow, agent: str) -> frozenset[str | None]:
 
 
 def _workflow(home: Path, task: TaskRow) -> Workflow | None:
-    """None: it cannot be read, which the runner will say."""
+    """The task's workflow; None if it cannot be read, which the runner reports."""
     try:
         path = TaskFolders(home, task.id, task.iteration).input / "workflow.yaml"
         return chosen(load_workflow(path), task.inputs)

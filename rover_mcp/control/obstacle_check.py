@@ -1,4 +1,4 @@
-"""Whether what is in a paused task's way is gone: cheap to ask, and no git is started for it."""
+"""Whether the obstacle of a paused task is gone. This is checked regularly, so it starts no git."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rover_mcp.sandbox.protocol import Engine, OwnDisk
 from rover_mcp.store.records import TaskRow
 
 TWICE: Final = 2
-"""A disk has space again where it has so many times what a run needs: a task that resumed with
-just enough would pause again at once."""
+"""A disk has space again when it has this many times what a run needs. With just enough a task
+would resume and pause again at once."""
 
 
 def is_gone(settings: Settings, task: TaskRow, engine: Engine | None = None) -> bool:
-    """Whether a task's obstacle has disappeared; `engine` is the one that runs it."""
+    """Whether a task's obstacle is gone; `engine` is the one that runs the task."""
     match obstacle_of(task.pause):
         case Obstacle.DISK:
             return _has_space(settings, Path(task.project_path), engine)
@@ -32,8 +32,8 @@ def is_gone(settings: Settings, task: TaskRow, engine: Engine | None = None) -> 
 def _has_space(settings: Settings, repository: Path, engine: Engine | None) -> bool:
     places = [place for place in (settings.home, repository) if place.exists()]
     try:
-        # Docker's data often has a disk of its own. Were only that full, the others would have
-        # space all the time, and the task would use up its resumes against the same error.
+        # Docker's data is often on a disk of its own. If only that is full, a check of the others
+        # would find space, and the task would use up its resumes on the same error.
         places += engine.disk_folders() if isinstance(engine, OwnDisk) else ()
         free = free_space(places)
     except (OSError, EnvironmentFault):

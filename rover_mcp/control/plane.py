@@ -1,7 +1,9 @@
-"""The durable control plane: attempts as DBOS workflows on one queue. facts: engines.md, 9.
+"""The durable control plane: attempts as DBOS workflows on one queue.
 
-Only the daemon runs it, under a lock, so one executor id is one process. DBOS brings back the
-workflow that was in flight when a daemon died; what its steps do is idempotent.
+Only the daemon runs it, under a lock: a second process with the same executor id would start again
+what the first one is running. DBOS recovers the workflow that was in flight when a daemon died and
+repeats the step that had not ended, so every step is idempotent. A long wait is a delayed enqueue
+and not a sleeping workflow, because one that sleeps or receives holds a slot of the queue.
 """
 
 from __future__ import annotations
@@ -40,23 +42,26 @@ QUEUE = "attempts"
 WORKFLOW = "attempt"
 HOLD = "hold"
 APPLICATION_VERSION = "attempts-1"
-"""The schema of the workflow, not of the program: an upgraded daemon takes old work up."""
+"""The version of the workflow, not of the program. DBOS only recovers workflows of the same
+version, so with the program's an upgraded daemon would leave the old work alone."""
 
 HOLD_MARGIN_SECONDS = 0.05
-"""How much later than a hold its timer fires: never before its time has come."""
+"""How much later than the end of a hold its timer fires, since an early one would change
+nothing."""
 
 AGAIN = "-again"
+"""The end of the id of a workflow that replaces one which failed."""
 RECOVERY_SECONDS = 20.0
-"""After the launch, for what was in flight to be brought back."""
+"""The time after a launch in which DBOS recovers workflows that were in flight."""
 
 TRIED_SECONDS = 5.0
-"""For the first launch, before somebody is answered who asks whether tasks can be started."""
+"""How long the question whether tasks can be started waits for the first launch."""
 
 FAILED_TWICE = "the control plane failed twice on this attempt (see daemon.log)"
 WORK_IS_KEPT = "the work is kept: resume_task continues from the checkpoint"
 
 HARMLESS = (RoverError, SQLAlchemyError, *NONSENSE)
-"""What one task's damaged record raises, in a table of ours or of the library's."""
+"""Errors that one task's damaged record can cause, in Rover's tables or in those of DBOS."""
 
 log = logging.getLogger("rover.control")
 
@@ -81,14 +86,15 @@ class ControlPlane:
         self.disk_full_wait = DiskFullWait()
 
     def start(self, attempts: Attempts) -> None:
-        """Launch DBOS. Blocks for some tenths of a second. What it raises is `trouble` until it
-        succeeds."""
+        """Launch DBOS. Blocks for some tenths of a second. If it raises an error, `trouble` returns
+        that until a launch succeeds."""
         try:
             prepare(self._url)
             self._discard_unreadable()
             self._launch(attempts)
         except (*HARMLESS, OSError) as error:
-            # One that failed half-way would take itself for launched.
+            # After a launch that failed half-way DBOS takes itself for launched, and refuses
+            # another.
             DBOS.destroy(destroy_registry=True)
             self._trouble = _trouble(error)
             raise
@@ -98,7 +104,7 @@ class ControlPlane:
 
     def trouble(self) -> Trouble | None:
         """Why no task can be started; None if they can. Waits for a launch that is under way, and
-        looks whether what it found is still there."""
+        checks that the tables are still there."""
         self._tried.wait(TRIED_SECONDS)
         if not self._ready.is_set():
             return self._trouble
@@ -135,27 +141,30 @@ class ControlPlane:
         )
 
     def _discard_unreadable(self) -> None:
-        """Take out what would keep the queue from being read. Its attempts are enqueued again."""
+        """Delete rows that make DBOS unable to read the queue. Their attempts are enqueued
+        again."""
         try:
             discarded = discard_unreadable(self._url)
         except sqlite3.Error as error:
-            log.warning("the queue's rows cannot be looked at now: %s", error)
+            log.warning("the queue's rows cannot be checked now: %s", error)
             return
         if discarded:
-            log.warning("rows of the queue that cannot be read are taken out: %s", discarded)
+            log.warning("rows of the queue that cannot be read are deleted: %s", discarded)
         if discarded and self._ready.is_set():
             self._register_queue()
 
     def wait_ready(self, timeout: float = 1) -> bool:
+        """Whether DBOS is launched, after at most `timeout` seconds."""
         return self._ready.wait(timeout)
 
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
-        """Put an attempt on the queue, at most once ever by its workflow id."""
+        """Put an attempt on the queue. DBOS runs a workflow id only once, so repeating it is
+        harmless."""
         self._enqueue(WORKFLOW, attempt.workflow_id, delay, attempt.task_id, attempt.attempt)
 
     def _enqueue(self, workflow: str, workflow_id: str, delay: float, *args: object) -> None:
         if not self.wait_ready():
-            # What is recorded is enqueued by `reconcile`, as soon as it is ready.
+            # `reconcile` enqueues recorded attempts when DBOS is launched.
             return
         crash_point(ControlPoint.ENQUEUING)
         options: EnqueueOptions = {
@@ -171,13 +180,15 @@ class ControlPlane:
     # Holds
 
     def answered(self, task_id: str, attempt: int, model: str | None) -> None:
-        """A model answered an attempt: if it was a probe, those who wait behind it go on."""
+        """Record that a model answered an attempt. If that was a probe, the attempts that wait for
+        the account are enqueued."""
         if self.wait_ready() and self._attempts.waiting.answered(task_id, attempt, model):
             crash_point(ControlPoint.ACCOUNT_OPENED)
             self.tend()
 
     def tend(self) -> None:
-        """Enqueue what no longer waits for an account, and see that each hold has its timer."""
+        """Enqueue the attempts that no longer wait for an account, and set a timer for each
+        hold."""
         for row in self._attempts.waiting.tend():
             crash_point(ControlPoint.PROBE_CHOSEN)
             self.enqueue(row)
@@ -189,32 +200,32 @@ class ControlPlane:
                 self._enqueue(HOLD, name, left + HOLD_MARGIN_SECONDS)
 
     def look(self) -> None:
-        """Enqueue what waited for a credential that is there now."""
+        """Enqueue the attempts whose credential exists now."""
         if self.wait_ready():
             for row in self._attempts.waiting.look():
                 self.enqueue(row)
 
     def look_for_room(self) -> None:
-        """Enqueue what waited until something was out of its task's way, which it is now."""
+        """Enqueue the attempts whose obstacle is gone now."""
         if self.wait_ready():
             for row in self._attempts.waiting.look_for_room():
                 self.enqueue(row)
 
     def warn_of_log_ins(self) -> None:
-        """Tell of logins that expire before tasks are to continue."""
+        """Warn of logins that expire before tasks continue."""
         if self.wait_ready():
             self._attempts.waiting.warn_of_log_ins()
 
     def schedule(self, attempt: AttemptRow) -> None:
-        """Enqueue an attempt that waits for its time; one that waits for its account has the
-        hold's timer, and one that waits for a credential is looked after by `look`."""
+        """Enqueue an attempt that waits for its time. For one that waits for an account the hold
+        has a timer, and `look` finds one that waits for a credential."""
         if attempt.state == AttemptState.SCHEDULED:
             self.enqueue(attempt, self._delay_of(attempt))
         elif attempt.state != AttemptState.AWAITING:
             self.tend()
 
     def _see_to_what_follows(self, task_id: str | None) -> None:
-        """After an attempt or a hold has ended. Idempotent."""
+        """Enqueue what may start after an attempt or a hold has ended. Idempotent."""
         crash_point(ControlPoint.SETTLED)
         self.tend()
         waiting = self._attempts.finish.scheduled(task_id) if task_id is not None else None
@@ -223,7 +234,7 @@ class ControlPlane:
             self.enqueue(row, self._delay_of(row))
 
     def set_eager(self, eager: bool) -> None:
-        """Poll often while somebody waits for a start: DBOS cannot be woken."""
+        """Poll the queue often while a client waits for a start. DBOS has no way to be woken."""
         interval = self._settings.queue_poll if eager else self._settings.queue_poll_idle
         if interval == self._interval or not self._ready.is_set():
             return
@@ -233,20 +244,21 @@ class ControlPlane:
             queue.set_polling_interval_sec(interval)
 
     def reconcile(self) -> None:
-        """Every attempt that is not over has a workflow that will see it through (L8).
+        """Make sure that every attempt that is not over has a workflow.
 
-        A crash between our record and DBOS's leaves one without: it is enqueued again under
-        the same id. One whose workflow ended without settling it gets another.
+        Rover records an attempt and then enqueues it in DBOS. After a crash between the two it is
+        enqueued again under the same id. An attempt whose workflow ended without settling it gets a
+        new one.
         """
         self._discard_unreadable()
         self.tend()
         for attempt in self._store.attempts.in_states(OPEN):
             try:
-                # One of a task that cannot be read, or is gone, is nobody's to see through.
+                # Nothing can be decided for an attempt whose task is gone or cannot be read.
                 if self._store.tasks.get(attempt.task_id) is not None:
                     self._reconcile(attempt)
             except HARMLESS as error:
-                # One task's damaged record touches no other (L6).
+                # One task's damaged record must not stop the other tasks.
                 wrong = f"attempt {attempt.workflow_id} is left as it is: {error}"
                 tell_once(log, wrong)
 
@@ -272,8 +284,9 @@ class ControlPlane:
 
         @DBOS.step(name="what_follows")
         def what_follows(task_id: str | None) -> None:
-            # Out of the workflow's context: what is enqueued is no child of it, and a
-            # repetition finds it done.
+            # In the workflow's context DBOS would take what is enqueued for children of this
+            # workflow. Outside of it only the ids count, so a repetition of the step finds
+            # everything done.
             Context().run(self._see_to_what_follows, task_id)
 
         @DBOS.step(name="follow")
@@ -299,7 +312,7 @@ class ControlPlane:
             what_follows(None)
 
     def followed(self, attempt: AttemptRow) -> bool:
-        """Whether somebody sees the attempt through, here or in another daemon, or will."""
+        """Whether a workflow follows the attempt, here or in another daemon, or will do so."""
         if self.following.has(attempt.task_id, attempt.attempt):
             return True
         if self._leases.another_has(attempt.executor):
@@ -308,23 +321,26 @@ class ControlPlane:
         if status is None:
             return False
         if status.status == "PENDING":
-            # DBOS brings back what was in flight, in a thread of its own after the launch.
+            # DBOS recovers what was in flight in a thread of its own, some time after the launch.
             mine = status.executor_id == self._leases.executor
             return mine and time.monotonic() - self._launched < RECOVERY_SECONDS
         return status.status in ("ENQUEUED", "DELAYED")
 
     def foreign(self, attempt: AttemptRow) -> bool:
-        """Whether another daemon claimed it."""
+        """Whether another daemon has claimed the attempt."""
         return attempt.executor not in (None, self._leases.executor)
 
     def adopt(self, attempt: AttemptRow) -> bool:
-        """Have an attempt that nobody follows seen through; False where another was quicker."""
-        # A running one is claimed and started anew, which finds its sandbox where it is.
+        """Give an attempt that no workflow follows to a new workflow; False if another daemon was
+        quicker."""
+        # The new workflow claims and starts the attempt, which attaches to a sandbox that runs
+        # already.
         state = AttemptState.STARTING if attempt.state == AttemptState.RUNNING else attempt.state
         again = next_workflow(attempt.workflow_id)
         taken = self._store.executors.take(attempt, state, again, None)
         if taken is None:
             return False
+        # Should the old one be recovered after all, it must not run beside the new one.
         DBOS.cancel_workflow(attempt.workflow_id)
         self.enqueue(taken, self._delay_of(taken))
         return True
@@ -336,16 +352,18 @@ class ControlPlane:
         return max(0.0, task.retry_at - time.time())
 
     def _revive(self, attempt: AttemptRow, error: Exception | None) -> None:
-        """A bug or a broken database ended the workflow: once more, then it is a failure."""
+        """Replace a workflow that ended with an error, once: after a second error the task
+        fails."""
         log.error("workflow %s ended without settling: %s", attempt.workflow_id, error)
         key = (attempt.task_id, attempt.attempt)
         full = says_no_space(str(error))
         if attempt.workflow_id.endswith(AGAIN) and not full:
             self._attempts.finish.give_up(*key, RoverError(FAILED_TWICE, hint=WORK_IS_KEPT))
             return
-        # A running one is claimed and started anew, which finds its sandbox where it is.
+        # The new workflow claims and starts the attempt, which attaches to a sandbox that runs
+        # already.
         state = AttemptState.STARTING if attempt.state == AttemptState.RUNNING else attempt.state
-        # A full disk is nobody's bug, and lasts as long as it lasts.
+        # A full disk is not a bug that a repetition would show again, so these do not count.
         again = next_workflow(attempt.workflow_id) if full else attempt.workflow_id + AGAIN
         if self._store.attempts.move(*key, (attempt.state,), workflow_id=again, state=state):
             fresh = self._store.attempts.get(*key)

@@ -1,4 +1,4 @@
-"""The log of what is prepared before there is a sandbox: an image, and the setup in it."""
+"""The log of what is prepared before a sandbox exists: an image, and the setup in it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ log = logging.getLogger("rover.control")
 
 @dataclass
 class PreparationLog:
-    """The log `setup` in `folder`, which is made with its first line. What it holds is printed by
-    others: untrusted."""
+    """The log `setup` in `folder`, whose file is created with its first line. Other programs print
+    the lines, so they are untrusted."""
 
     folder: Path
     limit: int

@@ -1,7 +1,8 @@
-"""Rows of the queue's tables that SQLite holds and DBOS cannot read: one would keep all waiting.
+"""Rows in the queue's tables that SQLite holds and DBOS cannot read: one of them stops the whole
+queue.
 
-SQLite takes any value in any column. DBOS reads the rows of all that wait in one go, and where it
-fails at one it takes none. PostgreSQL refuses such values.
+SQLite takes any value in any column. DBOS reads the rows of all waiting workflows in one query, and
+if it fails at one row it starts none. PostgreSQL refuses such values.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ _READ_TOGETHER: Final[Mapping[str, str]] = {
     "queues": "TRUE",
     "application_versions": "TRUE",
 }
-"""Which rows of which tables. Others are read for one workflow at a time."""
+"""The rows that DBOS reads in one query, by table. Other rows are read for one workflow at a
+time."""
 
 _NUMBERS: Final = frozenset({"INTEGER", "BIGINT", "BOOLEAN"})
 _STATUSES: Final = frozenset(status.value for status in WorkflowStatusString)
 
 
 def discard_unreadable(url: str) -> list[str]:
-    """Take them out; the table of each. What an attempt lacks then is to be enqueued again.
+    """Delete the rows; the table of each. The caller enqueues again what is missing then.
 
     Raises:
         sqlite3.Error: the database cannot be read or written now.
@@ -59,18 +61,18 @@ def _info(database: sqlite3.Connection, table: str) -> list[tuple[int, str, str]
 
 
 def _fits(column: tuple[str, str], value: object) -> bool:
-    """Whether a column of that name and kind can hold it, as DBOS reads it."""
+    """Whether DBOS can read a value in a column of this name and kind."""
     name, kind = column
     if name == "status" and value not in _STATUSES:
-        return False  # it would neither begin nor be taken for ended
+        return False  # DBOS would neither start it nor take it for ended
     if value is None:
         return True
     if kind == "TEXT":
-        return isinstance(value, str) and (value.isascii() or _is_whole(value))
+        return isinstance(value, str) and (value.isascii() or _is_utf8(value))
     return isinstance(value, int if kind in _NUMBERS else (int, float))
 
 
-def _is_whole(text: str) -> bool:
+def _is_utf8(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -1,8 +1,7 @@
-"""The tables of DBOS, which lie beside ours: whether it can work with them, and others in their
-place.
+"""The tables of DBOS, in the same database as the store: checking them, and replacing damaged ones.
 
-They say whose turn it is. What a task is and how far it came stands in our own tables and in its
-files, so that nothing of a task is lost with them: each open attempt is enqueued again.
+They hold the queue. Rover's own tables and the tasks' files say what a task is and how far it came,
+so nothing of a task is lost with the queue: each open attempt is enqueued again.
 """
 
 from __future__ import annotations
@@ -21,25 +20,26 @@ from sqlalchemy.exc import DBAPIError
 from rover_mcp.domain.errors import EnvironmentFault
 
 SCHEMA: Final = "dbos"
-"""Where they are on PostgreSQL. SQLite has no schemas."""
+"""The schema of the tables on PostgreSQL. SQLite has no schemas."""
 VERSIONS: Final = "dbos_migrations"
 REPAIR: Final = "run `rover doctor --repair`, which rebuilds them; no task is lost"
 
 _OF_SQLITE: Final = frozenset(
     {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}
 )
-"""Result codes of a statement that does not fit the tables. Others tell of the disk."""
+"""Result codes of a statement that does not fit the tables. Others mean a fault of the disk."""
 _NO_PERMISSION: Final = "42501"
+"""PostgreSQL's code for a missing permission; the rest of class 42 means that tables do not fit."""
 
 Columns = Mapping[str, frozenset[str]]
 
 
 def prepare(url: str) -> None:
-    """Bring the tables up to date, and make them where there are none.
+    """Bring the tables up to date, and create them if there are none.
 
     Raises:
-        EnvironmentFault: "queue_tables" where DBOS cannot work with them.
-        SQLAlchemyError: the database cannot be asked or written now.
+        EnvironmentFault: DBOS cannot work with them ("queue_tables").
+        SQLAlchemyError: the database cannot be read or written now.
     """
     if (why := _unusable_at(url)) is None:
         try:
@@ -55,11 +55,11 @@ def prepare(url: str) -> None:
 
 
 def examine(url: str) -> None:
-    """Look at the tables of a DBOS that works with them.
+    """Check the tables of a DBOS that is running.
 
     Raises:
-        EnvironmentFault: "queue_tables" where it cannot any more.
-        SQLAlchemyError: the database cannot be asked now.
+        EnvironmentFault: DBOS cannot work with them any more ("queue_tables").
+        SQLAlchemyError: the database cannot be read now.
     """
     engine = sa.create_engine(url)
     try:
@@ -75,11 +75,11 @@ def _fault(why: str) -> EnvironmentFault:
 
 
 def renew(url: str) -> list[str]:
-    """Make the tables anew if DBOS cannot work with them; what was done, a line each.
+    """Replace the tables if DBOS cannot work with them; what was done, a line each.
 
     Raises:
-        EnvironmentFault: those that were made cannot be used either.
-        SQLAlchemyError: the database cannot be asked or written now.
+        EnvironmentFault: the new tables cannot be used either.
+        SQLAlchemyError: the database cannot be read or written now.
     """
     try:
         prepare(url)
@@ -91,9 +91,9 @@ def renew(url: str) -> list[str]:
 
 
 def unusable(engine: sa.Engine, *, must_exist: bool = False) -> str | None:
-    """Why DBOS cannot work with its tables. None where it can, where there are none yet (unless
-    they are `made`), and where it will change them when it starts, so that this cannot be told.
-    Only reads."""
+    """Why DBOS cannot work with its tables. None if it can, if there are none yet (unless they
+    `must_exist`), and if it will migrate them when it starts, so that this is not known. Only
+    reads."""
     present, wanted = _columns(engine), _newest()
     if not present.keys() & wanted[1].keys():
         return "they are missing" if must_exist else None
@@ -132,7 +132,7 @@ def _columns(engine: sa.Engine) -> Columns:
 
 
 def _version(engine: sa.Engine) -> object:
-    """What DBOS takes for the version; None where that is not one value."""
+    """The version by which DBOS migrates; None if there is not exactly one."""
     table = sa.table(VERSIONS, sa.column("version"), schema=_schema(engine))
     with engine.connect() as connection:
         versions = connection.execute(sa.select(table.c.version)).scalars().all()
@@ -141,7 +141,8 @@ def _version(engine: sa.Engine) -> object:
 
 @cache
 def _newest() -> tuple[object, Columns]:
-    """Version and tables as DBOS makes them where there are none. PostgreSQL's have more."""
+    """The version and tables that DBOS creates in an empty SQLite database: it has no description
+    of them that could be read. On PostgreSQL they have further columns."""
     with tempfile.TemporaryDirectory(prefix="rover-") as folder:
         engine = sa.create_engine(url := f"sqlite:///{folder}/queue.db")
         try:
@@ -152,7 +153,8 @@ def _newest() -> tuple[object, Columns]:
 
 
 def _is_damage(error: DBAPIError) -> bool:
-    """Whether a statement failed for what the tables are, not for the disk or a permission."""
+    """Whether a statement failed because of the tables, and not because of the disk or a
+    permission."""
     state = getattr(error.orig, "sqlstate", None)
     if state is not None:
         return str(state).startswith("42") and state != _NO_PERMISSION
@@ -160,7 +162,8 @@ def _is_damage(error: DBAPIError) -> bool:
 
 
 def _set_aside(url: str) -> str:
-    """Take the tables away; where they are kept. PostgreSQL may hold other programs' there."""
+    """Remove the tables; where they are kept, if they are. On PostgreSQL the schema is renamed,
+    since other programs may use DBOS in the same database."""
     engine = sa.create_engine(url)
     try:
         with engine.begin() as connection:

@@ -1,7 +1,8 @@
-"""What the slow sweep does about what the engines' own events missed (L7, L8). Pure.
+"""What the slow sweep does about attempts and sandboxes that no event reported. Pure functions.
 
-From the store's rows and what an engine lists to actions; reconciler.py carries them out. An
-engine that does not answer is in no input: it changes no task (L3).
+They derive actions from the store's rows and the sandboxes that an engine lists; reconciler.py
+carries them out. An engine that does not answer is not in the input: its silence must not end a
+task.
 """
 
 from __future__ import annotations
@@ -15,55 +16,57 @@ from rover_mcp.sandbox.protocol import SandboxInfo, SandboxState
 from rover_mcp.store.records import AttemptRow, TaskRow
 
 MAY_RUN: Final = frozenset({*RUNNING, TaskStatus.CANCELLED})
-"""Statuses of a task whose present attempt may still have a sandbox that ends in order."""
+"""Statuses of a task whose present attempt may still have a sandbox that is ending normally."""
 
 
 @dataclass(frozen=True)
 class Settle:
-    """The sandbox has ended and nobody saw it: its journal decides what follows."""
+    """The sandbox has ended without being followed: its journal decides what follows."""
 
 
 @dataclass(frozen=True)
 class Adopt:
-    """Nobody follows it: another workflow takes it up where it is."""
+    """No workflow follows the attempt: a new one continues it."""
 
 
 @dataclass(frozen=True)
 class Discard:
-    """Its task has moved on: nothing of it stays."""
+    """The task no longer waits for the attempt: everything of it is removed."""
 
 
 @dataclass(frozen=True)
 class GiveUp:
-    """The task waits for an attempt that will never come."""
+    """The task waits for an attempt that will never start."""
 
 
 @dataclass(frozen=True)
 class StopStart:
-    """Its runner has written nothing in all the time that a start may take (L5)."""
+    """The runner has written nothing within the time that a start may take."""
 
 
 @dataclass(frozen=True)
 class Remove:
-    """A sandbox of an attempt that is over, left by a crash. One that runs is stopped first."""
+    """The sandbox was left behind by a crash, and its attempt is over. A running one is stopped
+    first."""
 
 
 @dataclass(frozen=True)
-class Tell:
-    """A sandbox that runs and that no task knows: it is left alone (L4)."""
+class LeaveAlone:
+    """The sandbox runs and belongs to no known task: it is reported and left alone, because another
+    data folder may own it."""
 
 
 AttemptAction = Settle | Adopt | Discard | GiveUp | StopStart
-SandboxAction = Remove | Tell
+SandboxAction = Remove | LeaveAlone
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A task and one attempt of it: the present one, or another that is not over.
+class AttemptFacts:
+    """Facts about one attempt of a task: the present one, or another that is not over.
 
-    `state` is the attempt's, None where there is no such row. `sandbox` is GONE where the engine
-    does not list it. `begun`: the runner has written a record. `age`: seconds since the sandbox
-    was started.
+    `state` is None if the attempt has no record. `sandbox` is GONE if the engine does not list it.
+    `begun`: the runner has written a record. `age` is the time in seconds since the sandbox was
+    started.
     """
 
     status: TaskStatus
@@ -75,13 +78,13 @@ class Seen:
     age: float = 0
 
 
-def seen_of(
+def facts_of(
     task: TaskRow, attempt: AttemptRow | None, *, sandbox: SandboxState, followed: bool,
     begun: bool, now: float,
-) -> Seen:  # fmt: skip
-    """What is known of one attempt, out of the rows."""
+) -> AttemptFacts:  # fmt: skip
+    """The facts about one attempt, by its row and its task's."""
     started = attempt.started_at if attempt else None
-    return Seen(
+    return AttemptFacts(
         status=task.status,
         present=attempt is None or attempt.attempt == task.attempt,
         state=attempt.state if attempt else None,
@@ -92,12 +95,13 @@ def seen_of(
     )
 
 
-def judge_attempt(seen: Seen, startup_timeout: float) -> AttemptAction | None:
-    """What is to be done about an attempt; None: nothing."""
+def judge_attempt(seen: AttemptFacts, startup_timeout: float) -> AttemptAction | None:
+    """The action for an attempt, or None."""
     if seen.state in STARTED:
         return _judge_going(seen, startup_timeout)
     if seen.present and seen.state in BY_ITSELF and seen.status in {TaskStatus.NEW, *RUNNING}:
-        # It becomes the present one only when it is claimed: by the record it never was.
+        # A waiting attempt becomes the present one when it is claimed. This one is the present one
+        # and still waits, so its record is wrong, and its journal decides.
         return GiveUp() if seen.status is TaskStatus.NEW else Settle()
     if seen.state in HELD_BACK:
         return None if seen.status is TaskStatus.PAUSED else Discard()
@@ -105,13 +109,13 @@ def judge_attempt(seen: Seen, startup_timeout: float) -> AttemptAction | None:
         if seen.followed:
             return None
         return Adopt() if _awaited(seen) else Discard()
-    # There is no such attempt, or it is over, and the task waits for it all the same.
+    # The attempt is over or has no record, but the task still waits for it.
     if seen.present and seen.status in RUNNING:
         return Settle()
     return GiveUp() if seen.present and seen.status is TaskStatus.NEW else None
 
 
-def _judge_going(seen: Seen, startup_timeout: float) -> AttemptAction | None:
+def _judge_going(seen: AttemptFacts, startup_timeout: float) -> AttemptAction | None:
     runs = seen.sandbox is SandboxState.RUNNING
     if (
         seen.state == AttemptState.RUNNING
@@ -130,18 +134,18 @@ def _judge_going(seen: Seen, startup_timeout: float) -> AttemptAction | None:
     return Adopt() if runs or never_started else Settle()
 
 
-def _awaited(seen: Seen) -> bool:
+def _awaited(seen: AttemptFacts) -> bool:
     """Whether the task waits for this attempt's turn."""
     if seen.state == AttemptState.QUEUED:
         return seen.present and seen.status in (TaskStatus.NEW, *RUNNING)
-    # One that resumes automatically becomes the present one when it is claimed.
+    # An attempt that resumes automatically becomes the present one only when it is claimed.
     return seen.status is TaskStatus.PAUSED
 
 
 def judge_sandbox(
     info: SandboxInfo, task: TaskRow | None, attempt: AttemptRow | None
 ) -> SandboxAction | None:
-    """What is to be done about a sandbox that is listed; None: its attempt is not over."""
+    """The action for a sandbox that an engine lists; None if its attempt is not over."""
     if task is None or attempt is None:
-        return Tell() if info.state is SandboxState.RUNNING else Remove()
+        return LeaveAlone() if info.state is SandboxState.RUNNING else Remove()
     return None if attempt.state in {*STARTED, AttemptState.QUEUED} else Remove()

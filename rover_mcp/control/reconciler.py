@@ -1,4 +1,4 @@
-"""Compares what the store says with what runs; reconcile_decisions.py decides (L7, L8)."""
+"""Compares the store's records with the sandboxes that exist; reconcile_decisions.py decides."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from rover_mcp.control.reconcile_decisions import (
     SandboxAction,
     Settle,
     StopStart,
+    facts_of,
     judge_attempt,
     judge_sandbox,
-    seen_of,
 )
 from rover_mcp.domain.attempt_state import HELD_BACK, OPEN, STARTED, AttemptState
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
@@ -39,13 +39,13 @@ log = logging.getLogger("rover.sweep")
 
 LOST = "the attempt that was to run it is not recorded any more"
 HARMLESS = (RoverError, SQLAlchemyError, OSError, *NONSENSE)
-"""What one task's trouble looks like: it is logged and touches no other (L6)."""
+"""Errors with one task. They are logged, and the sweep continues with the next task."""
 
 Listed = Mapping[str, SandboxInfo]
 
 
 class Followers(Protocol):
-    """The control plane, as far as the sweep needs it."""
+    """The part of the control plane that the sweep needs."""
 
     following: Following
 
@@ -59,30 +59,31 @@ class Followers(Protocol):
 
 
 def in_a_thread(work: Callable[[], None]) -> None:
-    """What may take long must not hold up the sweep."""
+    """Do work that can take long without delaying the sweep."""
     threading.Thread(target=work, daemon=True).start()
 
 
 @dataclass
 class Reconciler:
-    """Looks once over everything, whenever it is asked to."""
+    """Compares records and sandboxes whenever `sweep` is called."""
 
     attempts: Attempts
     plane: Followers
     now: Callable[[], float] = time.time
     spawn: Callable[[Callable[[], None]], None] = in_a_thread
-    _told: set[str] = field(default_factory=set[str])
+    _reported: set[str] = field(default_factory=set[str])
 
     @property
     def _context(self) -> AttemptContext:
         return self.attempts.context
 
     def sweep(self) -> None:
-        """Bring the store and the engines together again. One that does not answer changes no
-        task (L3)."""
+        """Settle, adopt or remove what the store and the engines disagree about. An engine that
+        does not answer changes no task."""
         self._context.spares.expire()
         waiting = self._context.spares.names()
-        # Engines first: a sandbox that is listed had its attempt before the rows are read.
+        # The engines come first: a sandbox is created after its attempt's row, so for each one that
+        # is listed now there is a row when the rows are read.
         listed = {name: self._list(name) for name in self._context.engines}
         store = self._context.store
         rows = store.attempts.in_states((*OPEN, *HELD_BACK))
@@ -92,7 +93,7 @@ class Reconciler:
             except HARMLESS as error:
                 wrong = f"attempt {attempt} of task {task_id} is left as it is: {error}"
                 tell_once(log, wrong)
-        # One that is just being made does not tell its task yet.
+        # A sandbox that is just being created has no labels yet that name its task.
         expected = {a.sandbox for a in rows if a.state in {*STARTED, AttemptState.QUEUED}} | waiting
         for engine, sandboxes in listed.items():
             for info in (sandboxes or {}).values():
@@ -124,10 +125,11 @@ class Reconciler:
         info = sandboxes.get(attempt.sandbox) if attempt else None
         followed = attempt is not None and self.plane.followed(attempt)
         if attempt is not None and not followed and self.plane.foreign(attempt):
-            # Its sandbox was on another daemon's engines: what they list says nothing of it.
+            # Its sandbox is on another daemon's engines, so this daemon's list says nothing about
+            # it.
             self.plane.adopt(attempt)
             return
-        seen = seen_of(
+        seen = facts_of(
             task, attempt, sandbox=info.state if info else SandboxState.GONE,
             followed=followed, begun=self._begun(task, attempt), now=self.now(),
         )  # fmt: skip
@@ -137,7 +139,8 @@ class Reconciler:
             self._carry_out(action, task, number, attempt)
 
     def _begun(self, task: TaskRow, attempt: AttemptRow | None) -> bool:
-        """Whether the runner has written something. What cannot be read is no reason to stop."""
+        """Whether the runner has written a record. True if that cannot be read: a runner is only
+        stopped if it is certain that it has not begun."""
         if attempt is None or attempt.state not in STARTED:
             return True
         state = self._context.live.state(task.id)
@@ -195,13 +198,13 @@ class Reconciler:
         action = judge_sandbox(info, task, attempt)
         if action is None or self.plane.following.has(info.task_id, info.attempt):
             return
-        self._tell(engine, info, action)
+        self._report(engine, info, action)
         if isinstance(action, Remove):
             self.spawn(lambda: self._remove(engine, info))
 
-    def _tell(self, engine: str, info: SandboxInfo, action: SandboxAction) -> None:
-        if info.name not in self._told:
-            self._told.add(info.name)
+    def _report(self, engine: str, info: SandboxInfo, action: SandboxAction) -> None:
+        if info.name not in self._reported:
+            self._reported.add(info.name)
             what = "is removed" if isinstance(action, Remove) else "runs on, and is left alone"
             log.warning("%s: the sandbox %s belongs to no attempt; it %s", engine, info.name, what)
 

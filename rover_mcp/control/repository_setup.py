@@ -34,15 +34,15 @@ LOCK_FILES = frozenset(
         "rust-toolchain", "rust-toolchain.toml",
     }
 )  # fmt: skip
-"""Whose change lets the setup run again, wherever in the repository; requirements*.txt too."""
+"""Whose change lets the setup run again, in any folder; requirements*.txt is one, too."""
 _OFFLINE = frozenset({NetworkMode.NONE, NetworkMode.PROVIDERS})
-"""Where a Dockerfile is built without the engine's network, which no gateway filters."""
+"""Modes in which a Dockerfile is built without a network: the engine's own passes no gateway."""
 
 
 @dataclass(frozen=True)
 class RepositorySetup:
-    """What was found in one commit. `needs`: what the devcontainer's commands may need beside its
-    image, and no sandbox has."""
+    """What one commit says about its sandboxes. `needs` is what the devcontainer's commands may
+    need besides its image, and no sandbox has."""
 
     project: ProjectSetup = field(default_factory=ProjectSetup)
     of_devcontainer: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class RepositorySetup:
     commands: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     content: str = ""
-    """changes with what the commands may depend on"""
+    """a hash that changes with everything that the commands may depend on"""
     warnings: tuple[str, ...] = ()
 
 
@@ -62,13 +62,13 @@ def find_setup(
     *,
     own_setup: bool = False,
 ) -> RepositorySetup:
-    """What a commit says. A commit does not change, so it is read once. `named` is a further
-    script of it, which the project's configuration names; `use` and `own_setup` say what of the
-    devcontainer counts.
+    """Read what a commit says about its sandboxes; once, because a commit never changes. `named` is
+    a further script in it that the project's configuration names; `use` and `own_setup` say which
+    parts of the devcontainer count.
 
     Raises:
         UserFixable: its devcontainer.json cannot be used.
-        EnvironmentFault: git refused.
+        EnvironmentFault: git failed.
     """
     files = {entry.path: entry for entry in tree.files()}
     regular = SCRIPT in files and files[SCRIPT].mode != LINK

@@ -1,4 +1,4 @@
-"""How often a task is resumed because what was in its way is gone."""
+"""How often a task is resumed because its obstacle is gone."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control.decide import backoff
 
 OVER: Final = 2
-"""After so many times the longest wait, the next obstacle is a new one."""
+"""After this many times the longest wait an obstacle counts as a new one."""
 
 
 class Tries:
-    """An obstacle that comes back at once is looked for less and less often."""
+    """Counts resumes by task: if an obstacle comes back at once, the waits between resumes grow."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._last: dict[str, tuple[int, float]] = {}
 
     def take(self, task_id: str, retry: RetrySettings) -> bool:
-        """Whether a task may be resumed now; that is then counted."""
+        """Whether a task may be resumed now. If so, the resume is counted."""
         times, at = self._last.get(task_id, (0, float("-inf")))
         passed = self._now() - at
         if passed > OVER * retry.transient_most:

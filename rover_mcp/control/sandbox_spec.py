@@ -1,4 +1,4 @@
-"""What one attempt's sandbox is to be: folders and specification, out of the task's record."""
+"""The folders and the specification of an attempt's sandbox, from the task's record."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from agent_runner.authorities import FILE_NAME as AUTHORITIES
-from agent_runner.models import Snapshot, Usage
+from agent_runner.models import Snapshot
 from agent_runner.spec import (
     ContextFile,
     Disk,
@@ -33,6 +34,7 @@ from rover_mcp.config.task_options import TaskOptions
 from rover_mcp.control.checkpoint import Checkpoint
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.ids import sandbox_name
+from rover_mcp.domain.iteration import IterationInput
 from rover_mcp.domain.network_policy import NetworkPolicy
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.launcher.ownership import OTHERS_WRITE
@@ -45,22 +47,22 @@ from rover_mcp.tasks.context import FOLDER as CONTEXT
 _FOR_THE_RUNNER = tuple(
     TaskOptions.model_fields.keys() & TaskConfig.model_fields.keys() & RunSpec.model_fields.keys()
 )
-"""Options that the task's configuration holds and the runner obeys."""
+"""Options that are passed on from the task's configuration to the runner."""
 
 
 def own_model(task: TaskRow) -> str | None:
-    """The task's model, where its present agent is the one that it was given for: the first."""
+    """The task's model, if its present agent is the first one, for which the model was given."""
     return task.model if task.agent == (task.agents or [task.agent])[0] else None
 
 
 def make_folders(folders: TaskFolders, attempt: int) -> None:
-    """Make the task's folders and copy what the caller gave into the attempt's.
+    """Create the task's folders and copy the caller's files into the attempt's folder.
 
     Raises:
-        EnvironmentFault: one is there that the data folder's owner did not make.
+        EnvironmentFault: a folder exists that another user owns.
     """
     spec = folders.spec(attempt)
-    # The base's too, although it is filled later: a spare sandbox has it mounted before.
+    # The base's folder too, although it is filled later: a spare sandbox mounts it before that.
     for folder in (spec, folders.run, folders.work, folders.agent_home, folders.base_objects):
         folder.mkdir(parents=True, exist_ok=True)
     folders.gateway_socket.parent.mkdir(exist_ok=True)
@@ -78,8 +80,10 @@ def make_folders(folders: TaskFolders, attempt: int) -> None:
 
 
 def _write_authorities(file: Path) -> None:
-    """An agent may have put anything there since; one that cannot be replaced, in a folder that is
-    another user's by now, stays as it was written before."""
+    """Write the trusted certificate authorities. A file that cannot be replaced, because the folder
+    belongs to the sandbox's user by now, stays as it was written before."""
+    # The agent can write in this folder: whatever is in the file's place is removed, and the file
+    # is created without following a link.
     if trusted := certificate_authorities.bundle():
         with suppress(OSError):
             remove_tree(file)
@@ -89,7 +93,8 @@ def _write_authorities(file: Path) -> None:
 
 
 def _keep_own(folder: Path, owner: int) -> None:
-    """Close a folder to all who are not its owner's, whatever the umask was when it was made."""
+    """Take from other users the right to write in a folder, whatever the umask was at its
+    creation."""
     facts = folder.lstat()
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != owner:
         raise EnvironmentFault(
@@ -107,7 +112,7 @@ def sandbox_spec(
     attempt: int,
     checkpoint: Checkpoint,
 ) -> SandboxSpec:
-    """The specification; paths, isolation and socket inside `run` are the engine's to set."""
+    """The specification. The engine sets the paths, the isolation and the socket inside `run`."""
     folders = TaskFolders(settings.home, task.id, task.iteration)
     tools = _tools(folders.spec(attempt) / "workflow.yaml", task)
     return SandboxSpec(
@@ -133,8 +138,8 @@ def sandbox_spec(
 
 
 def _tools(workflow: Path, task: TaskRow) -> tuple[str, ...]:
-    """The agents that steps of the workflow need. One that cannot be read is the runner's to
-    report."""
+    """The agents that steps of the workflow need. The runner reports a workflow that cannot be
+    read."""
     try:
         needed = agents_of(chosen(load_workflow(workflow), task.inputs), task.agent, None)
     except (WorkflowError, OSError):
@@ -150,7 +155,6 @@ def _run_spec(
     checkpoint: Checkpoint,
     used: Collection[str],
 ) -> RunSpec:
-    config, given = task.config or TaskConfig(), task.iteration_input
     return RunSpec(
         task_id=task.id,
         number=task.number,
@@ -163,17 +167,10 @@ def _run_spec(
         agent=task.agent,
         model=own_model(task),
         inputs=task.inputs,
-        # A branch that is to be reviewed holds no bytecode that the tests left behind.
+        # Bytecode that tests write would get into snapshots, and into the branch for review.
         environment={"PYTHONDONTWRITEBYTECODE": "1"},
         authorities=bool(certificate_authorities.authorities(os.environ)),
-        variables=config.environment,
-        copies=config.copies,
-        context=tuple(
-            ContextFile(name=entry.name, origin=entry.origin, title=entry.title)
-            for entry in config.context
-        ),
-        hooks=config.hooks.as_spec(),
-        # Only what the task needs: an entry's environment may hold a login.
+        # Only the agents of this task, because an entry's environment may hold a login.
         agents={n: p for n, p in settings.agent_programs.items() if n in used},
         paths=Paths(spec=folders.spec(attempt), run=folders.run),
         gateway=GatewaySpec(
@@ -188,16 +185,38 @@ def _run_spec(
         restore=checkpoint.restore,
         begin=_begin(task, folders),
         onto=task.onto,
-        carried=given.carried if given else (),
         restart=checkpoint.restart,
         first_snapshot=checkpoint.first_snapshot,
         rebundle=checkpoint.rebundle,
         budget=task.budget,
-        instructions=given.instructions if given else None,
-        sessions=given.sessions if given else {},
-        spent=given.usage if given else Usage(),
-        **{name: getattr(config, name) for name in _FOR_THE_RUNNER},
+        **_from_config(task.config or TaskConfig()),
+        **_from_iteration(task.iteration_input),
     )
+
+
+def _from_config(config: TaskConfig) -> dict[str, Any]:
+    """The fields of the specification that the task's configuration sets."""
+    return {name: getattr(config, name) for name in _FOR_THE_RUNNER} | {
+        "variables": config.environment,
+        "copies": config.copies,
+        "context": tuple(
+            ContextFile(name=entry.name, origin=entry.origin, title=entry.title)
+            for entry in config.context
+        ),
+        "hooks": config.hooks.as_spec(),
+    }
+
+
+def _from_iteration(given: IterationInput | None) -> dict[str, Any]:
+    """The fields of the specification that a further iteration begins with."""
+    if given is None:
+        return {}
+    return {
+        "instructions": given.instructions,
+        "sessions": given.sessions,
+        "spent": given.usage,
+        "carried": given.carried,
+    }
 
 
 def _begin(task: TaskRow, folders: TaskFolders) -> Snapshot | None:

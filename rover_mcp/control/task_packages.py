@@ -1,4 +1,4 @@
-"""The packages that a task finds in its HOME, and leaves to the next one of its project."""
+"""The packages that a task finds in its HOME, and keeps for the next task of its project."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ BUBBLEWRAP = "bubblewrap"
 def lend_packages(
     settings: Settings, task: TaskRow, attempt: int, base: Files, engine: Engine
 ) -> Path | None:
-    """Have what is kept of the project's packages in the HOME of a task that begins; a folder
-    where its engine is to put them there. A task can do without."""
+    """Put the packages that are kept for the project into the HOME of a new task. If the engine has
+    to do that, return the folder with them. A failure is logged, since a task can do without."""
     if attempt != 1 or not _is_served(engine):
         return None
     folders, store = TaskFolders(settings.home, task.id, task.iteration), _store(settings, task)
@@ -55,7 +55,7 @@ def lend_packages(
 def keep_packages(
     settings: Settings, task: TaskRow, attempt: int, base: Files, engine: Engine
 ) -> None:
-    """Take over what a task has fetched, once nothing of it runs any more."""
+    """Keep what a task has fetched, after it has ended."""
     if not _is_served(engine):
         return
     folders, store = TaskFolders(settings.home, task.id, task.iteration), _store(settings, task)
@@ -79,7 +79,7 @@ def keep_packages(
 def _fetch(
     engine: KeepsHomes, name: str, into: Path, store: PackageStore, demanded: Demanded
 ) -> None:
-    """Copy what may be worth keeping out of a HOME that the engine keeps."""
+    """Copy packages that may be kept out of a HOME that the engine keeps."""
 
     def wanted(path: Path) -> bool:
         return not store.has(path.relative_to(into), demanded)
@@ -91,12 +91,12 @@ def _fetch(
 
 
 def may_fetch_wheels(task: TaskRow) -> bool:
-    """Whether the task itself was allowed to."""
+    """Whether the task itself was allowed to fetch wheels."""
     return judge(NetworkPolicy.stored(task.network), "CONNECT", _WHEELS).allowed
 
 
 def _complete(task: TaskRow, store: PackageStore, demanded: Demanded) -> None:
-    """Have the wheels fetched that the task used, beside whatever follows."""
+    """Fetch the wheels that the task used, in a thread."""
     if not store.lacking(demanded) or not may_fetch_wheels(task):
         return
 

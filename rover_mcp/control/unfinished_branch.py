@@ -1,4 +1,4 @@
-"""The branch of a task that is not done: what there is of the work, marked as unfinished."""
+"""Publishing the work of a task that is not complete, marked as unfinished."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SUBJECT_WIDTH = 60
 
 
 def publish_unfinished(task: TaskRow, folders: TaskFolders, hub: ProjectHub, state: str) -> None:
-    """Put the last snapshot, as a commit on top of what the task itself committed, on the task's
-    branch in the user's repository. `state` says how the task stands. A task without a change
-    gets no branch.
+    """Put the last snapshot on the task's branch in the user's repository, as a commit on top of
+    what the task itself committed. `state` says how the task ended. A task without changes gets no
+    branch.
 
     Raises:
         RoverError: the hub or the repository cannot be used, or the branch has other commits.
@@ -34,8 +34,8 @@ def publish_unfinished(task: TaskRow, folders: TaskFolders, hub: ProjectHub, sta
 
 
 def described(decision: Decision) -> str | None:
-    """How an attempt's end leaves the task, for a commit message; None where there is nothing to
-    publish: the work is done, or a person is asked to look at it first."""
+    """How an attempt ended, for a commit message; None if nothing unfinished is published: the work
+    is complete, or a person has to look at it first."""
     if isinstance(decision, Finish):
         return None
     if not isinstance(decision, PauseFor):

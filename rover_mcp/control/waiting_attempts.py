@@ -1,5 +1,4 @@
-"""The attempts that wait: for their account, for a credential, or until something is out of their
-way."""
+"""The attempts that wait for their account, for a credential, or until an obstacle is gone."""
 
 from __future__ import annotations
 
@@ -18,19 +17,20 @@ from rover_mcp.domain.obstacles import obstacle_of
 from rover_mcp.store.records import AttemptRow, TaskRow
 
 SOON_SECONDS: Final = 6 * 3600.0
-"""Before its end, a login that nobody renews is told to whom has a task running with it."""
+"""How long before its end the user is warned of a login that a running task uses and no program
+renews."""
 
 
 class WaitingAttempts:
-    """Finds the attempts that need not wait any more, and schedules those that are to wait."""
+    """Finds the attempts that need not wait any more, and schedules tasks again that may resume."""
 
     def __init__(self, context: AttemptContext, launch: AttemptLaunch) -> None:
         self._context = context
         self._launch = launch
 
     def tend(self) -> list[AttemptRow]:
-        """See to every account that is closed or waited for; the attempts that are to be
-        enqueued now: all, where it is open again, or its next probe."""
+        """Check every account that is closed or waited for. Return the attempts to enqueue: for an
+        open account all that wait, for a closed one its next probe."""
         limits = {
             hold.account for hold in self._context.store.holds.all()
         } | self._context.store.holds.waiting_accounts()
@@ -43,7 +43,7 @@ class WaitingAttempts:
         return released + self._wake()
 
     def _wake(self) -> list[AttemptRow]:
-        """Schedule the tasks that had given up and whose account has answered since (K3)."""
+        """Schedule tasks that had used up their tries, and whose account has answered since."""
         retry = self._context.settings.retry
         if not self._context.settings.auto_resume or retry.max_auto_retries == 0:
             return []
@@ -55,14 +55,15 @@ class WaitingAttempts:
         return [row for row in scheduled if row is not None and row.state == AttemptState.SCHEDULED]
 
     def look(self) -> list[AttemptRow]:
-        """The attempts that waited for a credential which is there now: they are to be enqueued."""
+        """The attempts whose credential exists now, for the caller to enqueue."""
         released: list[AttemptRow] = []
         lacking: set[Hashable] = set()
         for row in self._context.store.attempts.in_states((AttemptState.AWAITING,)):
             task = self._context.task(row.task_id)
             if obstacle_of(task.pause) is not None:
                 continue
-            # What one lacks, another of the same user lacks too: a command is asked once.
+            # Tasks of one user lack the same credential, whose command is run only once for all: it
+            # may open a window that asks its user.
             alike = (task.agent, tuple(task.agents or ()), task.model, task.owner,
                      tuple(task.refused_keys or ()))  # fmt: skip
             if alike in lacking:
@@ -75,8 +76,7 @@ class WaitingAttempts:
         return released
 
     def look_for_room(self) -> list[AttemptRow]:
-        """The attempts that waited until something was out of their task's way, which it is now:
-        they are to be enqueued."""
+        """The attempts whose obstacle is gone now, for the caller to enqueue."""
         released: list[AttemptRow] = []
         for row in self._context.store.attempts.in_states((AttemptState.AWAITING,)):
             task = self._context.task(row.task_id)
@@ -92,7 +92,7 @@ class WaitingAttempts:
             case Use(account=account):
                 return account is not None
             case Wait():
-                return True  # then its account is closed
+                return True  # there is a credential, and its account is closed
             case NoCredential():
                 return False
 
@@ -119,15 +119,16 @@ class WaitingAttempts:
                 )
 
     def await_credentials(self) -> None:
-        """See that each task that is paused for want of a credential waits for one, and one that
-        waits for space or for its branch does so: also those that were paused before this
-        version."""
+        """Let each task wait again that is paused for a credential, for space or for its branch,
+        and has no attempt that waits: a crash can come between the pause and the attempt's
+        record."""
         for task in self._context.store.attempts.unattended():
             if self._context.is_awaited(task) and self._context.resumes_by_itself(task):
                 self._context.store.attempts.await_again(task.id)
 
     def answered(self, task_id: str, attempt: int, model: str | None) -> bool:
-        """A model answered an attempt. True: it was a probe, and what it tried is open again."""
+        """Record that a model answered an attempt. True if that was a probe, and its account is
+        open again."""
         task = self._context.store.tasks.get(task_id)
         if task is None or task.account is None:
             return False
@@ -135,7 +136,7 @@ class WaitingAttempts:
         return self._context.store.holds.open(task.account, (task_id, attempt), models)
 
     def schedule(self, task: TaskRow) -> AttemptRow | None:
-        """Let a paused task resume automatically again, if its reason permits that; None: not."""
+        """Let a paused task resume automatically again; None if its reason does not permit that."""
         if task.pause is None or not self._context.settings.auto_resume:
             return None
         if self._context.is_awaited(task):

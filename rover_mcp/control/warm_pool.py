@@ -1,9 +1,9 @@
-"""Sandboxes that are started before their task is asked for, so that it begins at once.
+"""Sandboxes that are started before their task is created, so that it begins at once.
 
-After a task of a project has begun, the sandbox of the next one is made ready: its id is drawn,
-its folders are made, its container or runner starts and waits with everything imported. The next
-task of that project and engine takes the id over. At most `spare_sandboxes` wait at a time, each
-for `spare_seconds`; they are this daemon's own, and another removes what it finds of them.
+After a task of a project has begun, a sandbox for the next one is prepared: its id is drawn, its
+folders are created, and its container or runner starts and waits with everything imported. The next
+task of that project and engine gets this id. At most `spare_sandboxes` wait at a time, each for
+`spare_seconds`. They belong to this daemon; the next one removes those that it finds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.store import Store
 
 MARGIN_SECONDS = 60.0
-"""How much longer a runner waits than its spare is kept: one that is taken is still there."""
+"""How much longer a runner waits than its sandbox is kept, so that one that is taken still
+waits."""
 
 log = logging.getLogger("rover.spares")
 
@@ -42,8 +43,9 @@ class _WarmSandbox:
 
 @dataclass
 class WarmPool:
-    """Those of one daemon. Each has a marker, `spares/<task id>` with its engine's name, until
-    its task is in the store: by it the next daemon finds what this one left."""
+    """The spare sandboxes of one daemon. Each has a marker, the file `spares/<task id>` with its
+    engine's name, until its task is in the store. By it the next daemon finds what this one
+    left."""
 
     settings: Settings
     store: Store
@@ -55,12 +57,13 @@ class WarmPool:
     _left: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        # Before anything is made here: `recover` comes when clients are served already.
+        # Listed before this daemon creates any: `recover` runs later, when clients are served
+        # already.
         self._left = tuple(marker.name for marker in self._markers())
 
     def take(self, project_id: str, engine: str) -> str | None:
-        """The id of a task whose sandbox is ready; the caller makes that task, or gives it
-        back with `discard`."""
+        """The id of a task whose sandbox is ready, or None. The caller creates that task, or calls
+        `discard`."""
         with self._lock:
             for spare in self._spares:
                 wanted = (spare.project_id, spare.engine) == (project_id, engine)
@@ -70,12 +73,13 @@ class WarmPool:
         return None
 
     def used(self, task_id: str) -> None:
-        """The task is in the store: its sandbox is now an attempt's like any other."""
+        """Remove the marker of a sandbox whose task is in the store: it belongs to an attempt
+        now."""
         self._marker(task_id).unlink(missing_ok=True)
 
     def follow(self, after: SandboxSpec, engine: str) -> None:
-        """A task has begun: the next one's sandbox is made beside its first steps, and not in
-        the way of its start."""
+        """Prepare a sandbox for the next task, some time after a task has begun: not at once,
+        because that would slow down its own start."""
         if self.settings.spare_sandboxes == 0:
             return
 
@@ -86,8 +90,8 @@ class WarmPool:
         threading.Thread(target=work, daemon=True).start()
 
     def make(self, after: SandboxSpec, engine: str) -> None:
-        """Make one ready for the task that follows `after`, in place of the oldest if there are
-        as many as may be. That it cannot be had is no failure of anything."""
+        """Prepare a sandbox for the task after `after`. It replaces the oldest one if there are
+        enough. A failure is only logged: the next task then starts its own sandbox."""
         with self._lock:
             if any((s.project_id, s.engine) == (after.project_id, engine) for s in self._spares):
                 return
@@ -109,7 +113,7 @@ class WarmPool:
         self._drop(keep=self.settings.spare_sandboxes)
 
     def expire(self) -> None:
-        """Remove those that have waited long enough."""
+        """Remove the sandboxes whose time is over."""
         with self._lock:
             old = [s for s in self._spares if s.until <= self.now()]
             self._spares = [s for s in self._spares if s not in old]
@@ -117,7 +121,7 @@ class WarmPool:
             self._remove(spare.task_id, spare.engine)
 
     def forget(self, project_id: str) -> None:
-        """Remove those that wait for a task of one project."""
+        """Remove the sandboxes that wait for a task of one project."""
         with self._lock:
             own = [s for s in self._spares if s.project_id == project_id]
             self._spares = [s for s in self._spares if s not in own]
@@ -125,23 +129,24 @@ class WarmPool:
             self._remove(spare.task_id, spare.engine)
 
     def clear(self) -> None:
-        """Remove them all: the daemon ends."""
+        """Remove all sandboxes that wait, because the daemon ends."""
         self._drop(keep=0)
 
     def mark(self, task_id: str, engine: str) -> None:
-        """What is made for this id from now on belongs to no task: it goes with `discard`, or,
-        should the daemon die, with the next one's `recover`."""
+        """Mark what is created for this id from now on as belonging to no task. `discard` removes
+        it, or `recover` of the next daemon if this one dies."""
         marker = self._marker(task_id)
         marker.parent.mkdir(mode=0o700, exist_ok=True)
         marker.write_text(engine, "utf-8")
 
     def discard(self, task_id: str) -> None:
-        """The task that was to have this is not to be. Nothing where there is none."""
+        """Remove the sandbox of a task that will not be created. Does nothing if there is none."""
         with suppress(FileNotFoundError):
             self._remove(task_id, self._marker(task_id).read_text("utf-8"))
 
     def recover(self) -> None:
-        """Remove what an earlier daemon left, but for what has become a task meanwhile."""
+        """Remove the sandboxes that an earlier daemon left, except those that belong to a task
+        now."""
         for task_id in self._left:
             try:
                 is_recorded = self.store.tasks.get(task_id) is not None
@@ -153,7 +158,7 @@ class WarmPool:
                 self.discard(task_id)
 
     def names(self) -> set[str]:
-        """The sandboxes that wait, by name."""
+        """The names of the sandboxes that wait."""
         return {sandbox_name(marker.name, 1) for marker in self._markers()}
 
     def _drop(self, keep: int) -> None:
@@ -164,7 +169,8 @@ class WarmPool:
             self._remove(spare.task_id, spare.engine)
 
     def _remove(self, task_id: str, engine: str) -> None:
-        """All of it; the marker goes last, and stays where something else does."""
+        """Remove a sandbox and its folders. The marker goes last, and stays if anything else
+        stays."""
         try:
             if engine in self.engines:
                 self.engines[engine].remove(sandbox_name(task_id, 1))
@@ -183,7 +189,8 @@ class WarmPool:
 
 
 def _specify(after: SandboxSpec, folders: TaskFolders) -> SandboxSpec:
-    """The next task's sandbox, as far as it is known: like the last one's, but its own."""
+    """The specification for the next task as far as it is known: the last task's, with its own
+    names and folders."""
     return replace(
         after,
         name=sandbox_name(folders.task_id, 1),

@@ -1,4 +1,4 @@
-"""Taking the work of an attempt out of its sandbox, and putting it into the user's repository."""
+"""Importing the work of an attempt from its sandbox, and delivering it to the user's repository."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.store.records import TaskRow
 
 CLEARABLE = frozenset({"branch_checked_out", "branch_clash", "publish_failed"})
-"""Codes of errors for which a branch cannot be set just now. Where it has other commits, nothing
-tells whose they are, and the task fails."""
+"""Codes of errors that a person can clear away. A branch with other commits is not among them:
+whose they are is not known, so the task fails."""
 
 
 class WorkDelivery:
-    """Brings home and publishes what the sandbox of an attempt committed."""
+    """Imports and publishes what the sandbox of an attempt committed."""
 
     def __init__(self, context: AttemptContext) -> None:
         self._context = context
@@ -44,17 +44,17 @@ class WorkDelivery:
     def bring_home(
         self, task: TaskRow, folders: TaskFolders, decision: Decision, state: RunState
     ) -> Decision:
-        """Import what the sandbox committed; publish the branch where the work is done.
+        """Import what the sandbox committed, and publish the branch if the work is complete.
 
-        Work that cannot be imported or published is not done, whatever the journal says: the
-        task is FAILED, and resume_task has nothing to do but this again.
+        If it cannot be imported or published the task fails, whatever the journal says; resume_task
+        then repeats only this.
         """
         try:
             with_hub(task, folders, self._context.hub_of(task.project_id), lambda last: last)
         except (RoverError, OSError) as raised:
             error = as_fault(raised, folders.home)
             wrong = f"the work could not be taken out of the sandbox: {with_hint(error)}"
-            # What is shown is what there is.
+            # The task's view shows this snapshot, so it must be one that the hub has.
             state.snapshot = last_at_home(task, folders, self._context.hub_of(task.project_id))
             if error.code == DISK_FULL and not isinstance(decision, PauseFor):
                 return self._for_disk(decision, error)
@@ -73,8 +73,8 @@ class WorkDelivery:
     def _deliver(
         self, task: TaskRow, folders: TaskFolders, decision: Finish, state: RunState
     ) -> tuple[Decision, bool]:
-        """Put the branch into the user's repository, unless its work is to be looked at first.
-        What follows, and whether the branch is there."""
+        """Put the branch into the user's repository, unless a person has to look at the work first.
+        Return what follows, and whether the branch was delivered."""
         hub, repository = self._context.hub_of(task.project_id), Path(task.project_path)
         try:
             doubt = with_hub(task, folders, hub, lambda _: in_doubt(task, folders, hub, state))
@@ -87,7 +87,7 @@ class WorkDelivery:
         return decision, True
 
     def _undelivered(self, task: TaskRow, decision: Finish, error: RoverError) -> Decision:
-        """What follows where the work is done and its branch cannot be published."""
+        """What follows if the work is complete but its branch cannot be published."""
         if error.code == DISK_FULL:
             return self._for_disk(decision, error)
         if error.code == GIT_STOOD_STILL:
@@ -95,7 +95,8 @@ class WorkDelivery:
             return self._context.pause_for_git(task, what)
         if error.code in CLEARABLE:
             return undelivered(error)
-        # The error's own hint is for a call that names a repository, not for one that was moved.
+        # The hint of this error is for a call that names a wrong path; here the repository was
+        # moved.
         gone = error.code == "not_a_directory"
         why = f"{error.message}; put it back" if gone else with_hint(error)
         return Fail(
@@ -104,8 +105,7 @@ class WorkDelivery:
         )
 
     def _show_unfinished(self, task: TaskRow, folders: TaskFolders, decision: Decision) -> None:
-        """Publish what there is of work that is not done. Where that cannot be, the work is
-        still in the hub: it is worth a warning and nothing more."""
+        """Publish unfinished work. A failure is only a warning, because the work is in the hub."""
         now_is = self._context.task(task.id).status
         state = "was cancelled" if now_is is TaskStatus.CANCELLED else described(decision)
         if state is None:
@@ -119,19 +119,19 @@ class WorkDelivery:
             )
 
     def _for_disk(self, decision: Finish | Fail, error: RoverError) -> PauseFor:
-        """The pause in place of an end that a full disk leaves no room for."""
+        """The pause that replaces an end which a full disk prevents."""
         first = "the work is done" if isinstance(decision, Finish) else decision.error
         message = f"{first}, and it stays in the sandbox for now: {error.message}"
         return for_disk(EnvironmentFault(message, code=DISK_FULL))
 
 
 def as_fault(error: RoverError | OSError, place: Path) -> RoverError:
-    """An error of the file system as one that is told."""
+    """An error of the file system as one with a message and a hint."""
     return error if isinstance(error, RoverError) else write_fault("it failed", place, error)
 
 
 def undelivered(error: RoverError) -> PauseFor:
-    """The pause between the work and its delivery: somebody has to clear the way first."""
+    """The pause between the work and its delivery, until an obstacle is cleared away."""
     why = with_hint(error).removesuffix(", then try again")
     message = (
         f"the work is done, but its branch is not in your repository: {why}; then resume: "
@@ -141,5 +141,5 @@ def undelivered(error: RoverError) -> PauseFor:
 
 
 def needs_look(message: str) -> PauseFor:
-    """The pause before a delivery that a person has to accept."""
+    """The pause before a delivery, which a person has to accept."""
     return PauseFor(Pause(reason=PauseReason.NEEDS_LOOK, message=message, since=now()), None)

@@ -35,7 +35,6 @@ MOST = {
     "rover_mcp/cli": 2,
     "rover_mcp/config": 1,
     "rover_mcp/context": 3,
-    "rover_mcp/control": 50,
     "rover_mcp/domain": 2,
     "rover_mcp/packages": 5,
     "rover_mcp/server": 1,

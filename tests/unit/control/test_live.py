@@ -204,7 +204,7 @@ def test_a_crash_before_the_cap_was_told_is_made_good(site: Site) -> None:
     JournalWatch(site.home, site.store, max_step_events=2).refresh(TASK)
     site.record(Run.done("plan"))
     live = JournalWatch(site.home, site.store, max_step_events=2)
-    live._tell_cap = lambda _: None  # type: ignore[method-assign]  # it died here
+    live._report_omission = lambda _: None  # type: ignore[method-assign]  # it died here
     live.refresh(TASK)
     assert site.data("task.steps_untold") == []
     JournalWatch(site.home, site.store, max_step_events=2).refresh(TASK)

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from rover_mcp.control.reconcile_decisions import (
     Adopt,
     AttemptAction,
+    AttemptFacts,
     Discard,
     GiveUp,
+    LeaveAlone,
     Remove,
-    Seen,
     Settle,
     StopStart,
-    Tell,
+    facts_of,
     judge_attempt,
     judge_sandbox,
-    seen_of,
 )
 from rover_mcp.domain.attempt_state import HELD_BACK, IN_QUEUE, STARTED
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
@@ -40,11 +40,11 @@ def seen(
     present: bool = True,
     begun: bool = True,
     age: float = 0,
-) -> Seen:
-    return Seen(status, present, state, followed, sandbox, begun, age)
+) -> AttemptFacts:
+    return AttemptFacts(status, present, state, followed, sandbox, begun, age)
 
 
-CASES: list[tuple[str, Seen, AttemptAction | None]] = [
+CASES: list[tuple[str, AttemptFacts, AttemptAction | None]] = [
     ("it runs and is followed", seen(S.IN_PROGRESS, "running", RUNS, followed=True), None),
     ("it has just ended", seen(S.IN_PROGRESS, "running", EXITED, followed=True), None),
     ("its image is being made", seen(S.ITERATING, "starting", GONE, followed=True), None),
@@ -104,14 +104,14 @@ CASES: list[tuple[str, Seen, AttemptAction | None]] = [
 
 @pytest.mark.parametrize(("found", "action"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_each_thing_that_may_be_found_has_one_answer(
-    found: Seen, action: AttemptAction | None
+    found: AttemptFacts, action: AttemptAction | None
 ) -> None:
     """L1, L2, L5, L7, L8."""
     assert judge_attempt(found, LIMIT) == action
 
 
 FOUND = st.builds(
-    Seen,
+    AttemptFacts,
     status=st.sampled_from(TaskStatus),
     present=st.booleans(),
     state=st.sampled_from([*OVER, *STARTED, *IN_QUEUE, *HELD_BACK]),
@@ -123,7 +123,7 @@ FOUND = st.builds(
 
 
 @given(FOUND)
-def test_what_somebody_sees_through_is_left_alone(found: Seen) -> None:
+def test_what_somebody_sees_through_is_left_alone(found: AttemptFacts) -> None:
     """L4, L5: but for a start that takes too long, at the most 5 minutes."""
     action = judge_attempt(found, LIMIT)
     if found.followed and found.state in {*STARTED, "queued"}:
@@ -135,7 +135,7 @@ def test_what_somebody_sees_through_is_left_alone(found: Seen) -> None:
 
 
 @given(FOUND)
-def test_no_task_that_runs_or_waits_is_left_without_anybody(found: Seen) -> None:
+def test_no_task_that_runs_or_waits_is_left_without_anybody(found: AttemptFacts) -> None:
     """L7, L8: after one sweep it is settled, given up, or somebody follows it."""
     if found.followed or not found.present:
         return
@@ -147,7 +147,7 @@ def test_no_task_that_runs_or_waits_is_left_without_anybody(found: Seen) -> None
 
 
 @given(FOUND)
-def test_the_status_of_a_task_is_only_touched_where_it_is_not_true(found: Seen) -> None:
+def test_the_status_of_a_task_is_only_touched_where_it_is_not_true(found: AttemptFacts) -> None:
     """L4, L7: a sandbox that runs is never taken for one that ended; a task that has ended, or
     waits for its account, stays as it is."""
     action = judge_attempt(found, LIMIT)
@@ -184,20 +184,20 @@ def test_what_a_crash_left_of_an_attempt_that_does_not_run_is_removed(
 
 def test_a_sandbox_that_no_task_knows_is_removed_only_once_it_has_ended() -> None:
     """L4: it may be somebody's work."""
-    assert judge_sandbox(info(RUNS), None, None) == Tell()
+    assert judge_sandbox(info(RUNS), None, None) == LeaveAlone()
     assert judge_sandbox(info(EXITED), None, None) == Remove()
-    assert judge_sandbox(info(RUNS, 9), task_row(), None) == Tell()
+    assert judge_sandbox(info(RUNS, 9), task_row(), None) == LeaveAlone()
 
 
 def test_what_is_seen_comes_out_of_the_rows() -> None:
     """L5: the age is that of the sandbox; before there is one there is none."""
     started = attempt_row("running", started_at=NOW.timestamp() - 7)
-    found = seen_of(
+    found = facts_of(
         task_row(attempt=2), started, sandbox=RUNS, followed=False, begun=False,
         now=NOW.timestamp(),
     )  # fmt: skip
     assert found == seen(S.IN_PROGRESS, "running", RUNS, present=False, begun=False, age=7)
-    nothing = seen_of(
+    nothing = facts_of(
         task_row(), None, sandbox=GONE, followed=False, begun=True, now=NOW.timestamp()
     )
     assert nothing == seen(S.IN_PROGRESS, None, GONE)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from rover_mcp.config.settings import Settings
-from rover_mcp.control.journal_watch import UNTOLD
+from rover_mcp.control.journal_watch import STEPS_OMITTED
 from rover_mcp.domain.event_kinds import KINDS
 from rover_mcp.domain.task_status import Event
 from rover_mcp.tasks import contract
@@ -50,7 +50,7 @@ def test_every_kind_that_the_code_writes_is_in_the_contract() -> None:
                 found.add(text)
     not_events = {"task.description"}
     assert found - not_events == {str(kind) for kind in KINDS}
-    assert {*Event, *MARKS, UNTOLD} <= set(KINDS)
+    assert {*Event, *MARKS, STEPS_OMITTED} <= set(KINDS)
 
 
 def examples() -> list[tuple[str, str]]:
