@@ -87,6 +87,7 @@ def _without_waiting(name: str, flags: int) -> int:
 def _keep(path: Path, text: str, mode: int, now: datetime) -> Path:
     """Write `text` beside `path`, under a name that is free."""
     name = f"{path.name}.rover-backup-{now:%Y%m%dT%H%M%S}"
+    # Two changes within one second need two names: no copy is ever written over another.
     names = (path.with_name(f"{name}{f'-{n}' if n else ''}") for n in range(1000))
     backup = next(name for name in names if not os.path.lexists(name))
     handle = os.open(backup, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -136,6 +136,8 @@ class Commands:
 def shared_options() -> Parser:
     """The options that may be before or after a command; where one is not given, the other place
     counts."""
+    # With SUPPRESS an option that is not given leaves no default, which would overwrite the one
+    # given before the command.
     shared = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--json", action="store_true", help="print the result as JSON")
     about = "the data folder (default: $ROVER_HOME, or ~/.local/share/rover)"

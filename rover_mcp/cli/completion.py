@@ -54,6 +54,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
 
 def _options() -> dict[str, Sequence[str]]:
     """The values of some options, as far as they are known in advance."""
+    # Late, because no other command needs the agents' drivers to parse its arguments.
     from agent_runner.agents import agent_names
 
     return {"--status": STATUSES.split(), "--agent": agent_names()}

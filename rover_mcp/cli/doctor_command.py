@@ -42,6 +42,7 @@ def run_checks(connect: Callable[[], McpClient], home: str) -> tuple[list[Check]
         _python(),
         _git(),
         _folder(home),
+        # Before the daemon is started below, which would create a database that is missing.
         *_records(home),
         *judge_programs(corrected_versions.find()),
     ]

@@ -64,6 +64,7 @@ def _is_there(path: Path) -> bool:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return False
+    # The same file may hold an API key in place of a login, which is another kind of account.
     return isinstance(content, dict) and bool(cast(Json, content).get(member))
 
 
@@ -74,6 +75,7 @@ def _offer(
     lines = f"{CREDENTIALS}:\n  {known.provider}: {{login: {known.agent}}}\n"
     try:
         old = config_file.read(path)
+        # The user has decided already, whatever they decided.
         if known.provider in (parsed(old or "").get(CREDENTIALS) or {}):
             return
         entry = {known.provider: {"login": known.agent}}

@@ -118,6 +118,7 @@ def _log_ins(args: argparse.Namespace) -> list[Json]:
     def ask(question: str) -> bool:
         return ask_person(question, "Use it?")
 
+    # In a script there is no one to ask, and silence is no consent to use a subscription.
     asks = ask if args.write and not args.json and has_person() else None
     return offers(Path(home_of(args)), os.environ, datetime.now(UTC), asks)
 
@@ -145,6 +146,8 @@ def _one(
 ) -> Json:
     """What has to be done for one client, which is also done with --write."""
     places = client.files(machine)
+    # The first that exists, even as a link to nothing: a second file would be ignored by the
+    # assistant.
     path = next((p for p in places if os.path.lexists(p)), places[0])
     result: Json = {
         "client": client.name, "title": client.title, "found": True, "file": str(path),
@@ -164,6 +167,7 @@ def _one(
             backup = config_file.write(path, old, change.new, datetime.now(UTC))
             result["backup"] = str(backup) if backup else None
     except ConfigLeftAlone as refused:
+        # A file that cannot be changed safely is for its owner to change, who gets the text for it.
         paste = None if args.remove else block(client, argv)
         return {**result, "action": "refused", "error": str(refused), "block": paste}
     except OSError as error:

@@ -16,6 +16,7 @@ LEAST_PRIORITY = 1
 """What keyring recommends; below it are files in plain text, and the absence of any keyring."""
 
 
+# Keyring backends start desktop services and load plugins, which has no place in the daemon.
 def main(action: str, entry: str, *_: str) -> int:
     """Whatever a keyring raises ends this process with a traceback, which has no key in it."""
     import keyring

@@ -52,6 +52,7 @@ def run_limits(settings: Settings, decided: TaskConfig | None) -> RunLimits:
     return settings.limits.model_copy(update={name: of[name] for name in names})
 
 
+# A project may ask for less than the user allows, and never for more.
 def _least(settings: Settings, decided: TaskConfig | None) -> dict[str, Any]:
     own_limits = decided.limits if decided else LimitsConfig()
     values: dict[str, Any] = {}

@@ -36,6 +36,7 @@ def locked(home: Path, name: str, what: str) -> Generator[None]:
         yield
 
 
+# A file that is created first and restricted later can be read in between.
 def write_private(path: Path, text: str) -> None:
     """Write a file completely or not at all, with mode 0600 at every moment. Raises OSError."""
     # A crash must not leave a secret behind that is removed later.

@@ -37,6 +37,7 @@ class ContextEntry(BaseModel):
     cut: bool = False
 
 
+# Stored with the task, so that a resume days later does the same, whatever the files say by then.
 class TaskConfig(BaseModel):
     """What the project's configuration adds to a task, as its record holds it. Limits that it
     does not name are the user's of the day; those that it names are never more than these."""

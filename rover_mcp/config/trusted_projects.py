@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
+# A digest pins what is trusted: without one, whatever the repository asks for later is trusted,
+# too.
 class TrustedProject(BaseModel):
     """A repository whose configuration counts without `rover trust`."""
 

@@ -25,6 +25,7 @@ class Wider:
     askable: Literal["form", "terminal"] | None = "form"
 
 
+# The modes are compared by what they reach, because their names have no order.
 def openness(mode: NetworkMode) -> int:
     """How much a mode reaches; more is wider."""
     return list(NetworkMode).index(mode)

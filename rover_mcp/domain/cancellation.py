@@ -15,6 +15,7 @@ class Stopped(RoverError):
     code = "stopped"
 
 
+# Threads cannot be interrupted in Python. What blocks in one has to look, or be ended from outside.
 class CancelToken:
     """One request to stop, which may come at any time and from any thread."""
 

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 
+# Every error names the next step. A model that gets only a reason tries variations of the same
+# call.
 class RoverError(Exception):
     """The base class. `message` says what failed and why, `hint` what to do, and `next_call` is a
     call that would work. `instead`: so would the failed call with these arguments in place of its

@@ -24,6 +24,8 @@ class EventKind:
 WINDOW_WARNING: Final = "task.window_warning"
 REBASE: Final = "task.rebased"
 
+# Kinds are part of what Rover promises to receivers: they may be added, and never change their
+# meaning.
 KINDS: Final[Mapping[str, EventKind]] = {
     "task.created": EventKind("info", "no", "it is in the queue"),
     Event.START: EventKind("info", "no", "its first attempt has begun"),

@@ -34,6 +34,7 @@ class IterationInput(BaseModel):
         return RunState(usage=self.usage, snapshot=self.snapshot)
 
 
+# A budget is the task's and not the iteration's, so what earlier iterations used still counts.
 def with_earlier(state: RunState, given: IterationInput | None) -> RunState:
     """The state that an iteration's own journal gives, with what earlier iterations used, and with
     their last snapshot where it has none of its own."""

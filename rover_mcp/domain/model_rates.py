@@ -17,6 +17,7 @@ def price_line(provider: str, model: str) -> str:
     return f"prices: {{{provider}: {{{json.dumps(model)}: {{input: INPUT, output: OUTPUT}}}}}}"
 
 
+# Providers bill what is read from a cache at a fraction of the price, and what is written at more.
 class Rates(BaseModel):
     """US dollars per million tokens. A cache rate that is not given is the same as `input`."""
 

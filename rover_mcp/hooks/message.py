@@ -144,6 +144,7 @@ def osascript(program: str, message: HookMessage) -> list[str]:
     return [program, *(part for line in _SCRIPT for part in ("-e", line)), title, text]
 
 
+# The daemon's own environment has the keys of providers.
 def command_environment(
     environment: Mapping[str, str], message: HookMessage, delivery: str
 ) -> dict[str, str]:

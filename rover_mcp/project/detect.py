@@ -121,6 +121,8 @@ _TARGET = re.compile(r"^test\s*:", re.MULTILINE)
 def detect(names: Collection[str], read: Read) -> DetectedProject:
     """What the files, named by their paths from the root, say about the project."""
     kinds = [kind for kind in _KINDS if any(mark in names for mark in kind.marks)]
+    # A lock file says which manager the project's own people use; the last entry of each language
+    # has none.
     managers = [next(m for m in kind.managers if not m[0] or m[0] in names) for kind in kinds]
     tests = [
         manager[3]
@@ -135,6 +137,8 @@ def detect(names: Collection[str], read: Read) -> DetectedProject:
         tests=(*_targets(names, read), *tests),
         devcontainer=next((name for name in _DEVCONTAINERS if name in names), None),
         ci=tuple(n for n in sorted(names) if any(fnmatch(n, pattern) for pattern in _CI)),
+        # By name only: the draft proposes to copy them, and their content is nobody's business
+        # here.
         secrets=tuple(name for name in _SECRETS if name in names),
     )
 
@@ -155,6 +159,7 @@ def _targets(names: Collection[str], read: Read) -> Iterator[str]:
 def _has_tests(language: str, names: Collection[str], read: Read) -> bool:
     if language == "JavaScript":
         command = _scripts(read("package.json")).get("test")
+        # `npm init` writes a script `test` that prints this and fails.
         return isinstance(command, str) and "no test specified" not in command
     if language == "Python":
         files = ("pyproject.toml", "requirements.txt", "setup.cfg", "tox.ini")

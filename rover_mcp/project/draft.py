@@ -36,6 +36,7 @@ def _lines(facts: DetectedProject, agents: Sequence[str]) -> Iterator[str]:
     yield from _setup(facts)
     yield ""
     yield "# Literal values, no secrets: this file is committed."
+    # Everything that opens something is a comment, so that a first file needs no consent.
     yield "# environment: {NODE_ENV: development}"
     yield from _copies(facts)
     yield ""

@@ -86,6 +86,7 @@ def _wants(texts: Mapping[str, str]) -> Iterator[ProgramNeed]:
             yield ProgramNeed(program, line if _NUMBERS.match(line) else "", name)
     if "pyproject.toml" in texts:
         yield ProgramNeed("python3", _requires_python(texts["pyproject.toml"]), "pyproject.toml")
+    # The file is a stranger's and may be of any length.
     for line in texts.get(".tool-versions", "").splitlines()[:50]:
         words = line.partition("#")[0].split()
         if len(words) > 1 and words[0] in _TOOLS:
@@ -136,6 +137,7 @@ def lacking(
         if path is None:
             lines.append(f"{want.file} asks for {want.program}{version}")
             continue
+        # Only a short list of well-known programs is started, and none that a repository brings.
         judged = want.version and want.program in ASKED
         reported = _NUMBERS.search(version_of(path) or "") if judged else None
         if reported and _fits(want.version, _parts(reported[1])) is False:
@@ -151,6 +153,8 @@ def _fits(wanted: str, version: tuple[int, ...]) -> bool | None:
     judged = [_fits_all(part, version) for part in wanted.split("||")]
     if True in judged:
         return True
+    # A warning that is wrong is worse than none, so whatever cannot be understood counts as
+    # fitting.
     return None if None in judged else False
 
 

@@ -27,6 +27,8 @@ def working(status: StatusReport, caller: Caller, tools: Container[str]) -> Work
     return works
 
 
+# A model makes a call that it is offered. One that is refused costs a turn, and trust in the next
+# one.
 def keep_working(model: BaseModel, works: Works) -> None:
     """Remove from a result, wherever they are in it, the calls that do not work."""
     for name in type(model).model_fields:

@@ -31,6 +31,7 @@ class PatchParams(RequestParams):
     paths: list[str] = Field(default_factory=list[str], max_length=100)
 
 
+# One message with a large patch would hold up everything else on the connection.
 async def patch(
     tasks: TaskService,
     caller: Caller,

@@ -357,6 +357,7 @@ def output_schema(model: type[BaseModel]) -> dict[str, Any]:
     return {"type": "object", "properties": properties}
 
 
+# Each schema is in the context of every conversation, whether its tool is called or not.
 def _compact(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
     if "$ref" in node:
         node = definitions[node["$ref"].rsplit("/", 1)[1]]

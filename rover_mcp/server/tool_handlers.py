@@ -83,6 +83,7 @@ async def get_diff(call: Call, args: a.DiffArguments) -> r.DiffToolResult:
             task, args.paths, stat_only=args.stat_only, offset=args.offset
         )
     )
+    # About 6,000 tokens: clients warn of a result that is larger than 10,000, or cut it off.
     patch = None if args.stat_only else diff.patch[:PATCH_BYTES]
     cut = (diff.truncated or len(diff.patch) > PATCH_BYTES) and not args.stat_only
     result = r.DiffToolResult(task=task.id, changes=diff.changes, patch=patch, truncated=cut)
@@ -183,6 +184,8 @@ async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
     items = await anyio.to_thread.run_sync(trash if args.confirm else trash.plan, task)
     named = {"task": args.task, "repo_path": args.repo_path}
     if isinstance(task, TaskRow):
+        # By its id, because the call may be repeated from another folder, where the number means
+        # another task.
         named = {"task": task.id}
     kept = {k: v for k, v in named.items() if v is not None}
     again = NextAction(

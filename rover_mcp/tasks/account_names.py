@@ -19,6 +19,7 @@ def account_name(label: str, origins: Mapping[str, str] | None = None) -> str:
     digest = _DIGEST.fullmatch(label)
     if origin := (origins or {}).get(label):
         shared = digest is not None and list((origins or {}).values()).count(origin) > 1
+        # The last four characters are of a digest, never of the key.
         return f"{origin} (…{label[-4:]})" if shared else origin
     if log_in := _LOG_IN.fullmatch(label):
         return f"{log_in['provider']}, login of {log_in['program']}"

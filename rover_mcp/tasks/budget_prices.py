@@ -14,6 +14,8 @@ from rover_mcp.tasks.quoted_text import printable
 from rover_mcp.tasks.task_ports import AgentInventory
 
 
+# The gateway can only count in US dollars what it has a price for. A budget that it cannot keep
+# would look like a limit and be none.
 def check_prices(
     workflow: Workflow | None,
     agents: Sequence[str],

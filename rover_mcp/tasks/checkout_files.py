@@ -17,6 +17,8 @@ MAX_FILE = 1024**2
 MAX_TOGETHER = 8 * 1024**2
 
 
+# These files are untracked for a reason: often they hold secrets, so they never become part of a
+# commit.
 def read_copies(
     root: Path, names: Sequence[str], tracked: Collection[str]
 ) -> tuple[list[LocalFile], list[str]]:

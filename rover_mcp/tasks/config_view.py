@@ -13,6 +13,7 @@ from rover_mcp.tasks.options import PLAIN
 _WORDS = {Origin.PROJECT: FILE, Origin.USER: "your config.yaml"}
 
 
+# Whoever wonders why a task ran as it did needs to know who decided, and not only what.
 def config_view(task: TaskRow) -> dict[str, str] | None:
     """Each setting with its value and, in brackets, who gave it; None for a task
     that was made before configurations were kept."""

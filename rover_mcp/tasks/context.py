@@ -20,6 +20,8 @@ EVERYONE: Final = "all"
 _NOT_A_NAME = re.compile(r"[^a-z0-9]+")
 
 
+# A forge shows a private repository only to those who may see it, so what is read depends on who
+# asks.
 def context_call(
     caller: Caller, folder: Path, remotes: Sequence[str], authors: Sequence[str]
 ) -> ContextCall:

@@ -60,6 +60,7 @@ def as_text(schema: dict[str, Any]) -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
+# Receivers of webhooks validate against these files, so they are part of what Rover promises.
 def write(docs: Path) -> None:
     """Write what is generated into the folder of the documentation."""
     (docs / "schemas").mkdir(exist_ok=True)

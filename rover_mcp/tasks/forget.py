@@ -105,6 +105,7 @@ class _Project:
     tasks: Sequence[TaskRow | DamagedRecord]
 
 
+# One transaction cannot span files, images and rows, so every step can be repeated.
 @dataclass(frozen=True)
 class ForgetProject:
     """The use case of forgetting a project. `plan` says what would be removed; calling it removes

@@ -15,6 +15,7 @@ from rover_mcp.project.required_programs import FILES, MAX_BYTES, lacking, wants
 _SECONDS = 5.0
 
 
+# Found out now by a look at file names; found out by the agent it costs a model's time and money.
 def lacking_programs(files: CommittedFiles, path: str) -> list[str]:
     """One warning, or none. `path` is where the sandbox finds programs. Only programs of this
     machine are asked for their version, never the repository's."""

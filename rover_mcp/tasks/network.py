@@ -17,6 +17,7 @@ MAX_SHOWN = 200
 Refused = Mapping[str, Any] | None
 
 
+# The name of a host is chosen by whoever opens the connection, and so is text by an agent.
 def refused_views(refused: Refused) -> list[RefusedHostView] | None:
     """Every host that was refused, with the reason and what would allow it."""
     return [

@@ -16,6 +16,7 @@ def out_of_reach(path: str, home: Path) -> list[str]:
     return [str(folder) for folder in own]
 
 
+# A sandbox of bubblewrap sees /usr and not HOME, where version managers install what they install.
 def unseen_programs(path: str | None, home: Path) -> list[str]:
     """The warning about such programs when a task is created, if there are any."""
     folders = out_of_reach(path or "", home)

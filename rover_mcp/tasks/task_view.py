@@ -118,6 +118,7 @@ def event_view(event: EventRow, task: TaskRow, most: Budget | None = None) -> Ev
     so."""
     try:
         return _event_view(event, task, most)
+    # One damaged event must not hide all the others of a page.
     except NONSENSE:
         return EventView(
             seq=event.seq,

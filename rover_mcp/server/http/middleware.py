@@ -57,6 +57,8 @@ class ConnectionLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._connections() > self._most:
+            # Closed, or the connection that was refused would count against the limit until it
+            # times out.
             full = refusal(503, "there are too many connections", Connection="close")
             await full(scope, receive, send)
         else:
@@ -91,6 +93,7 @@ class UserLimits:
         if (refused := self._refused(scope, user.display_name)) is not None:
             await refused(scope, receive, send)
             return
+        # Counted by user and not by address: several users may be behind one proxy.
         self._open[user.display_name] += 1
         try:
             await self._answer(scope, receive, send, user.access_token.token)
