@@ -2,8 +2,8 @@
 
 `python -m tests.workers` prints every line as it comes, marked with the worker that it is from, and
 names a test that runs for long. The exit status is not 0 if a worker fails. Ctrl-C ends all workers
-in good order; a second one kills them. At the end, the slowest files are named. With `--record`, it writes tests/durations.json, by which
-the next run takes the longest files first.
+in good order; a second one kills them. At the end, the slowest files are named. With `--record`, it
+writes tests/durations.json, by which the next run takes the longest files first.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ _SHARES_THE_STAGE = re.compile(r"\b(stage: Stage|assault: Assault|open_setting:)
 _LONGEST_GROUP = 150.0
 """Seconds: what takes longer is set up again in other workers, for one must not be the last by far."""
 _LOOK_EVERY = 1.0
+_SILENT = "ended without a word"
 _LONG = 60.0
 """Seconds after which a test that still runs is named, and again after each further time."""
 _LAST_LINES = 10.0
@@ -56,7 +57,7 @@ class Worker:
 
     def __init__(self, name: str, running: Path) -> None:
         self.name = name
-        self.last = "ended without a word"
+        self.last = _SILENT
         self.failures: list[str] = []
         self.durations: dict[str, float] = {}
         self.pid = 0
@@ -238,7 +239,7 @@ def run(
             signal.signal(number, stop)
         status = team.wait(Watch(long))
     everybody = (team.collector, *team.workers)
-    for worker in everybody if status else team.workers:
+    for worker in team.workers if team.collector.last == _SILENT else everybody:
         for line in (*worker.failures, worker.last):
             worker.say(line)
     durations = {file: s for worker in everybody for file, s in worker.durations.items()}
