@@ -18,6 +18,7 @@ from rover_mcp.domain.errors import Conflict, EnvironmentFault
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.migrations import open_database
+from rover_mcp.store.rebase_notes import RebaseNote, write_note
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from tests.support.attempts_site import STARTED, Run, Site, open_site
@@ -152,6 +153,21 @@ def test_a_tasks_record_is_built_anew(tmp_path: Path, harm: Callable[[Path], Non
     assert any(TASK in line for line in told)
     assert repair(home) == []
     assert (harm in UNREADABLE) == bool(list(home.glob("rover.db.damaged-*")))
+
+
+def test_a_rebased_task_keeps_its_new_base(tmp_path: Path) -> None:
+    """U7, N2. The note beside the journal says what the journal cannot."""
+    before, home = ran(tmp_path, Run.COMPLETE), tmp_path / "home"
+    note = RebaseNote(snapshot=snapshot(9), old="1" * 40, onto="2" * 40, base_branch="main")
+    write_note(TaskFolders(home, TASK, 1), note)
+    gone(home)
+    repair(home)
+    task = read(home)
+    assert (task.base_commit, task.onto, task.stands_on) == (
+        before.base_commit, note.onto, note.onto,
+    )  # fmt: skip
+    assert task.run_state is not None
+    assert task.run_state.snapshot == note.snapshot
 
 
 def test_a_lost_wal_loses_no_task(tmp_path: Path) -> None:

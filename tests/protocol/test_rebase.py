@@ -86,7 +86,11 @@ def test_commits_of_a_persons_are_replayed_too(shared: Path) -> None:
         main = commit_on_main(repo, "again.txt", "main's\n")
         shown = client.tool("rebase_task", task=task["id"])
         assert "1 of these commits are not the task's" in shown["message"]
+        old = git(repo, "rev-parse", task["branch"])
         client.tool("rebase_task", task=task["id"], confirm=True)
+        (hub,) = (shared / "data/projects").glob("*/hub.git")
+        kept = git(hub, "for-each-ref", "--format=%(objectname)", f"refs/rover/{task['id']}/kept/")
+        assert kept == old, "what was there before can be had again"
         assert git(repo, "rev-parse", f"{task['branch']}~2") == main
         assert git(repo, "show", "-s", "--format=%s", task["branch"]) == "by a person"
         assert client.tool("get_diff", task=task["id"])["changes"]["files"] == 2
