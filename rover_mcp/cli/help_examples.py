@@ -35,6 +35,7 @@ EXAMPLES = {
     "open": ("rover open 3", "rover open 3 --yes"),
     "delete": ("rover delete 3", "rover delete 3 4 --yes"),
     "undelete": ("rover undelete 3", "rover undelete 0f3a9c21"),
+    "gc": ("rover gc", "rover gc --yes", "rover gc trash --yes"),
     "prune": ("rover prune", "rover prune --status FAILED --status CANCELLED --yes"),
     "logs": ("rover logs 3 -f", "rover logs 3 --step test --tail 500"),
     "diff": ("rover diff 3", "rover diff 3 src --stat", "rover diff 3 --patch | git apply"),

@@ -144,6 +144,12 @@ COMMANDS = (
         no_arguments,
     ),
     (
+        "gc",
+        "space_command:gc",
+        "show what disk space could be freed; without --yes, only show it",
+        others.add_gc,
+    ),
+    (
         "prune",
         "several_tasks:prune",
         "delete completed tasks; without --yes, only list them",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+
 from rover_mcp.assistants.assistant_names import CLIENT_NAMES
 from rover_mcp.cli.command_parser import Commands, Parser
 
@@ -164,6 +166,22 @@ def add_forget(sub: Parser) -> None:
     sub.add_argument("path", metavar="PATH", nargs="?", help=about)
     about = "do not ask for confirmation, which needs a terminal"
     sub.add_argument("--yes", action="store_true", help=about)
+
+
+GC_KINDS = ("sandboxes", "images", "caches", "work-trees", "bundles", "trash", "orphans")
+
+
+def _gc_kind(word: str) -> str:
+    """One of the kinds. `choices` would refuse that none is given."""
+    if word not in GC_KINDS:
+        raise ArgumentTypeError(f"{word!r} is not one of: {', '.join(GC_KINDS)}")
+    return word
+
+
+def add_gc(sub: Parser) -> None:
+    about = f"one of {', '.join(GC_KINDS)} (default: all but trash and orphans)"
+    sub.add_argument("kinds", metavar="KIND", nargs="*", type=_gc_kind, help=about)
+    sub.add_argument("--yes", action="store_true", help="free it")
 
 
 def add_setup(sub: Parser) -> None:

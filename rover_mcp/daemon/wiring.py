@@ -36,6 +36,15 @@ from rover_mcp.daemon.login_renewals import Renewals
 from rover_mcp.daemon.plane_adapter import PlaneControl
 from rover_mcp.daemon.project_folders import ProjectFolders
 from rover_mcp.daemon.project_registry import ProjectRegistry
+from rover_mcp.daemon.space_sources import (
+    FinishedTrees,
+    OrphanFolders,
+    PackageCaches,
+    SecondCopies,
+    TrashedTasks,
+    UnneededImages,
+    WaitingSandboxes,
+)
 from rover_mcp.daemon.task_leftovers import TaskLeftovers
 from rover_mcp.daemon.task_networks import TaskNetworks
 from rover_mcp.daemon.task_secrets import TaskSecrets
@@ -62,6 +71,7 @@ from rover_mcp.tasks.checkout import CheckoutTask
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
+from rover_mcp.tasks.free_space import FreeSpace
 from rover_mcp.tasks.images import RoverImages
 from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.operation_log import OperationLog
@@ -147,7 +157,7 @@ def build(
     operations = OperationLog(store.operations(leases.executor))
     status = _status(create, tasks, core, notice)
     services = _services(
-        core, attempts, create, tasks, status, garbage, operations, hub, hooks, touch
+        core, attempts, create, tasks, status, garbage, work_trees, operations, hub, hooks, touch
     )
     trash_expiry = TrashExpiry(settings.home, services.trash, shared=bool(settings.database))
     return DaemonParts(
@@ -209,6 +219,7 @@ def _services(
     tasks: TaskService,
     status: StatusReport,
     garbage: Garbage,
+    work_trees: WorkTrees,
     operations: OperationLog,
     hub: EventBroadcaster,
     hooks: HookRunner,
@@ -221,6 +232,18 @@ def _services(
     leftovers = partial(TaskLeftovers, home, repositories, core.engines, core.trash)
     delete = DeleteTask(store, leftovers(garbage.collect))
     trash = TaskTrash(store, delete, operations, core.settings.trash_days)
+    free_space = FreeSpace(
+        [
+            WaitingSandboxes(core.spares),
+            UnneededImages(images),
+            PackageCaches(home, store, core.trash),
+            FinishedTrees(home, store, work_trees),
+            SecondCopies(home, store, repositories, core.trash),
+            TrashedTasks(home, trash),
+            OrphanFolders(home, store, core.spares, leftovers(garbage.collect)),
+        ],
+        operations,
+    )
     folders = ProjectFolders(home, repositories, core.spares.forget, core.trash)
     forget = _forget(create, DeleteTask(store, leftovers(hub_goes=True)), folders, images)
     builds = ImageBuilds(
@@ -234,8 +257,8 @@ def _services(
     rebase = RebaseTask(store, host_rebases, operations)
     checkout = CheckoutTask(store, HostCheckouts(repositories, home), operations)
     return Services(
-        tasks, status, hub, touch, images, hooks, trash, builds, forget, merge, push, rebase,
-        checkout,
+        tasks, status, hub, touch, images, hooks, trash, free_space, builds, forget,
+        merge, push, rebase, checkout,
     )  # fmt: skip
 
 

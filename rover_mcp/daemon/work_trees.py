@@ -86,6 +86,21 @@ class WorkTrees:
             return kept
         return min(kept, SOON_SECONDS) if free < SHORT * self._settings.min_free_bytes else kept
 
+    def is_removable(self, task_id: str) -> bool:
+        """Whether a finished task still has a tree, and all in it is proven to be elsewhere."""
+        try:
+            task = self._store.tasks.get(task_id)
+            engine = self._engines.get(task.engine) if task else None
+            has_tree = task is not None and engine is not None and engine.holds_work(task.id)
+            return task is not None and has_tree and self._needed(task) is None
+        except HARMLESS as error:
+            log.info("the work tree of task %s is kept: %s", task_id, error)
+            return False
+
+    def remove(self, task_id: str) -> None:
+        """Remove a tree if it is still removable."""
+        self._remove(task_id)
+
     def _remove(self, task_id: str) -> bool:
         task = self._store.tasks.get(task_id)
         engine = self._engines.get(task.engine) if task else None

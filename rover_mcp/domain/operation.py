@@ -18,6 +18,8 @@ class OperationKind(StrEnum):
     """it comes back"""
     PURGE = "purge"
     """all that is kept of it is removed"""
+    COLLECT = "collect"
+    """what can be made again of a finished task is removed"""
 
 
 class OperationState(StrEnum):

@@ -198,7 +198,9 @@ class RequestHandlers:
     async def space(self, ctx: Context, params: SpaceParams) -> dict[str, Any]:
         self._note_era(ctx)
         self._services.touch()
-        return await space(self._services.trash, self._session.caller, params)
+        return await space(
+            self._services.trash, self._services.free_space, self._session.caller, params
+        )
 
     async def patch(self, ctx: Context, params: PatchParams) -> dict[str, Any]:
         self._note_era(ctx)

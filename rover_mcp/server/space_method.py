@@ -3,6 +3,7 @@ frees space and none pays for it with its context."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, Literal
 
 import anyio.to_thread
@@ -11,6 +12,7 @@ from mcp_types import METHOD_NOT_FOUND, RequestParams
 
 from rover_mcp.domain.usage_window import time_of
 from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.free_space import FreeSpace, SpaceKind
 from rover_mcp.tasks.quoted_text import printable
 from rover_mcp.tasks.task_trash import TaskTrash, TrashedTask
 
@@ -18,17 +20,26 @@ METHOD = "rover/space"
 
 
 class SpaceParams(RequestParams):
-    """`trash` lists the deleted tasks that can be given back."""
+    """`trash` lists the deleted tasks that can be given back. `gc` lists what could be freed of
+    these `kinds` (none: all), and with `confirm` frees it."""
 
-    action: Literal["trash"] = "trash"
+    action: Literal["trash", "gc"] = "trash"
+    kinds: tuple[SpaceKind, ...] = ()
+    confirm: bool = False
 
 
-async def space(trash: TaskTrash, caller: Caller, params: SpaceParams) -> dict[str, Any]:
-    """The tasks of the trash, of all projects."""
+async def space(
+    trash: TaskTrash, free: FreeSpace, caller: Caller, params: SpaceParams
+) -> dict[str, Any]:
+    """The tasks of the trash, or what could be freed or was."""
     if caller.user is not None:
         raise MCPError(METHOD_NOT_FOUND, "space is freed by the user of this machine")
-    listed = await anyio.to_thread.run_sync(trash.list)
-    return {"trash": [_trashed(one) for one in listed], "days": trash.keep_days}
+    if params.action == "trash":
+        listed = await anyio.to_thread.run_sync(trash.list)
+        return {"trash": [_trashed(one) for one in listed], "days": trash.keep_days}
+    work = free if params.confirm else free.plan
+    items = await anyio.to_thread.run_sync(work, params.kinds)
+    return {"items": [asdict(item) for item in items], "freed": params.confirm}
 
 
 def _trashed(one: TrashedTask) -> dict[str, Any]:

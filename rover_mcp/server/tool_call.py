@@ -18,6 +18,7 @@ from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.checkout import CheckoutTask
 from rover_mcp.tasks.forget import ForgetProject
+from rover_mcp.tasks.free_space import FreeSpace
 from rover_mcp.tasks.images import BuildImage, RoverImages
 from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.push import PushTask
@@ -41,6 +42,7 @@ class Services:
     images: RoverImages
     hooks: HooksControl
     trash: TaskTrash
+    free_space: FreeSpace
     builds: BuildImage
     forget: ForgetProject
     merge: MergeTask

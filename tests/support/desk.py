@@ -42,6 +42,7 @@ from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask, Leftover, Leftovers
 from rover_mcp.tasks.disk_space import TreeSize
 from rover_mcp.tasks.forget import ForgetProject
+from rover_mcp.tasks.free_space import FreeSpace
 from rover_mcp.tasks.images import RoverImages
 from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.operation_log import OperationLog
@@ -329,6 +330,7 @@ class Desk:
                 RoverImages(self.tasks.settings.home, self.store, {}),
                 HookRunner(self.tasks.settings, self.store, self.store.deliveries("roverd"), {}),
                 self.trash(),
+                FreeSpace([], self.log()),
                 # Its engine keeps no images: a build ends before it asks for hub or gateway.
                 ImageBuilds(
                     self.tasks.settings,

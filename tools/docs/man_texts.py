@@ -141,6 +141,14 @@ COMMANDS: Final = {
         conversations. A task that was paused when it was deleted comes back as CANCELLED:
         `rover iterate` or `rover resume` continues it.
     """,
+    "gc": """
+        Shows what of the data folder and of the engines could go, by kind, with its size:
+        sandboxes that wait for a next task, images that no task needs, packages kept for projects,
+        work trees and second copies of snapshots of finished tasks, the trash, and folders of
+        tasks without a record. With `--yes` it frees all but the last two, which may hold work
+        that exists nowhere else and go only if they are named. Nothing of a task that runs or is
+        paused goes.
+    """,
     "trash": """
         Lists the tasks of all projects that were deleted and can be given back, and until when.
     """,
