@@ -23,7 +23,8 @@ _TASK_OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {"metavar": "NAME", "help": "the agent's model (default: the agent's own)"},
     "--base-branch": {
         "metavar": "REF",
-        "help": "the branch, tag or commit to start from (default: HEAD)",
+        "help": "the branch, tag or commit to start from, or task:3, the result of a task "
+        "(default: HEAD)",
     },
     "--engine": {
         "choices": ("auto", "docker", "podman", "bubblewrap", "process"),
@@ -61,6 +62,8 @@ def add_create(sub: Parser) -> None:
     sub.add_argument("--context", metavar="REFERENCE", action="append", default=[], help=about)
     about = "include this person's comments beside those of project members; all: everybody's"
     sub.add_argument("--context-author", metavar="NAME", action="append", default=[], help=about)
+    about = "start once this task is completed (repeatable)"
+    sub.add_argument("--after", metavar="TASK", action="append", default=[], help=about)
     sub.add_argument("--script", metavar="FILE", help="the script for the agent `scripted`")
     sub.add_argument(
         "--request-key",

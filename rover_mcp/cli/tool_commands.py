@@ -139,6 +139,7 @@ def create(args: Arguments) -> int:
         request_key=args.request_key,
         script=read_script(args.script),
         context=args.context or None,
+        after=args.after or None,
         context_authors=args.context_author or None,
         **{name: getattr(args, name) for name in args.options},
     )

@@ -103,6 +103,11 @@ def judge_attempt(seen: AttemptFacts, startup_timeout: float) -> AttemptAction |
         # A waiting attempt becomes the present one when it is claimed. This one is the present one
         # and still waits, so its record is wrong, and its journal decides.
         return GiveUp() if seen.status is TaskStatus.NEW else Settle()
+    if seen.state == AttemptState.STACKED:
+        if seen.status is TaskStatus.NEW:
+            return None
+        # A task that runs by its record, and whose attempt was never let go.
+        return Settle() if seen.present and seen.status in RUNNING else Discard()
     if seen.state in HELD_BACK:
         return None if seen.status is TaskStatus.PAUSED else Discard()
     if seen.state in IN_QUEUE:

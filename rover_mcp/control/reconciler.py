@@ -86,7 +86,7 @@ class Reconciler:
         # is listed now there is a row when the rows are read.
         listed = {name: self._list(name) for name in self._context.engines}
         store = self._context.store
-        rows = store.attempts.in_states((*OPEN, *HELD_BACK))
+        rows = store.attempts.in_states((*OPEN, *HELD_BACK, AttemptState.STACKED))
         for task_id, attempt in [*((a.task_id, a.attempt) for a in rows), *store.tasks.stranded()]:
             try:
                 self._attempt(task_id, attempt, listed)

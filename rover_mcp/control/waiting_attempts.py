@@ -12,6 +12,7 @@ from rover_mcp.control.attempt_launch import AttemptLaunch
 from rover_mcp.control.control_ports import utc
 from rover_mcp.control.decide import is_the_accounts, retry_time
 from rover_mcp.control.obstacle_check import is_gone
+from rover_mcp.control.stacked_starts import StackedStarts
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.obstacles import obstacle_of
 from rover_mcp.store.records import AttemptRow, TaskRow
@@ -27,6 +28,7 @@ class WaitingAttempts:
     def __init__(self, context: AttemptContext, launch: AttemptLaunch) -> None:
         self._context = context
         self._launch = launch
+        self._stacked = StackedStarts(context)
 
     def tend(self) -> list[AttemptRow]:
         """Check every account that is closed or waited for. Return the attempts to enqueue: for an
@@ -40,7 +42,7 @@ class WaitingAttempts:
             for limit in sorted(limits)
             for row in self._context.store.holds.release(limit, look_after)
         ]
-        return released + self._wake()
+        return released + self._wake() + self._stacked.due()
 
     def _wake(self) -> list[AttemptRow]:
         """Schedule tasks that had used up their tries, and whose account has answered since."""

@@ -13,7 +13,7 @@ from rover_mcp.control.needed_models import uses_model
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.gateway_adapter import GatewayAdapter
-from rover_mcp.domain.attempt_state import STARTED
+from rover_mcp.domain.attempt_state import STARTED, AttemptState
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.store.records import AttemptRow, Limit, TaskRow
 from rover_mcp.store.store import Store
@@ -39,7 +39,11 @@ class PlaneControl:
         self._attempts = attempts
 
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
-        self._plane.enqueue(attempt, delay)
+        if attempt.state == AttemptState.STACKED:
+            # What it waits for may have been done while it was being recorded.
+            self._plane.tend()
+        else:
+            self._plane.enqueue(attempt, delay)
 
     def schedule(self, task: TaskRow) -> bool:
         attempt = self._attempts.waiting.schedule(task)

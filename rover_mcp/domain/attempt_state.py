@@ -23,6 +23,8 @@ class AttemptState(StrEnum):
     """Waits until there is a credential for it, or until what is in its way is gone."""
     RELEASED = "released"
     """No longer held or awaiting, and waits in the queue for a free place."""
+    STACKED = "stacked"
+    """Waits until the tasks that its own comes after are completed."""
     STARTING = "starting"
     """Claimed: its sandbox is being prepared and started."""
     RUNNING = "running"
@@ -49,7 +51,7 @@ OVER: Final = (_S.ENDED, _S.SUPERSEDED)
 BY_ITSELF: Final = (_S.SCHEDULED, _S.HELD, _S.AWAITING, _S.RELEASED)
 """In these a paused task resumes automatically."""
 
-WAITING: Final = (_S.QUEUED, *BY_ITSELF)
+WAITING: Final = (_S.QUEUED, *BY_ITSELF, _S.STACKED)
 """It has not begun."""
 
 OPEN: Final = (*IN_QUEUE, *STARTED)
@@ -58,7 +60,7 @@ OPEN: Final = (*IN_QUEUE, *STARTED)
 UNDER_WAY: Final = (_S.RELEASED, _S.QUEUED, *STARTED)
 """It is in the queue without a time to wait for, or has started."""
 
-FIRST: Final = (_S.QUEUED, _S.SCHEDULED, _S.HELD, _S.AWAITING)
+FIRST: Final = (_S.QUEUED, _S.SCHEDULED, _S.HELD, _S.AWAITING, _S.STACKED)
 """The states in which an attempt can be created."""
 
 MOVES: Final[Mapping[AttemptState, tuple[AttemptState, ...]]] = {
@@ -66,6 +68,7 @@ MOVES: Final[Mapping[AttemptState, tuple[AttemptState, ...]]] = {
     _S.SCHEDULED: (_S.QUEUED, _S.STARTING, _S.HELD, _S.AWAITING, _S.ENDED, _S.SUPERSEDED),
     _S.HELD: (_S.QUEUED, _S.RELEASED, _S.SUPERSEDED),
     _S.AWAITING: (_S.QUEUED, _S.RELEASED, _S.SUPERSEDED),
+    _S.STACKED: (_S.QUEUED, _S.SUPERSEDED),
     _S.RELEASED: (_S.QUEUED, _S.STARTING, _S.HELD, _S.AWAITING, _S.ENDED, _S.SUPERSEDED),
     # A start that was interrupted is begun again, and so is the following of one that runs.
     _S.STARTING: (_S.STARTING, _S.RUNNING, _S.ENDED),

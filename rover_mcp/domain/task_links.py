@@ -15,6 +15,15 @@ class ForkedFrom(BaseModel):
     snapshot: str
 
 
+class AwaitedTask(BaseModel):
+    """A task that has to be completed first."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    number: int
+
+
 class TaskLinks(BaseModel):
     """The tasks that a task comes from. They are known by their ids, because numbers are a
     project's own; a number is kept beside an id for people."""
@@ -22,9 +31,18 @@ class TaskLinks(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     forked_from: ForkedFrom | None = None
+    after: tuple[AwaitedTask, ...] = ()
+    base: AwaitedTask | None = None
+    """whose result it starts from; also one of `after`"""
 
     def words(self) -> str | None:
         """The same for people."""
-        if self.forked_from is None:
-            return None
-        return f"forked from task {self.forked_from.number} at {self.forked_from.snapshot}"
+        parts: list[str] = []
+        if self.forked_from is not None:
+            origin = self.forked_from
+            parts.append(f"forked from task {origin.number} at {origin.snapshot}")
+        if self.base is not None:
+            parts.append(f"starts from the result of task {self.base.number}")
+        if others := [str(t.number) for t in self.after if t != self.base]:
+            parts.append(f"comes after task {', '.join(others)}")
+        return "; ".join(parts) or None

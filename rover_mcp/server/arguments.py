@@ -76,7 +76,10 @@ class CreateTaskArguments(Arguments):
     )
     model: str | None = Field(None, max_length=100, description="default the agent's own")
     base_branch: str | None = Field(
-        None, max_length=250, description="branch, tag or commit; default HEAD"
+        None, max_length=250, description="branch, tag, commit or task:3; default HEAD"
+    )
+    after: Annotated[list[str], BeforeValidator(argument_repair.task_list)] = Field(
+        default_factory=list, max_length=20, description="tasks to be COMPLETED first"
     )
     context: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list,

@@ -30,6 +30,7 @@ async def create_task(call: Call, args: a.CreateTaskArguments) -> r.TaskResult:
         repo_path=args.repo_path,
         options=args.options,
         base_branch=args.base_branch,
+        after=args.after,
         inputs=args.inputs,
         request_key=args.request_key,
         script=args.script,

@@ -22,6 +22,7 @@ from rover_mcp.store.migrations import checkpoint
 from rover_mcp.store.operations import Operations
 from rover_mcp.store.projects import ProjectStore
 from rover_mcp.store.resume_switches import ResumeSwitches
+from rover_mcp.store.stacked_tasks import StackedTasks
 from rover_mcp.store.tasks import TaskStore
 from rover_mcp.store.transitions import TaskTransitions
 from rover_mcp.store.usage_records import UsageStore
@@ -46,6 +47,7 @@ class Store:
         self.tasks = TaskStore(self.database, self.projects)
         self.deletions = Deletions(self.database)
         self.transitions = TaskTransitions(self.database)
+        self.stacked = StackedTasks(self.database)
         self.attempts = AttemptStore(self.database)
         self.windows = Windows(engine)
         self.claims = AttemptClaims(self.database, self.windows)

@@ -200,7 +200,9 @@ class TaskStore:
                 updated_at=now,
             )
         )
-        insert_attempt(connection, now, new.id, 1, 1, AttemptState.QUEUED, new.client_id)
+        stacked = new.links is not None and bool(new.links.after)
+        first = AttemptState.STACKED if stacked else AttemptState.QUEUED
+        insert_attempt(connection, now, new.id, 1, 1, first, new.client_id)
         insert_event(connection, now, new.id, "task.created", TaskStatus.NEW, {}, notable=False)
         return task_row(connection.execute(sa.select(T).where(T.c.id == new.id)).one())
 

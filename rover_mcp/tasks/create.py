@@ -41,6 +41,7 @@ from rover_mcp.tasks.missing_programs import lacking_programs
 from rover_mcp.tasks.programs import unseen_programs
 from rover_mcp.tasks.repository_argument import named_repository
 from rover_mcp.tasks.request_options import options_of_request
+from rover_mcp.tasks.stacked_base import stacked_base
 from rover_mcp.tasks.task_parts import TaskParts, allowed_options
 from rover_mcp.tasks.task_ports import (
     AgentInventory,
@@ -106,7 +107,11 @@ class CreateTask:
             if known := self._known(repository, key):
                 return known
         checked = self.plan(caller, request)
-        spare = self.spares.take(checked.new.project_id, checked.new.engine)
+        links = checked.new.links
+        waits = links is not None and bool(links.after)
+        spare = None
+        if not waits:
+            spare = self.spares.take(checked.new.project_id, checked.new.engine)
         if spare is not None:
             # A sandbox that was started in advance is named after the id of its future task.
             checked = replace(checked, new=replace(checked.new, id=spare))
@@ -163,8 +168,7 @@ class CreateTask:
         """What the request names, looked up and checked. Raises as the call does."""
         repository = named_repository(self.repositories, caller, request.repo_path)
         self.repositories.check_delivery(repository, self.settings.branch_prefix)
-        base = request.base_branch
-        commit = self.repositories.resolve(repository, base) if base else repository.head_commit
+        base = stacked_base(self.store, self.repositories, caller, request, repository)
         options, entry = options_of_request(
             self.settings, self.catalog, caller, request, repository
         )
@@ -175,7 +179,9 @@ class CreateTask:
         budget, model = options.budget, options.model
         unpriced = check_prices(entry.workflow, agents, model, budget, self.agents)
         engine, binary = checks.engine(caller, options, agents, repository.root)
-        return TaskParts(repository, commit, options, entry, inputs, engine, binary, unpriced)
+        return TaskParts(
+            repository, base.commit, options, entry, inputs, engine, binary, unpriced, base
+        )
 
     def _warnings(self, caller: Caller, parts: TaskParts, of_checkout: list[str]) -> list[str]:
         files = self.repositories.files(parts.repository, parts.commit)
@@ -285,7 +291,8 @@ def _record(
         project_path=str(repository.project),
         title=title_of(request.description),
         description=request.description,
-        base_branch=request.base_branch or repository.branch,
+        base_branch=parts.base.branch,
+        links=parts.base.links,
         base_commit=parts.commit,
         workflow=parts.entry.name,
         agent=agents[0],

@@ -24,6 +24,9 @@ class CreateRequest:
     repo_path: str | None = None
     options: TaskOptions = field(default_factory=TaskOptions)
     base_branch: str | None = None
+    """a branch, tag or commit; or `task:N`, the result of another task"""
+    after: Sequence[str] = ()
+    """the tasks that have to be completed before this one starts"""
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])
     request_key: str | None = None
     script: str | None = None

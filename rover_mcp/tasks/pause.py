@@ -44,6 +44,13 @@ class PauseTask:
             paused = self._pause_queued(task)
             if paused is not None:
                 return self.reader.view(paused)
+        if attempt is not None and attempt.state == AttemptState.STACKED:
+            raise Conflict(
+                f"task {task.number} has not started: it waits for other tasks",
+                code="not_pausable",
+                hint="cancel_task ends it",
+                next_call={"tool": "inspect", "arguments": {"task": task.id}},
+            )
         folders = TaskFolders(self.reader.settings.home, task.id, task.iteration)
         try:
             folders.run.mkdir(parents=True, exist_ok=True)

@@ -122,6 +122,11 @@ class ResumeTask:
             raise self._not_resumable(task, f"a task that is {task.status} cannot be resumed")
         if task.status is TaskStatus.CANCELLED:
             self._check_has_ended(task)
+        if task.links and task.links.after and task.started_at is None:
+            # What it was to start from was never looked up, and what it waits for may not be done.
+            again = NextAction(tool="create_task", arguments={}, why="create it again")
+            why = "it was cancelled before the tasks that it waited for were completed"
+            raise self._not_resumable(task, why, again)
         if why := refused(task, accept=accept):
             raise self._not_resumable(task, why)
 

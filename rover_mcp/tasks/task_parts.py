@@ -15,6 +15,7 @@ from rover_mcp.tasks.cautions import setup_left_out
 from rover_mcp.tasks.consent import check_consent
 from rover_mcp.tasks.create_request import CreateRequest
 from rover_mcp.tasks.options import ResolvedOptions
+from rover_mcp.tasks.stacked_base import StackedBase
 from rover_mcp.tasks.task_ports import Repository
 from rover_mcp.tasks.trust import ProjectTrust
 
@@ -33,6 +34,7 @@ class TaskParts:
     """the program of the first agent on this host"""
     unpriced: list[str]
     """warnings about models without a known price"""
+    base: StackedBase
 
     @property
     def agents(self) -> list[str]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from agent_runner.models import Pause, RunState
 from rover_mcp.config.settings import Settings
 from rover_mcp.domain.attempt_state import AttemptState
+from rover_mcp.domain.stacking import stuck, waits_for
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.store.damaged_records import NONSENSE, DamagedRecord
 from rover_mcp.store.record_reading import not_shown
@@ -65,6 +66,11 @@ class TaskReader:
         if damaged := self.store.usage.damaged(task.id):
             warning = f"{damaged} entries of its books are damaged: their cost is not known"
             view.warnings = [*(view.warnings or []), warning]
+        if attempt is not None and attempt.state == AttemptState.STACKED and task.links:
+            ids = [awaited.task for awaited in task.links.after]
+            statuses = self.store.stacked.statuses(ids)
+            view.phase = waits_for(task.links, statuses)
+            view.warnings = [*stuck(task.links, statuses), *(view.warnings or [])] or None
         if attempt is not None and attempt.state == AttemptState.STARTING and running:
             # A build may take minutes: what it does is news to whoever watches.
             progress = self.store.events.last_of(task.id, "task.preparing")

@@ -33,6 +33,9 @@ COMMANDS: Final = {
         starts from the last commit of the repository, in a work tree of its own, so your files
         stay as they are. The first line of the description becomes its title.
 
+        `--after` has it wait until another task is completed; `--base-branch task:3` does so, too,
+        and starts from what that task delivered.
+
         `--watch` stays until the task completes, fails or pauses. `--dry-run` shows the steps,
         and creates nothing.
     """,

@@ -256,6 +256,11 @@ def status() -> Json:
             },
         ),
         (
+            ["create", "do it", "--repo", "/r", "--after", "3", "--base-branch", "task:3"],
+            "create_task",
+            {"description": "do it", "repo_path": "/r", "after": ["3"], "base_branch": "task:3"},
+        ),
+        (
             ["create", "do it", "--repo", "/r", "--input", "k=v=w", "--no-auto-resume"],
             "create_task",
             {

@@ -126,6 +126,7 @@ GOOD: dict[str, list[dict[str, Any]]] = {
         {"description": "Fix it"},
         {"description": "Fix it", "inputs": {"a": "b"}, "engine": "docker", "auto_resume": False},
         {"description": "Fix it", "agent": "claude, codex", "budget_usd": 5, "budget_tokens": 10},
+        {"description": "Fix it", "after": ["3", "4"], "base_branch": "task:3"},
     ],
     "list_tasks": [{}, {"status": ["PAUSED", "FAILED"], "limit": 100}],
     "inspect": [{"task": "1"}, {"task": "1", "detail": "full"}],
