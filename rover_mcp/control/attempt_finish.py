@@ -75,6 +75,7 @@ class AttemptFinish:
         crash_point(ControlPoint.STATUS_CHANGED)
         self._context.end(task_id, attempt, ended, "")
         crash_point(ControlPoint.ATTEMPT_ENDED)
+        # Last: until the end is recorded, a daemon that takes over has to find the sandbox.
         self._context.remove_sandbox(task, attempt)
         return self.scheduled(task_id)
 

@@ -28,6 +28,7 @@ class AttemptWait:
         tries = 0
         while True:
             try:
+                # A daemon that was restarted follows sandboxes whose sockets nobody serves yet.
                 self._context.open_gateway(task, attempt)
                 self._stop_if_unwanted(task, name)
                 return engine.follow(name)

@@ -124,6 +124,7 @@ class ControlPlane:
             "enable_otlp": False,
             "log_level": "WARNING",
         }
+        # Recovered workflows run at once, so other daemons have to see this one as alive before.
         self._leases.begin()
         DBOS(config=config)
         self._register(attempts)
@@ -196,6 +197,8 @@ class ControlPlane:
             left = hold.until - time.time()
             if left > 0:
                 crash_point(ControlPoint.HOLD_UNTIMED)
+                # The id holds the end: DBOS runs an id only once, so a hold that is extended gets a
+                # further timer, and a repetition of this gets none.
                 name = f"hold-{hold.account}-{hold.until * 1000:.0f}"
                 self._enqueue(HOLD, name, left + HOLD_MARGIN_SECONDS)
 
@@ -300,6 +303,8 @@ class ControlPlane:
             work = partial(attempts.finish.settle, task_id, attempt, SandboxExit(**ended))
             return self.disk_full_wait(task_id, work)
 
+        # DBOS counts how often it recovered a workflow, and gives it up at this number. An attempt
+        # lasts for hours, and may see many restarts of the daemon.
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=1000)
         def run_attempt(task_id: str, attempt: int) -> None:  # pyright: ignore[reportUnusedFunction]  # found by its name
             with self.following.attempt(task_id, attempt):
@@ -322,6 +327,7 @@ class ControlPlane:
             return False
         if status.status == "PENDING":
             # DBOS recovers what was in flight in a thread of its own, some time after the launch.
+            # It never recovers those of another executor id: they stay PENDING until `adopt`.
             mine = status.executor_id == self._leases.executor
             return mine and time.monotonic() - self._launched < RECOVERY_SECONDS
         return status.status in ("ENQUEUED", "DELAYED")

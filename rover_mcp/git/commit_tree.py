@@ -45,6 +45,7 @@ class CommitTree:
         return {e.path: e for e in self._listed(sorted(wanted)) if e.path in wanted}
 
     def _listed(self, where: Sequence[str]) -> list[SourceFile]:
+        # Literal, because the name of a folder such as `[a]` would be a pattern.
         argv = [
             "--literal-pathspecs",
             "ls-tree",

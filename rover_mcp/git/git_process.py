@@ -298,6 +298,7 @@ def _collect(
         pipe: bytearray() for pipe in (process.stdout, process.stderr) if pipe is not None
     }
     truncated = False
+    # Both pipes are read together: git would block on a full stderr while this waits for stdout.
     with selectors.DefaultSelector() as selector:
         for pipe in taken:
             selector.register(pipe, selectors.EVENT_READ)

@@ -190,6 +190,8 @@ class Hub:
             f"refs/rover/snapshots/{snapshot.sequence}": snapshot.commit,
             f"refs/heads/{branch}": snapshot.head,
         }
+        # Imports share the lock with each other. A `collect` has to wait: until `record` names the
+        # new objects they look like garbage.
         with (
             objects_lock(self.folder, alone=False),
             open_bundle(bundle_path, self._bundle_limit) as (header, pack),

@@ -66,6 +66,7 @@ class AttemptClaims:
         and no probe is under way, the first attempt that asks becomes the probe.
         """
         with self._database.write() as connection:
+            # Sorted, so that two attempts which need the same holds lock them in one order.
             keys = sorted({*limits, account}) if account else []
             holds = [hold for key in keys if (hold := locked_hold(connection, key))]
             task = lock_existing_task(connection, task_id)

@@ -79,6 +79,7 @@ class ProjectStore:
         """The project of the repository at `path`, which is recorded if it is new. A damaged record
         is corrected, because everything in it follows from the id and the path."""
         with self._database.write() as connection:
+            # Two clients may register the same repository at the same time.
             connection.execute(
                 insert_for(connection, P)
                 .values(id=project_id, path=path, next_number=1, created_at=self._database.now())

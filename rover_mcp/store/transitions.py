@@ -333,6 +333,7 @@ def _waiting_state(*, schedule: bool, held: bool) -> AttemptState:
 
 def _lock_holds(connection: sa.Connection, closes: Closing | None) -> Mapping[str, HoldRow | None]:
     """The holds that a refusal concerns, by their keys."""
+    # Sorted, so that two transactions which need the same holds lock them in one order.
     keys = sorted({closes.limit, closes.awaited}) if closes else []
     return {key: locked_hold(connection, key) for key in keys}
 

@@ -1,4 +1,4 @@
-"""What accounts are called for people (ACCEPTANCE Q6): never by a digest alone."""
+"""What accounts are called for people: never by a digest alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Until when an account is held, and which agent an attempt uses (ACCEPTANCE K2, K5)."""
+"""Until when an account is held, and which agent an attempt uses."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_a_launch_opens_the_gateway_and_starts_one_sandbox_however_often(site: S
 
 
 def test_a_sandbox_gets_its_workflow_and_the_tasks_own_token(site: Site) -> None:
-    """Issue 2: what a sandbox is, out of the task's record."""
+    """The specification comes from the task's record."""
     task = site.create(model="m", agent_binary="/usr/bin/claude")
     site.folders.input.mkdir(parents=True)
     (site.folders.input / "workflow.yaml").write_text("steps")

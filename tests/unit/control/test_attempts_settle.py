@@ -43,7 +43,6 @@ def test_work_that_the_journal_calls_done_is_completed_and_published(
 
 
 def test_what_work_is_delivered_in_spite_of_is_part_of_the_news(site: Site) -> None:
-    """Issue 15, A.2."""
     site.started()
     kind, data = Run.done("plan", snapshot(1))
     site.record(*STARTED, (kind, {**data, "verdict": "tests still fail"}), Run.COMPLETE)

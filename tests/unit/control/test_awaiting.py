@@ -1,4 +1,4 @@
-"""Tasks that wait for a credential, missing or another than the refused one (ACCEPTANCE Q4, Q5)."""
+"""Tasks that wait for a credential, missing or another than the refused one."""
 
 from __future__ import annotations
 

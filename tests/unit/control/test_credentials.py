@@ -1,4 +1,4 @@
-"""Whose credential a task's model calls use (ACCEPTANCE M2, D9)."""
+"""Whose credential a task's model calls use."""
 
 from __future__ import annotations
 

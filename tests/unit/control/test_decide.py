@@ -1,4 +1,4 @@
-"""What follows from the end of a sandbox (ACCEPTANCE L1, L2, K2, K3, D9, E2, I7)."""
+"""What follows from the end of a sandbox."""
 
 from __future__ import annotations
 

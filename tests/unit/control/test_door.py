@@ -1,4 +1,4 @@
-"""What the gateway tells the control plane of a model's answers (ACCEPTANCE K5, D9)."""
+"""What the gateway tells the control plane of a model's answers."""
 
 from __future__ import annotations
 
@@ -222,8 +222,8 @@ def test_a_call_that_a_killed_daemon_made_is_estimated_once(
 def test_models_are_asked_of_another_service_than_the_provider_only(
     site: Site, gateway: FakeGateway, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Issue 13, point 5: with the credential of that service, and not for a task that may reach
-    nothing."""
+    """The call has the credential of that service, and is not made for a task without a
+    network."""
     asked: list[str] = []
 
     def served(provider: Provider, access: ProviderAccess) -> tuple[str, ...]:

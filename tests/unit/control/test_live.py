@@ -21,7 +21,7 @@ def told(site: Site) -> list[tuple[int, str, str]]:
 
 
 def test_every_step_is_told_once_as_it_begins_and_ends(site: Site) -> None:
-    """Issue 2: with its place and the progress."""
+    """The event has the step's place and the progress."""
     site.started()
     site.record(Run.begin(1), Run.start("plan"))
     site.live.refresh(TASK)

@@ -1,4 +1,4 @@
-"""Logins that programs keep on this host, read for the gateway to hold (ACCEPTANCE M2, D9)."""
+"""Logins that programs keep on this host, read for the gateway to hold."""
 
 from __future__ import annotations
 

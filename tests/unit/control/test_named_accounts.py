@@ -1,4 +1,4 @@
-"""Several accounts of one provider, as config.yaml names them (ACCEPTANCE Q6, M2)."""
+"""Several accounts of one provider, as config.yaml names them."""
 
 from __future__ import annotations
 

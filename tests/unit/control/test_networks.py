@@ -1,4 +1,4 @@
-"""Policies at the lease, the user's own proxy, and what was refused, written down (DESIGN 9)."""
+"""Policies at the lease, the user's own proxy, and what was refused, written down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever happens to a task, it has a way on (ACCEPTANCE C9, K1, K3, K5, K7)."""
+"""Whatever happens to a task, it has a way on."""
 
 from __future__ import annotations
 

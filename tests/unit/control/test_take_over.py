@@ -1,4 +1,4 @@
-"""Accounts, models and agents that take over from each other (ACCEPTANCE Q6, Q7)."""
+"""Accounts, models and agents that take over from each other."""
 
 from __future__ import annotations
 

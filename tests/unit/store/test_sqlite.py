@@ -62,7 +62,7 @@ def fault(path: Path) -> EnvironmentFault:
 
 
 def test_a_folder_that_cannot_be_written_says_so(path: Path) -> None:
-    """Issue 2: a read-only data folder."""
+    """The data folder is read-only."""
     path.parent.chmod(0o500)
     found = without_roots_rights(lambda: fault(path))
     assert found.code == "data_folder"
@@ -72,7 +72,6 @@ def test_a_folder_that_cannot_be_written_says_so(path: Path) -> None:
 
 
 def test_data_that_cannot_be_written_say_so(path: Path) -> None:
-    """Issue 2."""
     close(opened(path))
     path.chmod(0o400)
     path.parent.chmod(0o500)
@@ -125,7 +124,7 @@ def test_a_commit_survives_a_power_cut(path: Path) -> None:
 
 
 def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
-    """DESIGN 5: and see what was committed before."""
+    """They see what was committed before."""
     store = opened(path)
     store.projects.register("p1", "/repo")
     task, _ = store.tasks.create(new_task(), frozenset())
