@@ -45,7 +45,7 @@ class TaskNotification(Notification[dict[str, Any], Literal["notifications/tasks
 
 
 @dataclass(eq=False)
-class _News:
+class _Unsent:
     """What a stream still has to send. Each thing is in it once, however often it changed, so a
     client that stops reading costs no more memory."""
 
@@ -85,7 +85,7 @@ class TasksListenHandler(ListenHandler):
         self._task_bus = bus
         self._source = source
         self._noted = noted
-        self._open: set[_News] = set()
+        self._open: set[_Unsent] = set()
 
     async def __call__(
         self, ctx: Context, params: SubscriptionsListenRequestParams
@@ -134,7 +134,7 @@ class TasksListenHandler(ListenHandler):
 
 class _Subscription:
     def __init__(self, ctx: Context, source: TaskSource, wanted: SubscriptionFilter) -> None:
-        self.news = _News()
+        self.news = _Unsent()
         self._ctx = ctx
         self._source = source
         self._filter = wanted
