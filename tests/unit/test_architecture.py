@@ -156,7 +156,8 @@ def imported(package: str) -> list[tuple[str, set[str]]]:
 @pytest.mark.known_escape(22)
 def test_nothing_judges_a_command_by_reading_it() -> None:
     """A sandbox confines whatever runs; a filter of commands is talked round. So no command is
-    taken apart but the user's own one that prints a credential, and agents run without theirs."""
+    taken apart but the user's own: the one that prints a credential, and $EDITOR. Agents run
+    without a filter."""
     parsers = frozenset({"bashlex", "pyparsing", "tree_sitter", "shellcheck"})
     for package in ("rover_mcp", "agent_runner"):
         assert not offences(package, parsers)
@@ -166,7 +167,10 @@ def test_nothing_judges_a_command_by_reading_it() -> None:
         for path in (ROOT / package).rglob("*.py")
         if {"shlex.split", "shlex.shlex"} & calls(path)
     }
-    assert taken_apart == {"rover_mcp/daemon/key_commands.py"}
+    assert taken_apart == {
+        "rover_mcp/cli/checkout_command.py",
+        "rover_mcp/daemon/key_commands.py",
+    }
     agents = {
         path.stem: path.read_text("utf-8") for path in (ROOT / "agent_runner/agents").glob("*.py")
     }
