@@ -78,7 +78,9 @@ class UnneededImages:
         ]
 
     def find(self, item_id: str) -> FreeableItem | None:
-        return next((one for one in self.list() if one.id == item_id), None)
+        # Listing takes the engine seconds where there are many, and it does not give up what a
+        # container uses.
+        return FreeableItem(self.kind, item_id, item_id)
 
     def free(self, item: FreeableItem) -> None:
         engine, _, tag = item.id.partition(" ")
