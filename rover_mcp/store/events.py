@@ -15,6 +15,7 @@ from rover_mcp.store.damaged_records import sound, sound_one
 from rover_mcp.store.database import Database
 from rover_mcp.store.record_reading import event_row
 from rover_mcp.store.records import EventRow
+from rover_mcp.store.store_tables import not_deleted
 
 T = store_tables.tasks
 E = store_tables.events
@@ -175,7 +176,7 @@ class EventLog:
             .join(T, T.c.id == E.c.task_id)
             .outerjoin(ack, ack.c.task_id == E.c.task_id)
             .where(T.c.status.in_([str(s) for s in waiting]), E.c.seq == last)
-            .where(T.c.id.not_in(sa.select(store_tables.deletions.c.task_id)))
+            .where(not_deleted())
             .where(E.c.seq > sa.func.coalesce(ack.c.seq, 0))
             .where(sa.or_(of_owner, T.c.id.in_(besides)))
             .order_by(E.c.seq.desc())

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import store_tables
-from rover_mcp.store.row_changes import not_deleted
+from rover_mcp.store.store_tables import not_deleted
 
 MOST: Final = 200
 """Greatest number of tasks; the newest are shown."""

@@ -42,11 +42,6 @@ def lock_live_task(connection: sa.Connection, task_id: str) -> sa.Row[Any] | Non
     return row if row is not None and connection.execute(query).first() is None else None
 
 
-def not_deleted() -> sa.ColumnElement[bool]:
-    """The condition that a task is not in the trash."""
-    return T.c.id.not_in(sa.select(store_tables.deletions.c.task_id))
-
-
 def lock_task(connection: sa.Connection, task_id: str) -> sa.Row[Any] | None:
     """The task's row, if there is one, locked until the transaction ends.
 

@@ -307,3 +307,9 @@ operations = sa.Table(
     sa.Column("error", sa.String),
 )
 sa.Index("rover_operations_state", operations.c.executor, operations.c.state)
+
+
+def not_deleted() -> sa.ColumnElement[bool]:
+    """The condition that a task is not in the trash. Not with NOT IN: one damaged row, with no id
+    in it, would hide every task."""
+    return ~sa.exists().where(deletions.c.task_id == tasks.c.id)

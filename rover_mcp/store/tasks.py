@@ -19,7 +19,8 @@ from rover_mcp.store.events import insert_event
 from rover_mcp.store.projects import ProjectStore
 from rover_mcp.store.record_reading import task_row
 from rover_mcp.store.records import NewTask, TaskRow
-from rover_mcp.store.row_changes import insert_attempt, locked_task, not_deleted, to_json
+from rover_mcp.store.row_changes import insert_attempt, locked_task, to_json
+from rover_mcp.store.store_tables import not_deleted
 
 T = store_tables.tasks
 A = store_tables.attempts

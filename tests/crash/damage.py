@@ -45,6 +45,7 @@ from tests.support.samples import NOW, new_task, pause, run_state
 BYSTANDER = "b" * 32
 VICTIMS: Final = tuple(letter * 32 for letter in "acdef012")
 VICTIM = VICTIMS[0]
+TRASHED = "9" * 32
 COLUMNS: Final = [
     (table.name, column.name)
     for table in store_tables.metadata.sorted_tables
@@ -136,6 +137,9 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
             task_id, 1, ("starting",), state="ended", exit_code=2, detail="x",
             started_at=NOW.timestamp(), ended_at=NOW.timestamp(),
         )  # fmt: skip
+    # In the trash, of which no victim can be: a task that is hidden has no record to look at.
+    store.tasks.create(new_task(TRASHED, **at), frozenset())
+    store.transitions.apply(TRASHED, Event.CANCEL)
     reports = [
         {"account": "anthropic key", "task_id": task_id, "reason": "credits", "seen": True,
          "at": NOW.timestamp(), "until": NOW.timestamp() + 60}
@@ -143,6 +147,8 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
     ]  # fmt: skip
     with database.begin() as connection:
         connection.execute(store_tables.reports.insert(), reports)
+        trashed = {"task_id": TRASHED, "deleted_at": NOW.timestamp()}
+        connection.execute(store_tables.deletions.insert().values(**trashed))
     opens = NOW + timedelta(hours=1)
     nearly = Window("5-hour window", WindowState.NEARLY, 0.9, opens)
     store.windows.record("anthropic key", [nearly], NOW.timestamp())

@@ -756,7 +756,7 @@ def test_a_resume_with_another_model_asks_for_it(desk: Desk) -> None:
 def test_a_resume_with_a_model_that_the_step_does_not_take_changes_nothing(desk: Desk) -> None:
     task = paused_for_a_model(desk)
     desk.control.unused.add("sonnet")
-    with pytest.raises(UserFixable, match="sonnet was not taken, and nothing was changed"):
+    with pytest.raises(UserFixable, match="sonnet cannot be used, and nothing was changed"):
         desk.tasks.resume(desk.caller, task, "now", model="sonnet")
     not_resumable(desk, task, "at_reset", model="haiku")
     assert row(desk, task) == task
