@@ -33,15 +33,15 @@ _TROUBLE: Final = frozenset(
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-def _to_version_16(connection: sa.Connection) -> None:
+def _to_version_17(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN onto VARCHAR")
 
 
-def _to_version_17(connection: sa.Connection) -> None:
+def _to_version_18(connection: sa.Connection) -> None:
     connection.exec_driver_sql("ALTER TABLE rover_tasks ADD COLUMN links JSON")
 
 
-def _to_version_18(connection: sa.Connection) -> None:
+def _to_version_19(connection: sa.Connection) -> None:
     connection.exec_driver_sql(
         "CREATE TABLE rover_deletions ("
         "task_id VARCHAR NOT NULL, deleted_at FLOAT NOT NULL, PRIMARY KEY (task_id))"
@@ -49,9 +49,9 @@ def _to_version_18(connection: sa.Connection) -> None:
 
 
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
-    16: _to_version_16,
     17: _to_version_17,
     18: _to_version_18,
+    19: _to_version_19,
 }
 """By version, from `BASE_VERSION + 1` on: what brings a database of the version before it there.
 

@@ -28,10 +28,10 @@ class StrictBoolean(sa.types.TypeDecorator[bool]):
 
 metadata = sa.MetaData()
 
-BASE_VERSION = 15
-"""The oldest version that can be opened. Versions 1 to 14 came before the first release."""
+BASE_VERSION = 16
+"""The oldest version that can be opened. Versions 1 to 15 came before the first release."""
 
-SCHEMA_VERSION = 18
+SCHEMA_VERSION = 19
 """The version that these tables have; migrations.py brings the versions between up to it."""
 
 meta = sa.Table(
@@ -101,9 +101,9 @@ tasks = sa.Table(
     sa.Column("refused_keys", sa.JSON),
     # What the present iteration started with; NULL: it is the first.
     sa.Column("iteration_input", sa.JSON),
-    # Since version 16: the commit that its branch was rebased onto; NULL: it never was.
+    # Since version 17: the commit that its branch was rebased onto; NULL: it never was.
     sa.Column("onto", sa.String),
-    # Since version 17: the other tasks that it comes from.
+    # Since version 18: the other tasks that it comes from.
     sa.Column("links", sa.JSON),
     sa.UniqueConstraint("project_id", "number", name="rover_task_number"),
     sa.UniqueConstraint("project_id", "request_key", name="rover_task_request"),

@@ -193,6 +193,9 @@ class Stage:
             "UNRELATED_SECRET": self.canaries.new("environment"),
             "SSH_AUTH_SOCK": str(self.root / "ssh.sock"),
         }
+        # A process that was forked shows its parent's environment, so no daemon of the tests shows
+        # this one; a program of the user's does.
+        self._program = subprocess.Popen(["sleep", "infinity"], env={**os.environ, **self.env})
         self.client = self.connect(self.repository)
         self.other_client = self.connect(self.other_repository)
         self.victims: dict[str, Json] = {}
@@ -335,6 +338,8 @@ class Stage:
         self.client.close()
         self.other_client.close()
         end_daemon(self.data)
+        self._program.kill()
+        self._program.wait()
         for address in (self._docker_host, self._podman_host):
             remove_sandboxes(self.data, address)
         for one in self.listeners:

@@ -184,7 +184,10 @@ def test_data_from_before_the_first_release_are_refused_and_left_untouched(
     write_base_version(url)
     set_version(url, str(version))
     before = contents(url)
-    with pytest.raises(EnvironmentFault, match=f"schema {version};.* reads schema 15") as caught:
+    oldest = store_tables.BASE_VERSION
+    with pytest.raises(
+        EnvironmentFault, match=f"schema {version};.* reads schema {oldest}"
+    ) as caught:
         open_database(url)
     assert caught.value.code == "older_data"
     assert "ROVER_HOME=/path" in str(caught.value.hint)
