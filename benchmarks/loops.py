@@ -132,7 +132,7 @@ def place_at(folder: Path, command: str, steps: int) -> Place:
 
 def with_steps(place: Place, steps: int, taken: Iterator[Snapshot] | None) -> None:
     journal = Journal.open(place.run_folder / FILE_NAME, now)
-    found = RunStateFold.of(journal.records)
+    found = journal.recovered.fold()
     add_steps(journal, found, steps, taken)
     journal.close()
 
@@ -166,7 +166,7 @@ def resume_row(folder: Path) -> Row:
     def plan() -> float:
         begin = time.process_time()
         journal = Journal.open(path, now)
-        make_plan(RunStateFold.of(journal.records), workflow, place.spec(attempt=2))
+        make_plan(journal.recovered.fold(), workflow, place.spec(attempt=2))
         journal.close()
         return time.process_time() - begin
 
