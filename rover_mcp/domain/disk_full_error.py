@@ -15,7 +15,7 @@ DISK_FULL: Final = "disk_full"
 
 WHAT_TO_DO: Final = (
     "free some space on that disk (rover status says what takes how much of the data folder, "
-    "rover delete removes a task), then try again"
+    "rover gc shows and frees what Rover can do without), then try again"
 )
 
 

@@ -37,7 +37,7 @@ steps:
   - id: lint
     type: command
     command: python3 -m compileall -q .
-    timeout: 5 minutes
+    timeout: 5 minuts
     if: steps.change.sure
 """
 
@@ -298,7 +298,7 @@ SESSIONS = (
                 says="All that is wrong, at once:",
             ),
             Step(
-                "sed -i 's/agnet/agent/; s/5 minutes/5m/; s/change.sure/change.outputs.sure == true/' "
+                "sed -i 's/agnet/agent/; s/5 minuts/5m/; s/change.sure/change.outputs.sure == true/' "
                 ".rover/workflows/lint-it.yaml"
             ),
             Step(

@@ -28,6 +28,7 @@ sweep_interval: 1
 idle_exit: 60
 concurrency: 1
 auto_resume: false
+trash_days: 0
 """
 WORKFLOW = """
 version: "1.0"

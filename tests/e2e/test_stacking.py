@@ -54,7 +54,8 @@ def test_it_starts_once_though_the_daemon_is_killed_meanwhile(
     """N16: the next daemon finds in the store who waits for whom."""
     below = create(client, ONE)
     above = create(client, TWO, base_branch="task:1")
-    client.wait_until(str(below["id"]), "IN_PROGRESS")
+    begun = "IN_PROGRESS", "COMPLETED"
+    wait_until(lambda: client.tool("inspect", task=below["id"])["task"]["status"] in begun, "begun")
     before = daemon_pid(client.home)
     kill(before)
     wait_until(lambda: not is_alive(before), "the daemon is dead")
