@@ -48,7 +48,7 @@ def test_it_has_that_tree_and_the_branch_moves_on(tmp_path: Path, *, is_lost: bo
     if is_lost:
         p.work.rename(tmp_path / "gone")
         p.work.mkdir()
-    assert p.start(begin=p.restore, first_snapshot=10) is ExitCode.COMPLETED
+    assert p.start(begin=begin, first_snapshot=10) is ExitCode.COMPLETED
     assert git(p.work, "rev-parse", "HEAD^") == last.head
     assert git(p.work, "ls-tree", "--name-only", "HEAD").split() == [
         ".gitignore", "README", "a.txt", "c.txt",
@@ -60,22 +60,22 @@ def test_it_has_that_tree_and_the_branch_moves_on(tmp_path: Path, *, is_lost: bo
 
 def test_what_a_step_has_done_since_is_not_set_back_again(tmp_path: Path) -> None:
     """I5: a resume continues the iteration."""
-    p, *_ = rewound(tmp_path)
+    p, begin, _ = rewound(tmp_path)
     p.workflow = (
         HEAD + "steps:\n"
         f"  - {{id: c, type: command, command: '{LOOK} && echo 3 > c.txt'}}\n"
         "  - {id: d, type: command, command: 'exit 1'}\n"
     )
-    assert p.start(begin=p.restore, first_snapshot=10) is ExitCode.FAILED
+    assert p.start(begin=begin, first_snapshot=10) is ExitCode.FAILED
     p.workflow = p.workflow.replace("exit 1", "test -e c.txt")
-    assert p.start(begin=p.restore, first_snapshot=20) is ExitCode.COMPLETED
+    assert p.start(begin=begin, first_snapshot=20) is ExitCode.COMPLETED
     assert git(p.work, "show", "HEAD:c.txt") == "3"
 
 
 def test_a_failed_first_step_starts_again_from_there(tmp_path: Path) -> None:
     p, begin, _ = rewound(tmp_path)
     p.workflow = HEAD + f"steps: [{{id: c, type: command, command: '{LOOK} && rm a.txt; false'}}]\n"
-    assert p.start(begin=p.restore, first_snapshot=10) is ExitCode.FAILED
+    assert p.start(begin=begin, first_snapshot=10) is ExitCode.FAILED
     p.workflow = p.workflow.replace("rm a.txt; false", "true")
-    assert p.start(begin=p.restore, first_snapshot=20) is ExitCode.COMPLETED
+    assert p.start(begin=begin, first_snapshot=20) is ExitCode.COMPLETED
     assert git(p.work, "rev-parse", "HEAD^{tree}") == begin.tree
