@@ -173,7 +173,7 @@ _ENTRIES = (
     ),
     _entry(
         push_task, a.PushArguments, r.PushResult, "Push task",
-        "Push a COMPLETED task's branch to a remote. Without confirm it previews.",
+        "Send a COMPLETED task's commits to a remote repository. Without confirm it previews.",
         destructive=True, admin=True, open_world=True,
     ),
     _entry(

@@ -125,7 +125,7 @@ def test_no_user_over_http_gets_around_the_sandbox_or_switches_for_all(desk: Des
 async def _told(hub: EventBroadcaster, who: ClientSession) -> list[str]:
     """What an answer tells, that arrives."""
     news = await hub.attention(who, 10)
-    who.offer(news, 0)
+    who.report(news, 0)
     await hub.confirm(who)
     return [e.task_id for e in news.events]
 

@@ -21,7 +21,7 @@ TOY: dict[str, dict[str, str]] = yaml.safe_load(
     Path(__file__).with_name("toy_option.yaml").read_text("utf-8")
 )
 OTHER_ARGUMENTS = {
-    "description", "repo_path", "base_branch", "inputs", "request_key", "script", "context",
+    "description", "repo_path", "base_branch", "after", "inputs", "request_key", "script", "context",
     "context_authors",
 }  # fmt: skip
 WRITTEN_DIFFERENTLY = {"agents": {"agent"}, "budget": {"budget_usd", "budget_tokens"}}
