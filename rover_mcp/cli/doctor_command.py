@@ -218,7 +218,7 @@ def _records(home: str) -> list[Check]:
 def _project(home: str) -> list[Check]:
     """Programs that the files of the repository here ask for and bubblewrap's sandboxes lack."""
     try:
-        missing: list[str] = run_offline("missing", home, str(Path.cwd()))
+        missing: list[str] = run_offline("program_check", home, str(Path.cwd()))
     except ClientError as error:
         return [Check("this project", False, error.message, error.hint or "", needed=False)]
     return [Check("this project", False, f"on bubblewrap {line}", needed=False) for line in missing]
