@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from urllib.parse import quote_from_bytes
 
 import pytest
@@ -52,8 +53,9 @@ def test_its_bytes_may_be_escaped_one_by_one(
 ) -> None:
     """Any of them, in any way, cut anywhere; what stands around it stays."""
     text = "".join(way.format(byte) for way, byte in zip(ways, PLAIN[form], strict=False)).encode()
-    # An escape that begins before the secret would be another text.
-    before, after = around[0].rstrip("\\%&u0;").encode(), around[1].encode()
+    # An escape that begins before the secret would be another text: "%a" before a digit, too.
+    before, after = re.sub(r"[\\%&][au0]*$", "", around[0]), around[1].encode()
+    before = before.rstrip("\\%&u0;").encode()
     whole = before + text + after
     got = redacted([whole[at : at + size] for at in range(0, len(whole), size)], SECRET)
     assert len(got) == len(whole)
