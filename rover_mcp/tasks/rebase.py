@@ -254,14 +254,15 @@ def preview_lines(plan: RebasePlan) -> list[str]:
     """What would happen, in sentences."""
     if plan.contained:
         return [contained_text(plan)]
+    # A replay that stops has no commits to count.
+    count = "commits" if plan.conflicts else _commits(plan.commits + plan.dropped)
     lines = [
         f"Nothing is rebased yet. {plan.branch} stands on {plan.stands_on[:10]}; its "
-        f"{_commits(plan.commits + plan.dropped)} would be replayed on {plan.base_branch} at "
-        f"{plan.onto[:10]}."
+        f"{count} would be replayed on {plan.base_branch} at {plan.onto[:10]}."
     ]
     if plan.conflicts:
         error = conflict(plan)
-        return [*lines, f"But that stops: {error.message}. To go on, {error.hint}."]
+        return [*lines, f"But that stops: {error.message}. To continue, {error.hint}."]
     if plan.collapsed:
         why = "its commits conflict one by one" if plan.stopped else "it has merges"
         lines.append(f"It would become one commit, as {why}.")

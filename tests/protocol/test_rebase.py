@@ -106,7 +106,9 @@ def test_conflicts_are_named_and_leave_all_as_it_was(shared: Path) -> None:
         task = completed(client, ("both.txt", "the task's\n"))
         commit_on_main(repo, "both.txt", "main's\n")
         before = git(repo, "for-each-ref"), git(repo, "status", "--porcelain")
-        assert client.tool("rebase_task", task=task["id"])["conflicts"] == ["both.txt"]
+        preview = client.tool("rebase_task", task=task["id"])
+        assert preview["conflicts"] == ["both.txt"]
+        assert "its commits would be replayed" in preview["message"]
         with pytest.raises(ToolError, match=r"both\.txt") as refused:
             client.tool("rebase_task", task=task["id"], confirm=True)
         assert refused.value.error["code"] == "rebase_conflicts"
