@@ -1,5 +1,5 @@
-"""Which tests failed, by what real test runners print: pytest as it is here, the others as they
-printed it (jest 29.7, go 1.26, cargo 1.95)."""
+"""Which tests failed, by what real test runners print: pytest, unittest and node as they are here,
+the others as they printed it (jest 29.7, vitest 4.1, mocha 11.7, Django 5.2, go 1.26, cargo 1.95)."""
 
 from __future__ import annotations
 
@@ -72,6 +72,104 @@ npm error Lifecycle script `test` failed with error:
 npm error code 1
 """
 JEST = "\n> x@1.0.0 test\n> jest\n"
+VITEST = """\
+
+ RUN  v4.1.12 /x
+
+stdout | v/a.test.js > sum > bad > one
+hello
+
+ ❯ v/a.test.js (4 tests | 1 failed) 13ms
+     × bad > one 9ms
+     ✓ good 0ms
+ ❯ v/b.test.js (0 test)
+
+ Test Files  2 failed (2)
+      Tests  1 failed | 2 passed (3)
+   Start at  15:06:00
+   Duration  523ms (transform 57ms, setup 0ms, import 68ms, tests 13ms, environment 0ms)
+
+"""
+VITEST_ERR = """\
+
+⎯⎯⎯⎯⎯⎯ Failed Suites 1 ⎯⎯⎯⎯⎯⎯⎯
+
+ FAIL  v/b.test.js [ v/b.test.js ]
+Error: Cannot find module './nothere' imported from /x/v/b.test.js
+
+⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯[1/2]⎯
+
+
+⎯⎯⎯⎯⎯⎯⎯ Failed Tests 1 ⎯⎯⎯⎯⎯⎯⎯
+
+ FAIL  v/a.test.js > sum > bad > one
+AssertionError: expected 1 to be 2 // Object.is equality
+ ❯ v/a.test.js:2:81
+
+⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯⎯[2/2]⎯
+
+"""
+MOCHA = """\
+
+> x@1.0.0 mo
+> mocha
+
+
+  sum
+    1) bad
+    ✔ good
+    deep
+      2) worse
+    hook
+      3) "before all" hook for "z"
+
+
+  1 passing (4ms)
+  3 failing
+
+  1) sum
+       bad:
+     Error: x
+      at Context.<anonymous> (file:///x/m/a.spec.js:1:49)
+
+  2) sum
+       deep
+         worse:
+
+      AssertionError [ERR_ASSERTION]: 1 == 2
+      + expected - actual
+
+      -1
+      +2
+
+  3) sum
+       hook
+         "before all" hook for "z":
+     Error: h
+      at process.processImmediate (node:internal/timers:483:21)
+
+
+
+"""
+DJANGO = "Found 2 test(s).\nSystem check identified no issues (0 silenced).\n"
+DJANGO_ERR = """\
+Creating test database for alias 'default'...
+F.
+======================================================================
+FAIL: test_bad (a.tests.T.test_bad)
+----------------------------------------------------------------------
+Traceback (most recent call last):
+  File "/x/a/tests.py", line 3, in test_bad
+    def test_bad(self): self.assertEqual(1,2)
+                        ^^^^^^^^^^^^^^^^^^^^^
+AssertionError: 1 != 2
+
+----------------------------------------------------------------------
+Ran 2 tests in 0.001s
+
+FAILED (failures=1)
+Destroying test database for alias 'default'...
+"""
 
 
 def ran(out: str, err: str = "") -> dict[str, str]:
@@ -87,6 +185,12 @@ def ran(out: str, err: str = "") -> dict[str, str]:
             ran(JEST, JEST_ERR),
             ("./a.test.js › sum › bad", "./b.test.js › Test suite failed to run"),
         ),
+        (ran(VITEST, VITEST_ERR), ("v/b.test.js [ v/b.test.js ]", "v/a.test.js > sum > bad > one")),
+        (
+            ran(MOCHA),
+            ("sum › bad", "sum › deep › worse", 'sum › hook › "before all" hook for "z"'),
+        ),
+        (ran(DJANGO, DJANGO_ERR), ("test_bad (a.tests.T.test_bad)",)),
         # Not complete, or another program may have set the exit status.
         (ran(GO + "lint: 3 problems\n"), None),
         (ran("panic: x\n" + GO), None),
@@ -95,6 +199,15 @@ def ran(out: str, err: str = "") -> dict[str, str]:
         (ran(CARGO.replace("test tests::bad ... FAILED\n", ""), CARGO_ERR), None),
         (ran(JEST, JEST_ERR.replace("1 failed, 1 p", "2 failed, 1 p")), None),
         (ran(JEST + "3 problems\n", JEST_ERR), None),
+        (ran(VITEST + "3 problems\n", VITEST_ERR), None),
+        (ran(VITEST.replace("1 failed |", "2 failed |"), VITEST_ERR), None),
+        (ran(VITEST.replace("   Start", "     Errors  1 error\n   Start"), VITEST_ERR), None),
+        (ran(MOCHA + "3 problems\n"), None),
+        (ran(MOCHA, "cc: no\n"), None),
+        (ran(MOCHA.replace("3 failing", "4 failing")), None),
+        (ran(DJANGO, DJANGO_ERR + "3 problems\n"), None),
+        (ran(DJANGO + "3 problems\n", DJANGO_ERR), None),
+        (ran(DJANGO, DJANGO_ERR.replace("(failures=1)", "(failures=1, errors=1)")), None),
         (ran("1 failed in 0.1s\n"), None),
         (ran("= short test summary info =\nFAILED t.py::a\n1 failed in 0.1s\n", "cc: no\n"), None),
         (ran("test_old failed\n"), None),
@@ -151,3 +264,62 @@ def test_what_cannot_be_compared_is_called_the_agents_word() -> None:
     assert comparison(once, same)["only_old_failures"] == "false", (
         "two targets have a test so named"
     )
+
+
+UNITTEST = """\
+import unittest
+class Sums(unittest.TestCase):
+    def test_bad(self): self.fail("x\\nFAIL: fake (x.Y.fake)")
+    def test_good(self): pass
+    def test_parts(self):
+        for i in (1, 2):
+            with self.subTest(i=i): self.assertEqual(i, 2)
+    @unittest.expectedFailure
+    def test_unexpected(self): pass
+class Broken(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls): raise ValueError
+    def test_it(self): pass
+"""
+
+
+@pytest.mark.parametrize("option", [(), ("-v",)])
+def test_a_run_of_unittest_is_read(tmp_path: Path, option: tuple[str, ...]) -> None:
+    (tmp_path / "test_sums.py").write_text(UNITTEST)
+    command = [sys.executable, "-B", "-m", "unittest", *option]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    names = failed_tests(ran(done.stdout, done.stderr)) or ()
+    assert {name.partition(" ")[0] for name in names} == {
+        "test_bad", "test_parts", "test_unexpected", "setUpClass",
+    }  # fmt: skip
+    assert len(names) == 4
+
+
+NODE = """\
+import test, { describe, it } from 'node:test'
+import assert from 'node:assert'
+test('bad', () => assert.equal(1, 2))
+test('later', { todo: true }, () => assert.equal(1, 2))
+describe('group', () => { it('inner', () => assert.ok(false)); it('fine', () => {}) })
+"""
+NODE_PARTS = "test('whole', async (t) => { await t.test('part', () => assert.ok(false)) })\n"
+
+
+@pytest.mark.parametrize(
+    ("reporter", "tests", "failed"),
+    [
+        ("tap", NODE, ["bad", "inner"]),
+        ("tap", NODE + NODE_PARTS, ["bad", "inner", "part", "whole"]),
+        ("spec", NODE, ["bad", "inner"]),
+        # This report counts the test around the part, and does not name it.
+        ("spec", NODE + NODE_PARTS, []),
+    ],
+)
+def test_a_run_of_nodes_test_runner_is_read(
+    tmp_path: Path, reporter: str, tests: str, failed: list[str]
+) -> None:
+    (tmp_path / "a.test.mjs").write_text(tests)
+    command = ["node", "--test", f"--test-reporter={reporter}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    names = failed_tests(ran(done.stdout, done.stderr)) or ()
+    assert [name.rpartition(" › ")[2] for name in names] == failed
