@@ -105,16 +105,13 @@ async def read_gitlab(api: ForgeApi, trust: Trust) -> list[Piece]:
     item = await api.one(at, _Item)
     threads, more = await api.every(f"{at}/discussions", _Discussion)
     levels = await _access_levels(api, project)
-    facts: list[str] = []
-    if reference.is_request:
-        facts.append(f"from {item.source_branch} ({item.sha}) into {item.target_branch}")
-        approvals = await api.one(f"{at}/approvals", _Approvals)
-        names = ", ".join(approver.user.username for approver in approvals.approved_by)
-        facts.append(f"approved by {names}" if names else "approved by nobody yet")
+    facts = await _request_facts(api, at, item) if reference.is_request else []
     if more:
         facts.append(f"only the first {MAX_PAGES * PER_PAGE} threads were read")
     if levels is None:
-        facts.append("the members of the project could not be read, so nobody's role is known")
+        facts.append(
+            "the members of the project could not be read, so the authors' roles are unknown"
+        )
     notes = [note for thread in threads for note in thread.notes if not note.system]
     known = levels or {}
     discussion = Discussion(
@@ -131,11 +128,24 @@ async def read_gitlab(api: ForgeApi, trust: Trust) -> list[Piece]:
     )
     pieces = [discussion_piece(discussion, trust)]
     if reference.is_request:
-        diffs, _ = await api.every(f"{at}/diffs", _Diff)
-        text = "".join(map(_unified, diffs))
-        origin = f"{reference.address}.diff"
-        pieces.append(text_piece(origin, f"Diff of {item.title}", text, suffix=".diff"))
+        pieces.append(await _diff_piece(api, at, item.title))
     return pieces
+
+
+async def _request_facts(api: ForgeApi, at: str, item: _Item) -> list[str]:
+    """What a merge request has and an issue does not: its branches and its approvals."""
+    approvals = await api.one(f"{at}/approvals", _Approvals)
+    names = ", ".join(approver.user.username for approver in approvals.approved_by)
+    return [
+        f"from {item.source_branch} ({item.sha}) into {item.target_branch}",
+        f"approved by {names}" if names else "not approved yet",
+    ]
+
+
+async def _diff_piece(api: ForgeApi, at: str, title: str) -> Piece:
+    diffs, _ = await api.every(f"{at}/diffs", _Diff)
+    text = "".join(map(_unified, diffs))
+    return text_piece(f"{api.reference.address}.diff", f"Diff of {title}", text, suffix=".diff")
 
 
 async def _access_levels(api: ForgeApi, project: str) -> dict[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.sandbox.protocol import ImageKeeper, SandboxSpec, Shortcoming
 from rover_mcp.store.records import NewTask, TaskRow
 from rover_mcp.tasks.caller import Caller
-from rover_mcp.tasks.create import CreateRequest, CreateTask
+from rover_mcp.tasks.create import CheckedTask, CreateRequest, CreateTask
 from rover_mcp.tasks.images import BuildRequest
 
 
@@ -44,6 +44,21 @@ class Markers(Protocol):
     def mark(self, task_id: str, engine: str) -> None: ...
 
     def discard(self, task_id: str) -> None: ...
+
+
+@dataclass
+class _BuildReport:
+    """Takes the lines of a build: passes them on, and keeps those that are warnings."""
+
+    progress: Callable[[str], None]
+    stop: CancelToken
+    warnings: list[str] = field(default_factory=list[str])
+
+    def __call__(self, line: str) -> None:
+        self.stop.check()
+        if isinstance(line, Shortcoming):
+            self.warnings.append(str(line))
+        self.progress(line)
 
 
 @dataclass
@@ -76,36 +91,43 @@ class ImageBuilds:
         plan = self.create.plan(
             caller, CreateRequest("Build the image", request.repo_path, options)
         )
-        new, keeper = plan.new, self._keeper(plan.new.engine)
-        warnings: list[str] = []
-
-        def tell(line: str) -> None:
-            stop.check()
-            if isinstance(line, Shortcoming):
-                warnings.append(str(line))
-            progress(line)
-
+        keeper = self._keeper(plan.new.engine)
         known = {image.tag for image in keeper.images()}
-        self.markers.mark(new.id, new.engine)
-        try:
-            spec, notes = self._specify(new, request, plan.entry.data, tell, stop)
-            warnings += notes
-            socket = TaskFolders(self.settings.home, new.id, 1).gateway_socket
-            self.gateway.open_for_setup(new, socket, caller.env)
-            tag, digest = keeper.build_image(spec, tell, stop)
-        finally:
-            refused = self.gateway.close_setup(new.id)
-            self.markers.discard(new.id)
-            for line in refused:
-                progress(line)
-        warnings += refused
+        report = _BuildReport(progress, stop)
+        tag, digest = self._build(caller, request, plan, keeper, report)
         return {
-            "engine": new.engine,
+            "engine": plan.new.engine,
             **_image_facts(keeper, tag, digest),
             "cached": tag in known,
             "seconds": round(time.monotonic() - begun, 1),
-            "warnings": list(dict.fromkeys(warnings)),
+            "warnings": list(dict.fromkeys(report.warnings)),
         }
+
+    def _build(
+        self,
+        caller: Caller,
+        request: BuildRequest,
+        plan: CheckedTask,
+        keeper: ImageKeeper,
+        report: _BuildReport,
+    ) -> tuple[str, str]:
+        """Build with the folders and the gateway's socket of a task that is never stored; the
+        image's tag and digest."""
+        new = plan.new
+        self.markers.mark(new.id, new.engine)
+        try:
+            spec, notes = self._specify(new, request, plan.entry.data, report)
+            report.warnings += notes
+            socket = TaskFolders(self.settings.home, new.id, 1).gateway_socket
+            self.gateway.open_for_setup(new, socket, caller.env)
+            return keeper.build_image(spec, report, report.stop)
+        finally:
+            # Reported after a failure, too: a refused request is often what made the build fail.
+            refused = self.gateway.close_setup(new.id)
+            self.markers.discard(new.id)
+            for line in refused:
+                report.progress(line)
+            report.warnings += refused
 
     def _keeper(self, engine: str) -> ImageKeeper:
         keeper = self.keepers.get(engine)
@@ -122,8 +144,7 @@ class ImageBuilds:
         new: NewTask,
         request: BuildRequest,
         workflow: bytes,
-        tell: Callable[[str], None],
-        stop: CancelToken,
+        report: _BuildReport,
     ) -> tuple[SandboxSpec, list[str]]:
         config = new.config or TaskConfig()
         if request.image is not None:
@@ -135,7 +156,7 @@ class ImageBuilds:
         (folders.input / "workflow.yaml").write_bytes(workflow)
         make_folders(folders, 1)
         repository = Path(task.project_path)
-        hub.lend(repository, task.base_commit, folders.base_objects, tell, stop)
+        hub.lend(repository, task.base_commit, folders.base_objects, report, report.stop)
         spec = sandbox_spec(self.settings, task, 1, Checkpoint())
         tree = hub.tree(new.base_commit)
         return project_setup(self.settings, task, spec, tree)

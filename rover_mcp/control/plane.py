@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -274,6 +275,7 @@ class ControlPlane:
 
     def _register(self, attempts: Attempts) -> None:
         """Register the attempt's workflow and its steps with DBOS."""
+        what_follows = self._register_hold()
 
         @DBOS.step(name="claim")
         def claim(task_id: str, attempt: int, workflow_id: str) -> bool:
@@ -284,13 +286,6 @@ class ControlPlane:
         @DBOS.step(name="launch")
         def launch(task_id: str, attempt: int) -> bool:
             return self.disk_full_wait(task_id, partial(attempts.launch.bring_up, task_id, attempt))
-
-        @DBOS.step(name="what_follows")
-        def what_follows(task_id: str | None) -> None:
-            # In the workflow's context DBOS would take what is enqueued for children of this
-            # workflow. Outside of it only the ids count, so a repetition of the step finds
-            # everything done.
-            Context().run(self._see_to_what_follows, task_id)
 
         @DBOS.step(name="follow")
         def follow(task_id: str, attempt: int) -> dict[str, Any]:
@@ -312,9 +307,22 @@ class ControlPlane:
                     settle(task_id, attempt, follow(task_id, attempt))
             what_follows(task_id)
 
+    def _register_hold(self) -> Callable[[str | None], None]:
+        """Register the workflow for the end of a hold, and its only step, which is the last one of
+        an attempt's workflow, too."""
+
+        @DBOS.step(name="what_follows")
+        def what_follows(task_id: str | None) -> None:
+            # In the workflow's context DBOS would take what is enqueued for children of this
+            # workflow. Outside of it only the ids count, so a repetition of the step finds
+            # everything done.
+            Context().run(self._see_to_what_follows, task_id)
+
         @DBOS.workflow(name=HOLD, max_recovery_attempts=1000)
         def end_hold() -> None:  # pyright: ignore[reportUnusedFunction]  # found by its name
             what_follows(None)
+
+        return what_follows
 
     def followed(self, attempt: AttemptRow) -> bool:
         """Whether a workflow follows the attempt, here or in another daemon, or will do so."""

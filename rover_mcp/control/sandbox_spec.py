@@ -173,25 +173,36 @@ def _run_spec(
         # Only the agents of this task, because an entry's environment may hold a login.
         agents={n: p for n, p in settings.agent_programs.items() if n in used},
         paths=Paths(spec=folders.spec(attempt), run=folders.run),
-        gateway=GatewaySpec(
-            socket=folders.gateway_socket,
-            token=task.gateway_token,
-            proxy=NetworkPolicy.stored(task.network).has_proxy,
-        ),
+        gateway=_gateway(task, folders),
         isolation=SwitchUser(uid=10001, gid=10001),
         limits=run_limits(settings, task.config),
         commits=settings.commits,
         disk=_disk(settings, task, folders),
-        restore=checkpoint.restore,
         begin=_begin(task, folders),
         onto=task.onto,
-        restart=checkpoint.restart,
-        first_snapshot=checkpoint.first_snapshot,
-        rebundle=checkpoint.rebundle,
         budget=task.budget,
+        **_from_checkpoint(checkpoint),
         **_from_config(task.config or TaskConfig()),
         **_from_iteration(task.iteration_input),
     )
+
+
+def _gateway(task: TaskRow, folders: TaskFolders) -> GatewaySpec:
+    return GatewaySpec(
+        socket=folders.gateway_socket,
+        token=task.gateway_token,
+        proxy=NetworkPolicy.stored(task.network).has_proxy,
+    )
+
+
+def _from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The fields of the specification that say what earlier attempts left."""
+    return {
+        "restore": checkpoint.restore,
+        "restart": checkpoint.restart,
+        "first_snapshot": checkpoint.first_snapshot,
+        "rebundle": checkpoint.rebundle,
+    }
 
 
 def _from_config(config: TaskConfig) -> dict[str, Any]:

@@ -71,7 +71,7 @@ from rover_mcp.tasks.checkout import CheckoutTask
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
-from rover_mcp.tasks.free_space import FreeSpace
+from rover_mcp.tasks.free_space import FreeSpace, SpaceSource
 from rover_mcp.tasks.images import RoverImages
 from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.operation_log import OperationLog
@@ -230,20 +230,9 @@ def _services(
     keepers = {n: e for n, e in core.engines.items() if isinstance(e, DockerEngine)}
     images = RoverImages(home, store, keepers)
     leftovers = partial(TaskLeftovers, home, repositories, core.engines, core.trash)
-    delete = DeleteTask(store, leftovers(garbage.collect))
-    trash = TaskTrash(store, delete, operations, core.settings.trash_days)
-    free_space = FreeSpace(
-        [
-            WaitingSandboxes(core.spares),
-            UnneededImages(images),
-            PackageCaches(home, store, core.trash),
-            FinishedTrees(home, store, work_trees),
-            SecondCopies(home, store, repositories, core.trash),
-            TrashedTasks(home, trash),
-            OrphanFolders(home, store, core.spares, leftovers(garbage.collect)),
-        ],
-        operations,
-    )
+    collected = leftovers(garbage.collect)
+    trash = TaskTrash(store, DeleteTask(store, collected), operations, core.settings.trash_days)
+    sources = _space_sources(core, images, work_trees, trash, collected)
     folders = ProjectFolders(home, repositories, core.spares.forget, core.trash)
     forget = _forget(create, DeleteTask(store, leftovers(hub_goes=True)), folders, images)
     builds = ImageBuilds(
@@ -257,9 +246,29 @@ def _services(
     rebase = RebaseTask(store, host_rebases, operations)
     checkout = CheckoutTask(store, HostCheckouts(repositories, home), operations)
     return Services(
-        tasks, status, hub, touch, images, hooks, trash, free_space, builds, forget,
-        merge, push, rebase, checkout,
+        tasks, status, hub, touch, images, hooks, trash, FreeSpace(sources, operations), builds,
+        forget, merge, push, rebase, checkout,
     )  # fmt: skip
+
+
+def _space_sources(
+    core: _Core,
+    images: RoverImages,
+    work_trees: WorkTrees,
+    trash: TaskTrash,
+    leftovers: TaskLeftovers,
+) -> list[SpaceSource]:
+    """What `rover gc` can remove, in the order in which it lists it."""
+    home, store = core.settings.home, core.store
+    return [
+        WaitingSandboxes(core.spares),
+        UnneededImages(images),
+        PackageCaches(home, store, core.trash),
+        FinishedTrees(home, store, work_trees),
+        SecondCopies(home, store, core.repositories, core.trash),
+        TrashedTasks(home, trash),
+        OrphanFolders(home, store, core.spares, leftovers),
+    ]
 
 
 def _forget(

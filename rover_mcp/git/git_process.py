@@ -17,8 +17,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
@@ -162,23 +162,35 @@ def run_git(
     """
     command = _command(argv, settings, without)
     env = _environment(git_dir, extra_env or {})
-    # A file, since nobody would feed a pipe: what is read of git's output comes before it.
-    with tempfile.TemporaryFile() as fed:
-        if isinstance(stdin, bytes):
-            fed.write(stdin)
-            fed.seek(0)
-        source = stdin if isinstance(stdin, int) else fed.fileno()
+    with _input(stdin) as source:
         process = _start(command, git_dir, env, source, stdout)
-        # A few small objects of an agent can stand for more files than any memory holds. The limit
-        # is set from outside: preexec_fn is not safe in a process with threads.
-        with suppress(ProcessLookupError):
-            resource.prlimit(process.pid, resource.RLIMIT_DATA, (memory_limit, memory_limit))
+        _limit_memory(process, memory_limit)
         with process:
             try:
                 with stop.during(lambda: _kill(process)) if stop else nullcontext():
                     return _collect(process, argv[0], timeout, output_limit)
             finally:
                 _kill(process)
+
+
+@contextmanager
+def _input(stdin: bytes | int | None) -> Generator[int]:
+    """The descriptor that git reads; an empty file if it is given nothing."""
+    if isinstance(stdin, int):
+        yield stdin
+        return
+    # A file and not a pipe: this thread reads git's output, so nothing would fill the pipe.
+    with tempfile.TemporaryFile() as content:
+        content.write(stdin or b"")
+        content.seek(0)
+        yield content.fileno()
+
+
+def _limit_memory(process: subprocess.Popen[bytes], limit: int) -> None:
+    # A few small objects of an agent can stand for more files than any memory holds. The limit is
+    # set from outside, because preexec_fn is not safe in a process with threads.
+    with suppress(ProcessLookupError):
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, (limit, limit))
 
 
 def _command(argv: Sequence[str], settings: Sequence[str], without: Sequence[str]) -> list[str]:

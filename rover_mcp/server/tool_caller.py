@@ -32,7 +32,7 @@ from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tasks_extension import RECEIPT
 from rover_mcp.server.tasks_extension.extension import declared
 from rover_mcp.server.tasks_extension.protocol import Context
-from rover_mcp.server.tool_call import Call, Services, ToolEntry
+from rover_mcp.server.tool_call import Call, Progress, Services, ToolEntry
 from rover_mcp.server.tool_handlers import deletion_asked
 from rover_mcp.server.tools import tools_for
 from rover_mcp.store.damaged_records import DamagedRecord
@@ -59,15 +59,9 @@ class ToolCaller:
         entry = self._tools.get(params.name)
         if entry is None:
             raise unknown_tool(params.name, params.arguments or {}, self._tools)
-
-        rising = Rising()
-
-        async def progress(value: float, message: str) -> None:
-            await ctx.session.report_progress(rising(value), 100, message)
-
         self._services.touch()
         await self._services.hub.confirm(self._session)
-        call = Call(self._session, self._services, progress)
+        call = Call(self._session, self._services, _progress(ctx))
         try:
             arguments = entry.arguments.model_validate(params.arguments or {})
             form = await self._form(ctx, params, call, arguments)
@@ -141,7 +135,7 @@ class ToolCaller:
             events = await anyio.to_thread.run_sync(views, shown, self._session.caller)
             result.attention, result.attention_more = [*events], news.more or None
             answer = self._as_call_result(result)
-            # A call that its client withdraws until here has told nothing.
+            # Events of a call that its client withdraws before this point count as unreported.
             await anyio.lowlevel.checkpoint()
             self._session.report(news, hub.clock())
         return answer
@@ -181,6 +175,16 @@ class ToolCaller:
             structured_content={"error": {k: v for k, v in content.items() if v is not None}},
             is_error=True,
         )
+
+
+def _progress(ctx: Context) -> Progress:
+    """Reports the progress of a call in percent."""
+    rising = Rising()
+
+    async def report(value: float, message: str) -> None:
+        await ctx.session.report_progress(rising(value), 100, message)
+
+    return report
 
 
 def _started(entry: ToolEntry, result: Result) -> str | None:

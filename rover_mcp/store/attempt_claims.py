@@ -66,9 +66,7 @@ class AttemptClaims:
         and no probe is under way, the first attempt that asks becomes the probe.
         """
         with self._database.write() as connection:
-            # Sorted, so that two attempts which need the same holds lock them in one order.
-            keys = sorted({*limits, account}) if account else []
-            holds = [hold for key in keys if (hold := locked_hold(connection, key))]
+            holds = _lock_holds(connection, {*limits, account} if account else ())
             task = lock_existing_task(connection, task_id)
             row = attempt_at(connection, task_id, attempt)
             if row is None or row.workflow_id != workflow_id:
@@ -251,6 +249,12 @@ class AttemptClaims:
             connection.execute(A.update().where(this_attempt(task_id, attempt)).values(**values))
             _pause_for_credential(connection, now, task, pause)
         self._database.on_event()
+
+
+def _lock_holds(connection: sa.Connection, keys: Collection[str]) -> list[HoldRow]:
+    """The holds that exist under these keys."""
+    # Sorted, so that two attempts which need the same holds lock them in one order.
+    return [hold for key in sorted(keys) if (hold := locked_hold(connection, key))]
 
 
 def _pause_for_credential(

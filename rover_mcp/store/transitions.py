@@ -107,25 +107,22 @@ class TaskTransitions:
         resumes the task automatically, and with `awaits` one that waits for a credential, unless
         automatic resumes are switched off. `closes` places a hold on an account.
         """
-        details = dict(data or {})
         with self._database.write() as connection:
             holds = _lock_holds(connection, closes)
             task = lock_live_task(connection, task_id)
-            if task is None or task.status not in _allowed(event, expected):
-                return None
-            if not _is_at(connection, task, attempt, unstarted=unstarted):
+            statuses = sources(event) if expected is None else sources(event) & set(expected)
+            if task is None or not _is_in(connection, task, statuses, attempt, unstarted=unstarted):
                 return None
             if (schedule or awaits) and _may_not_resume(connection, task):
                 schedule, awaits, columns["retry_at"] = False, False, None
             until = self._close(connection, holds, closes) if closes else None
             if schedule and until is not None and closes is not None:
                 columns |= {"retry_at": until, "account": closes.awaited}
-                details["retry_at"] = datetime.fromtimestamp(until, UTC).isoformat()
-            self._apply(connection, task, event, columns, details)
+                data = {**(data or {}), "retry_at": datetime.fromtimestamp(until, UTC).isoformat()}
+            after = self._apply(connection, task, event, columns, data or {})
             if schedule or awaits:
                 state = _waiting_state(schedule=schedule, held=until is not None)
                 add_attempt(connection, self._database.now(), task, state)
-            after = task_row(connection.execute(locked_task(task_id)).one())
         self._database.on_event()
         return after
 
@@ -136,8 +133,8 @@ class TaskTransitions:
         event: Event,
         columns: dict[str, Any],
         details: dict[str, Any],
-    ) -> None:
-        """Write the status after `event`, and the event."""
+    ) -> TaskRow:
+        """Write the status after `event`, and the event; the task as it is then."""
         target, now = advance(TaskStatus(task.status), event), self._database.now()
         values = columns_after(now, target, columns)
         connection.execute(T.update().where(T.c.id == task.id).values(**values))
@@ -145,6 +142,7 @@ class TaskTransitions:
         insert_event(connection, now, task.id, event, target, details, notable=notable)
         if target is TaskStatus.PAUSED or event is Event.CANCEL:
             end_waiting_attempts(connection, now, task.id)
+        return task_row(connection.execute(locked_task(task.id)).one())
 
     def _close(
         self, connection: sa.Connection, holds: Mapping[str, HoldRow | None], closes: Closing
@@ -223,8 +221,7 @@ class TaskTransitions:
             data: dict[str, Any] = {"iteration": iteration, "attempt": number, "instructions": text}
             if given.begin is not None:
                 data["snapshot"] = f"s{given.begin.sequence}"
-            self._apply(connection, task, Event.ITERATE, columns, data)
-            begun = task_row(connection.execute(locked_task(task_id)).one())
+            begun = self._apply(connection, task, Event.ITERATE, columns, data)
             here = this_attempt(task_id, number)
             queued = attempt_row(connection.execute(sa.select(A).where(here)).one())
         self._database.on_event()
@@ -338,11 +335,18 @@ def _lock_holds(connection: sa.Connection, closes: Closing | None) -> Mapping[st
     return {key: locked_hold(connection, key) for key in keys}
 
 
-def _is_at(
-    connection: sa.Connection, task: sa.Row[Any], attempt: int | None, *, unstarted: bool
+def _is_in(
+    connection: sa.Connection,
+    task: sa.Row[Any],
+    statuses: Collection[TaskStatus],
+    attempt: int | None,
+    *,
+    unstarted: bool,
 ) -> bool:
-    """Whether the task is at `attempt`, if one is given, and with `unstarted` whether that is
-    queued."""
+    """Whether the task has one of the statuses, is at `attempt` if one is given, and with
+    `unstarted` whether that is queued."""
+    if task.status not in statuses:
+        return False
     task_row(task)  # raises for a damaged record, whose number of an attempt means nothing
     if attempt is not None and task.attempt != attempt:
         return False
@@ -385,7 +389,3 @@ def _took_over(task: sa.Row[Any], before: Mapping[str, Any]) -> bool:
         return False
     others = any(before.get(name) != getattr(task, name) for name in WHO if name != "account")
     return others or Limit.of(account or "").account != task.account
-
-
-def _allowed(event: Event, expected: Collection[TaskStatus] | None) -> frozenset[TaskStatus]:
-    return sources(event) if expected is None else frozenset(expected) & sources(event)

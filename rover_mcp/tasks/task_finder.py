@@ -91,12 +91,7 @@ class TaskFinder:
         if not tasks:
             raise self._missing(caller, name, task, deleted=deleted)
         if len(tasks) > 1:
-            raise UserFixable(
-                f"more than one project has a task {task}",
-                code="ambiguous_task",
-                hint=f"name it by its id, or give repo_path{_ids(tasks)}",
-                next_call=_LIST,
-            )
+            raise _ambiguous(task, tasks)
         if isinstance(tasks[0], DamagedRecord):
             raise tasks[0]
         return tasks[0]
@@ -141,6 +136,15 @@ class TaskFinder:
                 next_call=_LIST,
             )
         return elsewhere
+
+
+def _ambiguous(task: str, tasks: Found) -> UserFixable:
+    return UserFixable(
+        f"more than one project has a task {task}",
+        code="ambiguous_task",
+        hint=f"name it by its id, or give repo_path{_ids(tasks)}",
+        next_call=_LIST,
+    )
 
 
 _LIST: dict[str, object] = {"tool": "list_tasks", "arguments": {}}

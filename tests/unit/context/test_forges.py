@@ -214,7 +214,7 @@ def test_without_the_members_nobody_has_a_role(merge_request: Site) -> None:
     merge_request.server.replies[MR.partition("/merge")[0] + "/members/all"] = as_json({}, 401)
     discussion, _ = merge_request.read("https://git.example.org/group/sub/shop/-/merge_requests/7")
     assert discussion.left_out == 2
-    assert "nobody's role is known" in discussion.data.decode()
+    assert "the authors' roles are unknown" in discussion.data.decode()
 
 
 @pytest.mark.parametrize(
