@@ -31,7 +31,7 @@ def patch(args: argparse.Namespace) -> int:
             "a patch is bytes and not JSON", code="usage", hint="leave --json or --patch out"
         )
     with tempfile.TemporaryFile() as file:
-        _fetch(args, file)
+        fetch_patch(args, file)
         file.seek(0)
         if sys.stdout.isatty():
             text = file.read().decode("utf-8", "backslashreplace")
@@ -44,7 +44,12 @@ def patch(args: argparse.Namespace) -> int:
     return 0
 
 
-def _fetch(args: argparse.Namespace, file: IO[bytes]) -> None:
+def fetch_patch(args: argparse.Namespace, file: IO[bytes]) -> None:
+    """Write a task's complete patch to a file.
+
+    Raises:
+        ClientError: it is not available, or arrived incomplete.
+    """
     digest = hashlib.sha256()
 
     def take(message: Json) -> None:

@@ -26,6 +26,7 @@ EXAMPLES = {
         "rover iterate 3 'Also handle empty input' --watch",
         "rover iterate 3 --comment 'src/sum.py:12: name this total'",
     ),
+    "review": ("rover review 3", "rover review 3 src --watch"),
     "cancel": ("rover cancel 3 4",),
     "merge": ("rover merge 3", "rover merge 3 --into main --squash --yes"),
     "push": ("rover push 3", "rover push 3 --remote fork --branch fix-sum --yes"),

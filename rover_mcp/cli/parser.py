@@ -66,6 +66,12 @@ COMMANDS = (
         tasks.add_iterate,
     ),
     (
+        "review",
+        "review_command:review",
+        "comment on its diff in your editor; the comments are its next instructions",
+        tasks.add_review,
+    ),
+    (
         "history",
         "history_command:history",
         "list a task's snapshots, or show what one of them changed",

@@ -232,6 +232,18 @@ def add_iterate(sub: Parser) -> None:
     _add_instructions(sub)
 
 
+def add_review(sub: Parser) -> None:
+    add_task(sub)
+    about = "review only these files or folders"
+    sub.add_argument("paths", metavar="PATH", nargs="*", default=[], help=about)
+    place = sub.add_mutually_exclusive_group()
+    about = "send a review that is written already; - reads it from standard input"
+    place.add_argument("--file", metavar="FILE", help=about)
+    about = "print what the editor would open, to be sent with --file later"
+    place.add_argument("--print", action="store_true", help=about)
+    sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
+
+
 def _add_instructions(sub: Parser) -> None:
     about = "what to change; - reads it from stdin"
     sub.add_argument("instructions", metavar="INSTRUCTIONS", nargs="?", default="", help=about)

@@ -93,6 +93,18 @@ COMMANDS: Final = {
         workflow again, on the same branch and in the agents' own conversations. The earlier result
         stays in its branch's history and in its snapshots.
     """,
+    "review": """
+        Opens the diff of a task that has ended in your editor: `$VISUAL`, `$EDITOR`, or
+        `core.editor` of your own git configuration, never of the repository's. Each line of the
+        diff begins with `>`; what you write between the lines is a comment on the line above it,
+        beneath a file's name on that file, and above the diff on all of it. Comments become the
+        instructions of the task's next iteration, as rover-iterate(1) gives them. If you change
+        nothing, or the editor fails, nothing is sent. If the review cannot be sent, for example
+        because a line of the diff was changed, the error names the file that has your text.
+
+        `--print` writes the same text to standard output, and `--file` sends one that was written
+        elsewhere.
+    """,
     "restart": """
         Starts failed tasks over, from the commit that they began with. What they have done so far
         is not used.
