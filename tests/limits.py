@@ -145,7 +145,8 @@ def _reported() -> Iterator[str]:
     yield from (
         "\n## What people reported, by provider",
         "",
-        "Each line is a case of `reported.jsonl` or `collected.jsonl` in `tests/data/limits`, through",
+        "Each line is a case of `reported.jsonl`, `collected.jsonl` or `composed.jsonl` (written by hand,",
+        "in the forms that providers use) in `tests/data/limits`, through",
         "the readers of a run (`rover explain`). `http` arrives at the gateway; any other word names",
         "the agent's own report. `python -m tests.reported` prints the rate of each provider.",
         "",

@@ -1,7 +1,8 @@
 """Messages that people reported, with what each must mean: `python -m tests.reported [FILE...]`.
 
 reported.jsonl and collected.jsonl of tests/data/limits, one case a line as `rover explain` takes it,
-with `reasons` (any of them is right), `retry_at` where a time can be known, and the public page that
+and composed.jsonl, whose messages are written by hand in the forms that providers use. Each has
+`reasons` (any of them is right), `retry_at` where a time can be known, and the public page that
 `source` names. The command prints the rate of each provider; a file of the same form may be named,
 or one with `expected_reason` and `expected_retry`.
 """
@@ -20,7 +21,7 @@ from typing import Any
 from rover_mcp.explain import Case, Explained, explain, parse
 
 FOLDER = Path(__file__).parent / "data" / "limits"
-FILES = (FOLDER / "reported.jsonl", FOLDER / "collected.jsonl")
+FILES = tuple(FOLDER / f"{name}.jsonl" for name in ("reported", "collected", "composed"))
 NEAR = timedelta(minutes=1)
 
 

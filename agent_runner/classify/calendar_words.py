@@ -64,7 +64,6 @@ _JOINT = re.compile(
     re.IGNORECASE,
 )
 _EPOCH = re.compile(r"(?<![\d.])(1[5-9]\d{8}|2\d{9})(\d{3})?(?![\d.]\d|\d)")
-_CYCLE_END = re.compile(r"^ends on[\s,]{0,2}$", re.IGNORECASE)
 # A number that was not understood: the words around it have a form that is unknown here.
 _COUNTED = re.compile(
     r"\d[\d.,]{0,12}[ -]?(?:%|(?:hours?|hrs?|h|days?|d|weeks?|minutes?|mins?|tokens?|requests?)\b"
@@ -109,17 +108,11 @@ def moment_in(text: str, now: datetime, home: tzinfo) -> Moment | None:
             on, clock = (on, None) if first is on else (None, clock)
     if zone is None or any(c.isdigit() for c in _COUNTED.sub("", text[: first.start()])):
         return Moment(None, first.start())
-    cycle = _CYCLE_END.search(text[: first.start()]) is not None
-    return Moment(_moment(on, clock, zone, now, cycle_end=cycle), first.start(), zoned)
+    return Moment(_moment(on, clock, zone, now), first.start(), zoned)
 
 
 def _moment(
-    on: re.Match[str] | None,
-    clock: re.Match[str] | None,
-    zone: tzinfo,
-    now: datetime,
-    *,
-    cycle_end: bool,
+    on: re.Match[str] | None, clock: re.Match[str] | None, zone: tzinfo, now: datetime
 ) -> datetime | None:
     today = now.astimezone(zone).date()
     at = _time(clock) if clock else time()
@@ -127,14 +120,11 @@ def _moment(
         return None
     try:
         days = list(_days(on, today)) if on else [today, today + timedelta(days=1)]
-        if cycle_end:
-            # In which zone the day ends is not said, and asking too early costs a retry.
-            days = [day + timedelta(days=1) for day in days]
     except (ValueError, OverflowError):
         return None
     if on and clock and at == time() and (on["rel"] or "").lower() in ("today", "tonight"):
         days = [today + timedelta(days=1)]  # "midnight tonight" is where the day ends
-    if on and clock is None and today in days and not cycle_end:
+    if on and clock is None and today in days:
         days = [d for d in days if d != today]  # "later today" names no time
     return next_moment((m for day in days for m in moments(day, at, zone)), now)
 

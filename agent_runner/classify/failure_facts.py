@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any, cast
 
+from agent_runner.classify.literals import in_json
 from agent_runner.classify.meaning import Meaning, clauses, meaning_of_code, meanings
 from agent_runner.classify.provider_words import MARK, own_words, quotes
 from agent_runner.models import Failure
@@ -115,6 +116,8 @@ class FailureFacts:
 def read(failure: Failure) -> FailureFacts:
     """Read a failure. Never raises, whatever it contains."""
     seen = failure.source == "gateway"
+    if not seen:
+        failure = replace(failure, message=in_json(failure.message))
     levels = [*_levels(failure.body, alone=seen)]
     quoted = [] if seen else [*_levels(failure.message, alone=False)]
     # Of what the gateway saw the outermost object is the provider's; one that stands in a message
@@ -235,11 +238,19 @@ def _levels(text: str, *, alone: bool) -> Iterator[Mapping[str, Any]]:
         around = text[:begin] + text[end:]
         if around.strip() if alone or level else quotes(text[:begin]):
             return
-        error = mapping(value.get("error")) or value
+        error = mapping(value.get("error")) or _of_oauth(value) or value
         if not isinstance(error.get("message"), str):
             return
         yield error
         text = error["message"]
+
+
+def _of_oauth(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An error of OAuth (RFC 6749): its code is the error, and a description stands beside it."""
+    code, description = value.get("error"), value.get("error_description")
+    if isinstance(code, str) and isinstance(description, str):
+        return {"code": code, "message": description}
+    return {}
 
 
 def _object_in(text: str) -> tuple[Mapping[str, Any], int, int]:

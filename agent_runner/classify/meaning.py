@@ -161,6 +161,8 @@ _SIGN_IN = _any(
     r"\bre-?authenticate\b|\b401 unauthorized\b",
     r"\b(?:token|api key|credentials?|log-?in|session) (?:has |have |is |are |was )?(?:been )?"
     r"(?:expired|revoked|invalidated|not valid|invalid)\b",
+    r"\b(?:token|credentials?|session)\b.{0,60} (?:is|has|have|are) (?:been )?"
+    r"(?:expired|revoked)\b",
     r"\b(?:expired|revoked|invalid) (?:api key|credentials?|access token|authentication)\b",
     r"身份验证失败|token 已过期|令牌已过期|无效的令牌|无效的 ?api",
 )

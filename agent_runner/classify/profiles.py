@@ -62,6 +62,8 @@ PROFILES: Sequence[Profile] = (
             Rule("zai: locked", _AUTH, codes=codes("1110 1111 1112 1121")),
             Rule("zai: too much at a time", _RATE, codes=codes("1302 1303 1305 1313")),
             Rule("zai: busy", _BUSY, codes=codes("1120 1234 1312")),
+            Rule("zai: not in the plan", None, codes=codes("1311"),
+                 change="choose a model that your plan includes, or upgrade the plan"),
         ),
         marks=("bigmodel.cn/", "z.ai/"),
     ),

@@ -38,9 +38,10 @@ _AHEAD = re.compile(
 )
 
 
-# Google quotes its own names: no caller chooses them.
+# Google quotes its own names: no caller chooses them. gRPC puts a code before them.
 _METRIC = re.compile(
-    r"Quota exceeded for quota metric '([\w .-]{1,100})' and limit '([\w .-]{1,100})'"
+    r"(?:\d{1,2} )?(?:[A-Z_]{3,40}: )?Quota exceeded for quota metric"
+    r" '([\w .-]{1,100})' and limit '([\w .-]{1,100})'"
     r" of service '([\w.-]{1,80}\.googleapis\.com)'"
 )
 

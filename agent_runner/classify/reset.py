@@ -42,10 +42,12 @@ _DAILY_LIMIT = re.compile(
     r" of service '[\w.-]{1,80}\.googleapis\.com'",
     re.IGNORECASE,
 )
-_MOMENTS = ("resets_at", "resetsAt", "reset_at", "resetAt", "reset_time", "resetTime",
-            "quotaResetTimeStamp")  # fmt: skip
-_DELAYS = ("resets_in_seconds", "reset_in_seconds", "retry_after_seconds", "retryAfterSeconds",
-           "retry_after", "retryAfter", "wait_seconds")  # fmt: skip
+_MOMENT = re.compile(
+    r"(?:quota|limit|window|next|usage|rate|token|request)*"
+    r"(?:resets?(?:at|on|time|timestamp|date|dateutc)|availableat|retryat|tryagainat|blockeduntil"
+    r"|nextflushtime)"
+)
+_DELAY = re.compile(r"(?:resets?in|(?:retry|reset)after|wait|retryin)(?:seconds|secs?|s)?")
 _HEADERS = ("headers", "response_headers", "responseHeaders")
 _INNER = ("metadata", "provider_specific_fields", "data")
 
@@ -83,11 +85,26 @@ def _from_fields(failure: Failure, facts: FailureFacts, now: datetime) -> Times:
     if failure.reset_at is not None:
         yield utc(failure.reset_at)
     for fields in _objects(facts):
-        for name in _MOMENTS:
-            value = fields.get(name)
+        for value in _values(fields, _MOMENT):
             at = number(value)
             yield moment(value, now) if at is None else epoch(at)
         yield moment(fields.get("quotaResetDelay"), now)
+
+
+def tells_a_time(name: str) -> bool:
+    """Whether a field of that name says when, or after how long, a provider answers again."""
+    plain = _plain(name)
+    return bool(_MOMENT.fullmatch(plain) or _DELAY.fullmatch(plain))
+
+
+def _values(fields: Mapping[str, Any], named: re.Pattern[str]) -> Iterator[object]:
+    """The values of the fields with such names, however they are spelt: `resets_at`, `resetsAt`."""
+    named_so = (v for k, v in fields.items() if len(k) < 40 and named.fullmatch(_plain(k)))
+    return islice(named_so, _MAX_DETAILS)
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
 
 
 def _objects(facts: FailureFacts) -> Iterator[Mapping[str, Any]]:
@@ -96,6 +113,7 @@ def _objects(facts: FailureFacts) -> Iterator[Mapping[str, Any]]:
     for name in _INNER:
         yield mapping(facts.error.get(name))
     details = facts.error.get("details")
+    yield mapping(details)
     for detail in islice(
         cast(list[object], details) if isinstance(details, list) else (), _MAX_DETAILS
     ):
@@ -134,8 +152,8 @@ def _next_day_of_google(now: datetime) -> datetime | None:
 def _from_delays(failure: Failure, facts: FailureFacts, now: datetime) -> Times:
     yield after(now, failure.retry_after)
     for fields in _objects(facts):
-        for name in _DELAYS:
-            yield moment(fields.get(name), now)
+        for value in _values(fields, _DELAY):
+            yield moment(value, now)
         milliseconds = number(fields.get("retry_after_ms"))
         yield after(now, None if milliseconds is None else milliseconds / 1000)
         # https://cloud.google.com/apis/design/errors#error_details

@@ -46,7 +46,7 @@ def latest(times: Iterator[datetime | None] | list[datetime | None]) -> Iterator
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> list[datetime | None]:
-    milliseconds = number(headers.get("retry-after-ms"))
+    milliseconds = number(headers.get("retry-after-ms", headers.get("x-ms-retry-after-ms")))
     if milliseconds is not None and (at := after(now, milliseconds / 1000)) is not None:
         return [at]
     names = ("retry-after", "x-retry-after", "retry_after")

@@ -66,10 +66,22 @@ _OVERLOADED = texts(
     r"stream ended without a finish reason",
     r"failed to get response from the AI model",
     r"you can retry your request",
+    r"server had an error",
+    r"(?:bad gateway|gateway time-?out|service unavailable|(?<!resource )temporarily unavailable)",
+    r"upstream connect error|no healthy upstream",
 )
 _NETWORK = texts(
-    r"connection (?:dropped|refused|reset|error)",
-    r"\bECONN(?:RESET|REFUSED)\b",
+    r"connection (?:dropped|refused|reset|error|aborted|was (?:closed|lost|reset)|closed before)",
+    r"\bE(?:CONN(?:RESET|REFUSED|ABORTED)|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|NETDOWN)\b",
+    r"\bUND_ERR_(?:SOCKET|(?:CONNECT|HEADERS|BODY)_TIMEOUT)\b",
+    r"socket hang up|other side closed|premature close|broken pipe|unexpected eof",
+    r"peer closed connection|server disconnected|remote end closed",
+    r"error decoding response body|response body error",
+    r"network (?:is unreachable|connection was lost|timeout)|no route to host",
+    r"temporary failure in name resolution|name or service not known|could not resolve host",
+    r"failed to lookup address|tls handshake|http/?2 (?:error|protocol)|h2 protocol error",
+    r"\bERR_(?:INTERNET_DISCONNECTED|NETWORK_\w{1,30}|CONNECTION_\w{1,30}|NAME_NOT_RESOLVED)\b",
+    r"connect timeout|aborted due to timeout|(?-i:\bDEADLINE_EXCEEDED\b)|deadline exceeded",
     r"stream disconnected",
     r"socket connection was closed",
     # A laptop without a network cannot resolve names either; a wrong host name stays unresolved,
@@ -84,11 +96,14 @@ _NETWORK = texts(
 )
 _AUTH = texts(
     r"incorrect api key",
-    r"not logged in",
-    r"please run /login",
+    r"not (?:logged|signed) in|not authenticated",
+    r"please (?:run|use) /login|please run [\w -]{1,40} login|please (?:log|sign) in",
+    r"no (?:api key|authentication information|credentials|access token) (?:was |were )?"
+    r"(?:found|provided|set|configured)",
+    r"(?:api key|credentials|access token) (?:is |are )?(?:missing|not (?:found|set|provided))",
     r"please set an auth method",
     r"authentication (?:failed|required|error)",
-    r"failed to authenticate",
+    r"failed to (?:authenticate|log ?in|sign ?in)\b",
     r"missing environment variable",
     r"must specify the \w{1,60}_API_KEY",
 )
@@ -142,6 +157,10 @@ RULES: Sequence[Rule] = (
          header=("anthropic-ratelimit-unified-status", "rejected")),
     Rule("window: 429, a day's quota", PauseReason.USAGE_WINDOW, statuses(429),
          text=texts(r"daily quota", r"PerDay")),
+    # Google has the same words for a minute's limit and for an empty account; the quota's name
+    # tells them apart.
+    Rule("rate limit: 429, a minute's quota", PauseReason.RATE_LIMIT, statuses(429),
+         text=texts(r"PerMinute")),
     # Google says the very same of a minute's limit, but then with "retry in".
     Rule("credits: words", PauseReason.CREDITS, _REFUSED,
          means=frozenset({Meaning.CREDITS}), unless=_RETRY_IN),
@@ -153,6 +172,8 @@ RULES: Sequence[Rule] = (
          means=frozenset({Meaning.ACCOUNT})),
     Rule("rate limit: 429", PauseReason.RATE_LIMIT, statuses(429)),
     Rule("transient: 5xx, 408", PauseReason.TRANSIENT, FIVE_HUNDREDS | {408}),
+    Rule("auth: 400, of OAuth", PauseReason.AUTH, statuses(400, None),
+         codes=codes("invalid_grant invalid_client unauthorized_client invalid_token")),
     Rule("auth: 401, 403", PauseReason.AUTH, statuses(401, 403)),
     Rule("transient: code", PauseReason.TRANSIENT, _NONE,
          codes=codes("overloaded overloaded_error server_is_overloaded server_overloaded"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from agent_runner.classify.failure_facts import FailureFacts, read
+from agent_runner.classify.meaning import Meaning
 from agent_runner.classify.redact import plain
 from agent_runner.classify.reset import MAX_WAIT, reset_time
 from agent_runner.classify.rule import Rule
@@ -20,6 +21,9 @@ MAX_MESSAGE = 500
 
 FAR = timedelta(days=7)
 """A message says so if its reset is further away than the longest rolling window."""
+
+A_WINDOW = timedelta(hours=1)
+"""A rate is counted in minutes; what is closed for so long is a window."""
 
 MONEY_WAITS = timedelta(hours=1)
 """Money does not come back sooner than that: what names a nearer time is about retries."""
@@ -94,6 +98,7 @@ def classify(failures: Sequence[Failure], now: datetime, *, answered: bool = Fal
         message = _message(last, None, now)
         return Verdict(reason=None, message=message, provider=provider, rule=last.rule)
     retry_at, retry_grounds = _retry_at(judged, known.reason, now)
+    known = _as_long_as(known, retry_at, now)
     return Verdict(
         reason=known.reason,
         message=_message(known, retry_at, now),
@@ -129,6 +134,14 @@ def _unless_answered(judged: _Judged) -> _Judged:
     if not in_words or judged.reason not in _OF_A_PROVIDER:
         return judged
     return replace(judged, rule="the provider had answered", reason=PauseReason.TRANSIENT)
+
+
+def _as_long_as(judged: _Judged, retry_at: datetime | None, now: datetime) -> _Judged:
+    """A limit of which nothing is said but that it is reached: how long it lasts tells its kind."""
+    unnamed = judged.reason is PauseReason.RATE_LIMIT and Meaning.LIMIT in judged.facts.meanings
+    if unnamed and retry_at and retry_at - now >= A_WINDOW:
+        return replace(judged, reason=PauseReason.USAGE_WINDOW)
+    return judged
 
 
 def _grounds(rule: Rule, failure: Failure, facts: FailureFacts) -> Grounds:

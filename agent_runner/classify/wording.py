@@ -30,6 +30,7 @@ _CUE = re.compile(
     r"re-?set(?:s|ting)?|refresh(?:e[sd]|ing)?|renew(?:s|ed|als?)?|replenish(?:e[sd])?"
     r"|restor(?:e[sd]?)|recover[sy]?|re-?tr(?:y(?:ing)?|ies)(?![a-z]| attempt| wait)"
     r"|try(?:ing)? (?:[a-z]{1,10} ){0,3}again|\bagain\b|(?:come|check) back|available"
+    r"|\breturn (?=tomorrow|next|on|at|in \d|after)"
     r"|regain(?:ed)? access|resume[sd]?|(?<!retry )(?<!total )\bwait\b|unlock(?:s|ed)?"
     r"|unblock(?:ed)?|\blift(?:s|ed)\b|\bopens?\b|\bexpires?\b|\buntil\b|cool-?down"
     r"|\bback (?:at|in|on)\b|(?:cycle|period) (?=ends)|next (?:attempt|request|window|cycle)"

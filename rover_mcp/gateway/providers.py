@@ -112,7 +112,7 @@ def _google_error(status: int, word: str, message: str) -> dict[str, object]:
 
 
 RECORDED_HEADERS = re.compile(
-    r"(x-)?retry-after(-ms)?|x-should-retry|(x-)?request-id|(x-)?rate-?limit(bysize)?(-.*)?"
+    r"(x-)?(ms-)?retry-after(-ms)?|x-should-retry|(x-)?request-id|(x-)?rate-?limit(bysize)?(-.*)?"
     r"|llm_provider-(x-)?(retry|rate-?limit|anthropic-ratelimit).*|anthropic-ratelimit-.*|x-codex-.*"
 )
 """The headers of an answer that are recorded: those about limits and retries. They are the same for

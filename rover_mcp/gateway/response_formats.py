@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from agent_runner.classify.failure_facts import MAX_MESSAGE
+from agent_runner.classify.reset import tells_a_time
 from rover_mcp.gateway.grant import ProviderError
 
 # Where providers, and the proxies in front of them, put the text of an error.
@@ -169,6 +170,9 @@ def provider_error(body: object) -> ProviderError:
     """The error in `{"error": {"type" or "status", "message", "code"?}}`, or what can be made out
     of something like it."""
     error = mapping(body).get("error")
+    described = mapping(body).get("error_description")
+    if isinstance(error, str) and isinstance(described, str) and described:
+        error = {"code": error, "message": described}  # OAuth, RFC 6749
     if isinstance(error, str):
         # xAI, Ollama and others write the text alone, with its code and type beside it.
         error = {**_beside(mapping(body)), "message": error} if _beside(mapping(body)) else error
@@ -191,12 +195,15 @@ def failed_body(body: object) -> ProviderError | None:
     if errors := fields.get("errors"):  # ModelScope has an object there, JSON:API a list of them.
         first = next(iter(cast(list[object], errors)), None) if isinstance(errors, list) else errors
         return provider_error({"error": first})
+    if detail := mapping(fields.get("detail")):
+        return provider_error({"error": detail})
     message = next(
         (fields[k] for k in _SAYING if isinstance(fields.get(k), str) and fields[k]), None
     )
     if message is None:
         return None
-    return provider_error({"error": {**_beside(fields), "message": message}})
+    times = {k: v for k, v in fields.items() if tells_a_time(k) and isinstance(v, str | int)}
+    return provider_error({"error": {**times, **_beside(fields), "message": message}})
 
 
 def mapping(value: object) -> dict[str, Any]:

