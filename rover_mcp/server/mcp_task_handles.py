@@ -164,7 +164,7 @@ class TaskHandles:
         def act() -> None:
             named = self._read(task.id)
             if named is not None and named.span.end is None:
-                self._tasks.pause.leave(named.row)
+                self._tasks.pause.leave(named.row, named.span.number)
 
         try:
             await anyio.to_thread.run_sync(act)

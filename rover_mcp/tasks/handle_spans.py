@@ -17,7 +17,8 @@ from rover_mcp.store.records import EventRow, TaskRow
 ANSWERED = "task.answered"
 """The event that a pause's question was answered; its data has the question's `key`."""
 LEFT = "task.left"
-"""The event that whoever had the present handle ended it, and the task was paused."""
+"""The event that whoever had the handle of a span ended it, and the task was paused; its data has the
+number of the `span`."""
 _RESUME_FAILED = "task.resume_failed"
 _ENDS = frozenset({Event.COMPLETE, Event.FAIL, Event.CANCEL, _RESUME_FAILED})
 _BEGINS = frozenset({Event.RESUME, Event.RESUME_ITERATION, Event.RESTART, Event.ITERATE})
@@ -50,7 +51,13 @@ def parse_handle(text: str) -> tuple[str, int] | None:
 
 def handle_spans(task: TaskRow, marks: Sequence[EventRow]) -> list[HandleSpan]:
     """The spans of a task. `marks` are all its events whose kind is in MARKS, oldest first."""
-    ends = [m for m in marks if m.kind == LEFT or (m.kind in _ENDS and m.status in ENDED)]
+    ends: list[EventRow] = []
+    for mark in marks:
+        # A client may send a cancellation twice, and both are carried out before either is
+        # recorded. Only one of them ends the span.
+        left = mark.kind == LEFT and mark.data.get("span", len(ends)) == len(ends)
+        if left or (mark.kind in _ENDS and mark.status in ENDED):
+            ends.append(mark)
     # The last end is that of the present span, which its handle still reports.
     if task.status in ENDED and ends and ends[-1].kind != LEFT:
         ends.pop()

@@ -64,11 +64,12 @@ class PauseTask:
         self.reader.control.stop(task)
         return self.reader.view(store.tasks.get(task.id) or task)
 
-    def leave(self, task: TaskRow) -> None:
-        """Pause a task for a client that no longer follows it, and whose handle therefore ends."""
+    def leave(self, task: TaskRow, span: int) -> None:
+        """Pause a task for a client that no longer follows it. Its handle, that of the span with
+        this number, therefore ends."""
         if task.status not in ENDED:
             self(task)
-            self.reader.store.events.add(task.id, LEFT, {})
+            self.reader.store.events.add(task.id, LEFT, {"span": span})
 
     def _never_by_itself(self, task: TaskRow) -> TaskRow:
         """Turn a pause into one that a person asked for. It does not end automatically, not even

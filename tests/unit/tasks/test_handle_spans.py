@@ -47,6 +47,14 @@ def test_a_resume_that_could_not_start_gives_the_end_back_and_is_an_end_of_its_o
     assert [x.number for x in handle_spans(task_row(status=TaskStatus.FAILED), marks)] == [0, 1]
 
 
+def test_a_cancellation_that_was_sent_twice_ends_one_span() -> None:
+    marks = log(("task.left", "PAUSED"), ("task.left", "PAUSED"), RESUMED)
+    same = [replace(m, data={"span": 0}) if m.kind == "task.left" else m for m in marks]
+    assert [x.number for x in handle_spans(task_row(), same)] == [0, 1]
+    second = [same[0], replace(same[1], data={"span": 1}), same[2]]
+    assert [x.number for x in handle_spans(task_row(), second)] == [0, 1, 2]
+
+
 def test_merging_does_not_end_it_again() -> None:
     marks = log(("task.completed", "COMPLETED"))
     assert len(handle_spans(task_row(status=TaskStatus.MERGED), marks)) == 1
