@@ -17,8 +17,8 @@ from rover_mcp.store.records import EventRow, TaskRow
 ANSWERED = "task.answered"
 """The event that a pause's question was answered; its data has the question's `key`."""
 LEFT = "task.left"
-"""The event that whoever had the handle of a span ended it, and the task was paused; its data has the
-number of the `span`."""
+"""The event that whoever had the handle of a span ended it, and the task was paused; its data
+has the number of the `span`."""
 _RESUME_FAILED = "task.resume_failed"
 _ENDS = frozenset({Event.COMPLETE, Event.FAIL, Event.CANCEL, _RESUME_FAILED})
 _BEGINS = frozenset({Event.RESUME, Event.RESUME_ITERATION, Event.RESTART, Event.ITERATE})
