@@ -28,6 +28,7 @@ from agent_runner.process.commands import CommandKilled
 from agent_runner.process.late_spec import await_spec
 from agent_runner.process.spawn import gateway_forwarder, make_commands
 from agent_runner.run.attempt import PauseRequest, Run, utc_now
+from agent_runner.run.shell_session import run_shell
 from agent_runner.spec import RunSpec, SwitchUser
 from agent_runner.worktree.project_setup import SetupFailed, set_up_image
 from agent_runner.worktree.script_runner import WorktreeError
@@ -58,6 +59,8 @@ async def run(spec: RunSpec) -> ExitCode:
     # In a container. bubblewrap puts the filter on each command that it starts.
     if isinstance(spec.isolation, SwitchUser):
         seccomp.confine()
+    if spec.shell is not None:
+        return await run_shell(spec, spec.shell, make_commands(spec))
     gateway = GatewayEvidence(spec.gateway.socket, spec.gateway.token)
     journal = Journal.open(spec.paths.run / FILE_NAME, utc_now, bell=gateway.ring)
     crash_point(CrashPoint.JOURNAL_OPENED)

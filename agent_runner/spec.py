@@ -204,6 +204,16 @@ class Instructions(_SpecModel):
     )
 
 
+class ShellSpec(_SpecModel):
+    """A person's shell, which runs in place of the workflow. Without `argv` it is a login shell."""
+
+    argv: tuple[str, ...] = ()
+    terminal: bool = True
+    term: str = Field(default="xterm-256color", pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")
+    rows: int = Field(default=24, ge=1, le=10_000)
+    columns: int = Field(default=80, ge=1, le=10_000)
+
+
 class RunSpec(_SpecModel):
     """One attempt of one iteration of one task."""
 
@@ -281,6 +291,9 @@ class RunSpec(_SpecModel):
         default=(),
         description="the steps of another task as they were at `begin`; what was finished there is "
         "finished here",
+    )
+    shell: ShellSpec | None = Field(
+        default=None, description="run this in place of the workflow, and keep nothing"
     )
     first_snapshot: int = Field(
         default=1, ge=1, description="no snapshot of this attempt has a lower number"

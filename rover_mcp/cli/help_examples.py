@@ -34,6 +34,7 @@ EXAMPLES = {
     "checkout": ("rover checkout 3", "rover checkout 3 --into ../look --yes",
                  "rover checkout 3 --here --yes"),
     "open": ("rover open 3", "rover open 3 --yes"),
+    "shell": ("rover shell 3", "rover shell 3 -- make test"),
     "delete": ("rover delete 3", "rover delete 3 4 --yes"),
     "undelete": ("rover undelete 3", "rover undelete 0f3a9c21"),
     "gc": ("rover gc", "rover gc --yes", "rover gc trash --yes"),

@@ -50,3 +50,9 @@ def add_open(sub: Parser, *, here: bool = False) -> None:
     about = "agree to a file that programs on this machine run; may be repeated"
     sub.add_argument("--accept", metavar="NAME", action="append", default=[], help=about)
     sub.add_argument("--yes", action="store_true", help="do it")
+
+
+def add_shell(sub: Parser) -> None:
+    add_task(sub)
+    about = "run this, behind --, in place of a shell"
+    sub.add_argument("command", metavar="COMMAND", nargs="*", default=[], help=about)

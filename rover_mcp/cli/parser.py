@@ -132,6 +132,12 @@ COMMANDS = (
         host.add_open,
     ),
     (
+        "shell",
+        "shell_command:shell",
+        "open a shell in a sandbox, on a copy of its files",
+        host.add_shell,
+    ),
+    (
         "delete",
         "several_tasks:delete",
         "put a task into the trash; without --yes, only show what would be lost",

@@ -21,6 +21,7 @@ from rover_mcp.control.image_build import ImageBuilds
 from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.plane import ControlPlane
 from rover_mcp.control.reconciler import Reconciler
+from rover_mcp.control.task_shells import TaskShells
 from rover_mcp.control.warm_pool import WarmPool
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.disk_meter import DiskMeter
@@ -78,6 +79,7 @@ from rover_mcp.tasks.operation_log import OperationLog
 from rover_mcp.tasks.push import PushTask
 from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.shell import OpenShell
 from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.task_trash import TaskTrash
 from rover_mcp.tasks.usage import state_with_usage
@@ -245,9 +247,14 @@ def _services(
     host_rebases = HostRebases(home, repositories, attempts.finish.import_snapshots)
     rebase = RebaseTask(store, host_rebases, operations)
     checkout = CheckoutTask(store, HostCheckouts(repositories, home), operations)
+    shells = TaskShells(
+        core.settings, core.engines, repositories.hub, core.gateway_adapter, core.spares,
+        attempts.finish.import_snapshots,
+    )  # fmt: skip
+    shell = OpenShell(shells)
     return Services(
         tasks, status, hub, touch, images, hooks, trash, FreeSpace(sources, operations), builds,
-        forget, merge, push, rebase, checkout,
+        forget, merge, push, rebase, checkout, shell,
     )  # fmt: skip
 
 

@@ -30,6 +30,8 @@ from rover_mcp.server.patch_method import PatchParams
 from rover_mcp.server.private_methods import HOOKS, IMAGES, HooksParams, ImagesParams
 from rover_mcp.server.request_handlers import RequestHandlers
 from rover_mcp.server.session import ClientSession
+from rover_mcp.server.shell_method import METHOD as SHELL
+from rover_mcp.server.shell_method import ShellParams
 from rover_mcp.server.skills import serve_skills
 from rover_mcp.server.space_method import METHOD as SPACE
 from rover_mcp.server.space_method import SpaceParams
@@ -150,3 +152,4 @@ def _add_private_methods(server: Server[Any], handlers: RequestHandlers) -> None
     server.add_request_handler(SPACE, SpaceParams, handlers.space)
     server.add_request_handler(PATCH, PatchParams, handlers.patch)
     server.add_request_handler(CHECKOUT, CheckoutParams, handlers.checkout)
+    server.add_request_handler(SHELL, ShellParams, handlers.shell)

@@ -53,6 +53,7 @@ from rover_mcp.server.private_methods import (
 from rover_mcp.server.prompts import complete, prompt, prompts
 from rover_mcp.server.resources import Resources, templates
 from rover_mcp.server.session import ClientSession
+from rover_mcp.server.shell_method import ShellParams, shell
 from rover_mcp.server.space_method import SpaceParams, space
 from rover_mcp.server.tool_call import Services
 from rover_mcp.server.tool_caller import ToolCaller
@@ -194,6 +195,11 @@ class RequestHandlers:
         self._note_era(ctx)
         self._services.touch()
         return await checkout(self._services, self._session.caller, params)
+
+    async def shell(self, ctx: Context, params: ShellParams) -> dict[str, Any]:
+        self._note_era(ctx)
+        self._services.touch()
+        return await shell(self._services, self._session.caller, params)
 
     async def space(self, ctx: Context, params: SpaceParams) -> dict[str, Any]:
         self._note_era(ctx)

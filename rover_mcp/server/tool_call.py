@@ -24,6 +24,7 @@ from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.push import PushTask
 from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.shell import OpenShell
 from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.task_trash import TaskTrash
 
@@ -49,6 +50,7 @@ class Services:
     push: PushTask
     rebase: RebaseTask
     checkout: CheckoutTask
+    shell: OpenShell
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ def test_a_read_only_server_changes_nothing(shared: Path, era: str) -> None:
             ("rover/hooks", {}),
             ("rover/forget", {"confirm": True}),
             ("rover/checkout", {"confirm": True}),
+            ("rover/shell", {}),
         ):
             assert client.request(method, params)["error"]["code"] == -32601
         assert client.tool("list_tasks")["tasks"] == []

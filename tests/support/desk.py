@@ -19,6 +19,7 @@ from rover_mcp.config.settings import Settings
 from rover_mcp.context.reader import ContextReader
 from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.image_build import ImageBuilds
+from rover_mcp.control.task_shells import TaskShells
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.host_checkouts import HostCheckouts
 from rover_mcp.daemon.project_folders import ProjectFolders
@@ -49,6 +50,7 @@ from rover_mcp.tasks.operation_log import OperationLog
 from rover_mcp.tasks.push import PushTask
 from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.service import TaskService
+from rover_mcp.tasks.shell import OpenShell
 from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.task_ports import AgentProgram, DiffResult, Repository
 from rover_mcp.tasks.task_trash import TaskTrash
@@ -351,8 +353,14 @@ class Desk:
                     ),
                     self.log(),
                 ),
+                OpenShell(self.shells()),
             )
         )
+
+    def shells(self) -> TaskShells:
+        """Without an engine, so that none can be started."""
+        settings = self.tasks.settings
+        return TaskShells(settings, {}, _no_hub, FakeDoor(), FakeSpares(), lambda _: None)
 
     def log(self) -> OperationLog:
         return OperationLog(self.store.operations("roverd"))

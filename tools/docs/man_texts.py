@@ -145,6 +145,13 @@ COMMANDS: Final = {
         Editors run tasks and read settings of a folder that they open, so such files have to be
         named with `--accept`.
     """,
+    "shell": """
+        Opens a shell in a sandbox of its own, on a copy of the task's last snapshot, whatever the
+        task's status. It has the task's image, limits and network, but no key, no copied file and
+        an empty HOME. What you change there goes when the shell ends; the task is not changed.
+        A command behind `--` runs in place of the shell. The exit status is the shell's or the
+        command's. If standard input or output is not a terminal, the command gets none.
+    """,
     "delete": """
         Puts tasks into the trash, with their work trees, logs and records. Without `--yes` it only
         says what would be lost, and where else it is. Branches that were published in your

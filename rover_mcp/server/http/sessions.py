@@ -38,6 +38,7 @@ from rover_mcp.server.forget_method import METHOD as FORGET
 from rover_mcp.server.patch_method import METHOD as PATCH
 from rover_mcp.server.private_methods import HOOKS, IMAGES
 from rover_mcp.server.session import Backlog, ClientSession
+from rover_mcp.server.shell_method import METHOD as SHELL
 from rover_mcp.server.space_method import METHOD as SPACE
 from rover_mcp.server.tasks_extension import TasksListenHandler
 from rover_mcp.server.tool_call import Services
@@ -57,7 +58,7 @@ METHODS: Final = (
 """The methods that a client's own server answers. Any other handler would see no tasks: see
 NOBODY."""
 INITIALIZED: Final = "notifications/initialized"
-REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, SPACE, PATCH, CHECKOUT)
+REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, SPACE, PATCH, CHECKOUT, SHELL)
 """Methods about this machine, which only its user may call."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
 NOBODY: Final = ""
