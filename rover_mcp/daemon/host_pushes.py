@@ -116,7 +116,7 @@ class HostPushes:
         request: PushRequest,
         environ: Mapping[str, str],
     ) -> RemoteGit:
-        own = network_entries()
+        own = network_entries(view.conditions)
         name = request.remote or choose_remote(view.config, own, (task.branch, task.base_branch))
         address = address_of(view, name, own)
         if address.folder is not None:
@@ -156,7 +156,7 @@ class HostPushes:
 
 def _again(view: RepositoryView, move: Mapping[str, Any], environ: Mapping[str, str]) -> RemoteGit:
     """The remote of a plan, if it still is where it was."""
-    own = network_entries()
+    own = network_entries(view.conditions)
     address = address_of(view, str(move["remote"]), own)
     if address.url != move["address"]:
         raise UserFixable(

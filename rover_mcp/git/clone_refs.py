@@ -54,7 +54,7 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
         lines = sorted([*tags, *_branches(view, commit, branch)])
         pack = _pack_tags(view, annotated, folder)
         settings = "".join(line_endings(view))
-        attributes = (info_attributes(view.place.common), own_attributes())
+        attributes = (info_attributes(view.place.common), own_attributes(view))
         filters = _filters(view)
         cut = boundary(view, commit)
         origin = f"{address(view)}\n{_default_branch(view)}\n"
@@ -121,7 +121,7 @@ def _branches(
 def line_endings(view: RepositoryView) -> Iterator[str]:
     """The lines of the file `settings`: how git ends lines in the user's checkout."""
     for key, allowed in _ENDINGS.items():
-        value = view.last(key) or next(reversed(user_values(key)), "").lower()
+        value = view.last(key) or next(reversed(user_values(key, view.conditions)), "").lower()
         if value in allowed:
             yield f"{key} {value}\n"
 
@@ -132,7 +132,7 @@ def _filters(view: RepositoryView) -> list[str]:
     pairs = [(key, values[-1]) for key, values in view.config.items() if values]
     filters = {
         match[1]
-        for key, value in (*own_filters(), *pairs)
+        for key, value in (*own_filters(view.conditions), *pairs)
         if (match := _SMUDGE.fullmatch(key)) and value.strip() not in ("", "cat")
     }
     return sorted(filters - {"lfs"})

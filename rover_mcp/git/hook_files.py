@@ -23,7 +23,7 @@ def hooks_folder(view: RepositoryView) -> Path:
     if named:
         base = view.place.top or view.place.common
         return base / Path(named[-1]).expanduser()
-    own = user_values("core.hooksPath")
+    own = user_values("core.hooksPath", view.conditions)
     return Path(own[-1]) if own else view.place.common / "hooks"
 
 

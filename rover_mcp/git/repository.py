@@ -14,7 +14,6 @@ from rover_mcp.git.locate import (
     NOT_A_PATH,
     RepositoryPaths,
     broken,
-    locate,
     not_looked_at,
     read_small,
 )
@@ -134,14 +133,17 @@ def ignored_patterns(repo: Path) -> bytes:
     """The patterns that the user's git ignores here in addition to the tracked .gitignore files:
     the user's core.excludesFile (by default `git/ignore` in the configuration folder), and then the
     repository's info/exclude, which outranks it. Empty where there is neither."""
-    files = (_own_file("core.excludesFile", "ignore"), locate(repo).common / "info" / "exclude")
+    with opened(repo) as view:
+        own = _own_file("core.excludesFile", "ignore", view)
+        files = (own, view.place.common / "info" / "exclude")
     return b"\n".join(read_small(file, _PATTERNS_LIMIT) or b"" for file in files).strip()
 
 
-def own_attributes() -> bytes:
+def own_attributes(view: RepositoryView) -> bytes:
     """The user's core.attributesFile (by default `git/attributes` in the configuration folder),
     which every .gitattributes file outranks."""
-    return read_small(_own_file("core.attributesFile", "attributes"), _PATTERNS_LIMIT) or b""
+    file = _own_file("core.attributesFile", "attributes", view)
+    return read_small(file, _PATTERNS_LIMIT) or b""
 
 
 def info_attributes(common: Path) -> bytes:
@@ -149,9 +151,9 @@ def info_attributes(common: Path) -> bytes:
     return read_small(common / "info" / "attributes", _PATTERNS_LIMIT) or b""
 
 
-def _own_file(key: str, default: str) -> Path:
+def _own_file(key: str, default: str, view: RepositoryView) -> Path:
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    named = user_values(key)
+    named = user_values(key, view.conditions)
     return Path(named[-1]) if named else Path(home) / "git" / default
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from rover_mcp.git.git_process import GitResult, run_git
 from rover_mcp.git.locate import RepositoryPaths, broken, locate, read_head, read_small
+from rover_mcp.git.user_config import ConditionsOf
 
 _SHARED = ("objects", "refs", "packed-refs", "logs", "reftable", "shallow")
 _WALKED = ("refs", "info", "objects/info", "objects/pack")
@@ -48,6 +49,7 @@ SHALLOW = "shallow"
 """The file of a repository that names the commits at which its history is cut off."""
 SHALLOW_LIMIT = 4 * 1024**2
 _TRUE = ("true", "yes", "on", "1")
+_REMOTE_URL = re.compile(r"remote\..*\.url", re.DOTALL)
 _PROMISOR = re.compile(r"remote\..*\.promisor", re.DOTALL)
 _PLAIN = re.compile(r"[A-Za-z0-9]{1,16}")
 
@@ -79,6 +81,13 @@ class RepositoryView:
         return any(self.last(key) in _TRUE for key in promisors) or bool(
             self.last("extensions.partialclone")
         )
+
+    @property
+    def conditions(self) -> ConditionsOf:
+        """What the user's own configuration may make conditions of, see user_config.py."""
+        remotes = (self.config[key] for key in self.config if _REMOTE_URL.fullmatch(key))
+        urls = tuple(url for values in remotes for url in values if "\0" not in url)
+        return ConditionsOf(self.place.git_dir, self.folder, urls)
 
     def last(self, key: str) -> str:
         """The last value of a key, which is the one that git uses; empty where it is not set."""

@@ -37,7 +37,7 @@ def committer(view: RepositoryView, environ: Mapping[str, str]) -> Committer:
     Raises:
         UserFixable: no configuration says who the user is ("no_identity").
     """
-    own = dict(own_entries(r"^(user|commit|gpg)\."))
+    own = dict(own_entries(r"^(user|commit|gpg)\.", view.conditions))
 
     def value(key: str) -> str:
         return next(reversed(view.config.get(key, ())), "") or own.get(key, "")
@@ -63,7 +63,7 @@ def committer(view: RepositoryView, environ: Mapping[str, str]) -> Committer:
 def reflog_person(view: RepositoryView) -> str:
     """Who the user is and what time it is, as a reflog has them. A user without a name has none
     there either: nothing is refused for the sake of a reflog."""
-    own = dict(own_entries(r"^user\.(name|email)$"))
+    own = dict(own_entries(r"^user\.(name|email)$", view.conditions))
 
     def value(key: str) -> str:
         text = next(reversed(view.config.get(key, ())), "") or own.get(key, "")

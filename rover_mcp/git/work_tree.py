@@ -175,7 +175,7 @@ def filtered_paths(
 def checkout_settings(view: RepositoryView) -> list[str]:
     """The settings for line ends that only the user's own configuration has."""
     # A split index would be a second file, which the rename of the index does not replace.
-    own = [(k, v) for k, v in own_entries(_OWN_SETTINGS) if not view.last(k)]
+    own = [(k, v) for k, v in own_entries(_OWN_SETTINGS, view.conditions) if not view.last(k)]
     return ["core.splitIndex=false", *(f"{key}={value}" for key, value in own)]
 
 

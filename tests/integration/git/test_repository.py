@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.domain.errors import NotFound, UserFixable
+from rover_mcp.git.clone_refs import line_endings
 from rover_mcp.git.publish import check_delivery
 from rover_mcp.git.repository import (
     ignored_patterns,
@@ -19,6 +20,8 @@ from rover_mcp.git.repository import (
     remote_hosts,
     resolve_branch,
 )
+from rover_mcp.git.repository_view import opened
+from rover_mcp.git.user_identity import committer
 from tests.integration.git.conftest import git, tree_state
 
 
@@ -259,6 +262,40 @@ def test_what_the_user_alone_ignores_is_known(repo: Path, home: Path) -> None:
     (home / "other").write_text("*.orig")
     (home / ".gitconfig").write_text("[core]\n\texcludesFile = ~/other\n")
     assert ignored_patterns(repo).split() == [b"*.orig", b"private/"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "gitdir:~/work/",
+        "gitdir/i:~/WORK/",
+        "onbranch:main",
+        "hasconfig:remote.*.url:https://corp/**",
+    ],
+)
+def test_what_the_user_includes_for_some_folders_counts_there(home: Path, condition: str) -> None:
+    """The address at work, and what is ignored there."""
+    for name in ("work", "own"):
+        (home / name).mkdir()
+        git(home / name, "init", "-q", "--template=", "-b", name.replace("work", "main"))
+    git(home / "work", "config", "remote.origin.url", "https://corp/app.git")
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Sam\n\temail = sam@home.example\n"
+        f'[includeIf "{condition}"]\n\tpath = {home}/work.cfg\n'
+    )
+    (home / "work.cfg").write_text(
+        f"[user]\n\temail = sam@corp.example\n[core]\n\texcludesFile = {home}/ignored\n"
+        "\tautocrlf = input\n"
+    )
+    (home / "ignored").write_text("*.secret\n")
+
+    def facts(name: str) -> tuple[str, bytes, list[str]]:
+        with opened(home / name) as view:
+            who = committer(view, {}).environment["GIT_AUTHOR_EMAIL"]
+            return who, ignored_patterns(home / name), [*line_endings(view)]
+
+    assert facts("work") == ("sam@corp.example", b"*.secret", ["core.autocrlf input\n"])
+    assert facts("own") == ("sam@home.example", b"", [])
 
 
 def test_a_file_behind_a_filter_is_not_called_changed(repo: Path) -> None:
