@@ -64,7 +64,7 @@ def canonical_model(name: str) -> str:
     return _VERSION.sub("", name.rstrip(".:-"))
 
 
-def akin(name: str, others: Iterable[str]) -> list[str]:
+def models_of_vendor(name: str, others: Iterable[str]) -> list[str]:
     """The other models that seem to be of the same vendor, by their first words: an agent that uses
     the one can use the other."""
     return [other for other in others if _kind(other) == _kind(name)]

@@ -78,6 +78,6 @@ def oom_kills(texts: Sequence[str]) -> int:
     return sum(int(c[1]) for c in counts if len(c) == 2 and c[0] == "oom_kill" and c[1].isdecimal())
 
 
-def last_words(stderr: bytes) -> str:
+def last_error_line(stderr: bytes) -> str:
     """The end of what a wrapper printed."""
     return stderr.decode("utf-8", "replace").strip()[-_MAX_SAID:]

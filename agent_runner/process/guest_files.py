@@ -50,7 +50,7 @@ class GuestPath:
     cut: bool = False
 
 
-async def look(commands: CommandStarter, path: str, limit: int) -> GuestPath:
+async def read_path(commands: CommandStarter, path: str, limit: int) -> GuestPath:
     """Read up to `limit` bytes of a file, or the names in a folder. `path` is taken from the
     root of the work tree.
 
@@ -108,7 +108,7 @@ async def read_for_agent(
     if inside.is_absolute() or ".." in inside.parts:
         raise NotReadable(f"{path}: it is not in the work tree")
     try:
-        content = await look(commands, str(inside), limit)
+        content = await read_path(commands, str(inside), limit)
     except NotReadable as error:
         raise NotReadable(f"{path}: {error}") from None
     text = content.data.decode(errors="replace")

@@ -15,7 +15,7 @@ from typing import Literal, cast
 
 import anyio
 
-from agent_runner.process.command_ending import Ending, last_words, read_report
+from agent_runner.process.command_ending import Ending, last_error_line, read_report
 from agent_runner.process.commands import OutputLine
 
 MARKER = "ROVER_ATTEMPT"
@@ -184,7 +184,7 @@ class ProcessTree:
     def killed(self, stderr: bytes = b"") -> str:
         """See `RunningCommand.killed`. `stderr` is its output, in which a wrapper says why it could
         not create the sandbox."""
-        why, printed = self._why(self._end()), last_words(stderr)
+        why, printed = self._why(self._end()), last_error_line(stderr)
         return f"{why}: {printed}" if why and self._end().lost and printed else why
 
     def _end(self) -> Ending:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 
-LOOKS = 16
+SAMPLES = 16
 """Looks that have to be alike. A power of two, so that their intervals add up exactly."""
 
 # proc_pid_stat(5), counted from the field behind the name: parent, faults, times, start.
@@ -36,14 +36,14 @@ class ProgressLimits:
 
     @property
     def interval(self) -> float:
-        """Seconds between two looks."""
-        return self.still / LOOKS
+        """Seconds between two samples."""
+        return self.still / SAMPLES
 
 
 @dataclass(frozen=True)
-class Look:
-    """The counters at one moment. `ran` differs if a process ran since the last look, `moved` if it
-    also did something."""
+class ProgressSample:
+    """The counters at one moment. `ran` differs if a process ran since the last sample, `moved` if
+    it also did something."""
 
     ran: object
     moved: object
@@ -51,44 +51,45 @@ class Look:
 
 @dataclass
 class ProgressWatch:
-    """Judges a series of looks that are `patience.interval` apart. Pure.
+    """Judges a series of samples that are `limits.interval` apart. Pure.
 
-    It counts looks instead of time: this process, or the machine, may have been stopped meanwhile.
+    It counts samples instead of time, because this process or the machine may have been stopped
+    meanwhile.
     """
 
-    patience: ProgressLimits
-    last: Look | None = None
+    limits: ProgressLimits
+    last: ProgressSample | None = None
     same: int = 0
     computing: int = 0
 
-    def add(self, look: Look) -> str:
-        """Take the next look. Returns in words why to give up, or an empty text."""
-        last, self.last = self.last or look, look
-        moved = look.moved != last.moved
+    def add(self, sample: ProgressSample) -> str:
+        """Take the next sample. Returns in words why to give up, or an empty text."""
+        last, self.last = self.last or sample, sample
+        moved = sample.moved != last.moved
         self.computing = 0 if moved else self.computing + 1
-        self.same = 0 if moved or look.ran != last.ran else self.same + 1
-        patience = self.patience
-        if self.same * patience.interval >= patience.still:
-            return f"it did nothing at all for {patience.still:g} s"
-        if self.computing * patience.interval >= patience.spinning:
-            return f"it computed for {patience.spinning:g} s without doing anything else"
+        self.same = 0 if moved or sample.ran != last.ran else self.same + 1
+        limits = self.limits
+        if self.same * limits.interval >= limits.still:
+            return f"it did nothing at all for {limits.still:g} s"
+        if self.computing * limits.interval >= limits.spinning:
+            return f"it computed for {limits.spinning:g} s without doing anything else"
         return ""
 
 
-def look(first: int, printed: int = 0) -> Look:
+def sample_progress(first: int, printed: int = 0) -> ProgressSample:
     """Look at the process `first` and its descendants. `printed` is the size of its output so far.
 
     Where the kernel shows no processes (macOS) only output counts as progress, and silence does
     not count as standing still.
     """
     if not sys.platform.startswith("linux"):
-        return Look(time.monotonic(), printed)
+        return ProgressSample(time.monotonic(), printed)
     ran: dict[int, tuple[str, ...]] = {}
     moved: dict[int, tuple[str, ...]] = {}
     for pid, stat in _family(first).items():
         ran[pid] = (stat[_USER], stat[_SYSTEM], _scheduled(pid))
         moved[pid] = (stat[_START], stat[_MINOR], stat[_MAJOR], _waits(pid))
-    return Look(ran, (moved, printed))
+    return ProgressSample(ran, (moved, printed))
 
 
 def _family(first: int) -> Mapping[int, list[str]]:

@@ -24,7 +24,7 @@ from agent_runner.process.commands import CommandKilled, CommandResult, CommandS
 from agent_runner.process.forward import SAME_END, Forwarder
 from agent_runner.process.memory import OWN_GROUPS, Memory
 from agent_runner.process.process_tree import MARKER, LineSplitter, ProcessTree, Stream, Tail
-from agent_runner.process.progress import ProgressLimits, ProgressWatch, look
+from agent_runner.process.progress import ProgressLimits, ProgressWatch, sample_progress
 from agent_runner.process.seccomp import filter_descriptor, with_filter
 from agent_runner.spec import RunSpec, SwitchUser, WrapCommand
 
@@ -354,7 +354,7 @@ async def _run_out(
         nonlocal why
         while not why:
             await anyio.sleep(patience.interval)
-            why = seen.add(look(process.pid))
+            why = seen.add(sample_progress(process.pid))
         group.cancel_scope.cancel()
 
     async with anyio.create_task_group() as group:

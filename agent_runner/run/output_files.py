@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent_runner.process.commands import CommandStarter, check_not_killed
-from agent_runner.process.guest_files import NotReadable, look
+from agent_runner.process.guest_files import NotReadable, read_path
 from agent_runner.workflow.models import OutputDef
 from agent_runner.worktree.git_environment import GIT_ENVIRONMENT
 from agent_runner.worktree.worktree_scripts import END_WHEN_KILLED
@@ -92,7 +92,7 @@ class OutputFiles:
         warnings: list[str] = []
         for name, filename in self._names.items():
             try:
-                file = await look(self._commands, filename, limit)
+                file = await read_path(self._commands, filename, limit)
             except NotReadable as error:
                 if not error.missing:
                     warnings.append(f"output {name!r}: {filename}: {error}")

@@ -25,7 +25,7 @@ Kind = Literal["begins", "runs", "iteration", "skipped"]
 
 
 @dataclass(frozen=True)
-class Scene:
+class RehearsedStep:
     """One thing that would happen. `text` is the prompt or the command with its values; `outputs`
     are invented. `depth` counts the steps around it; `iteration` is that of a loop."""
 
@@ -61,7 +61,7 @@ class _NoTree:
 class _Rehearsal:
     workflow: Workflow
     renderer: Renderer
-    scenes: list[Scene] = field(default_factory=list[Scene])
+    scenes: list[RehearsedStep] = field(default_factory=list[RehearsedStep])
     fold: RunStateFold = field(default_factory=RunStateFold)
     _depths: dict[str, int] = field(default_factory=dict[str, int])
     _steps: dict[str, Step] = field(default_factory=dict[str, Step])
@@ -101,7 +101,7 @@ class _Rehearsal:
     def _add(self, kind: Kind, step: str, **more: Any) -> None:
         if len(self.scenes) >= MAX_SCENES:
             raise _Enough
-        self.scenes.append(Scene(kind, self._steps[step], self._depths[step], **more))
+        self.scenes.append(RehearsedStep(kind, self._steps[step], self._depths[step], **more))
 
 
 def _ended(step: str, workflow: Workflow) -> dict[str, str]:
@@ -118,7 +118,7 @@ def _ended(step: str, workflow: Workflow) -> dict[str, str]:
 
 def rehearse(
     workflow: Workflow, inputs: Mapping[str, str], task: Mapping[str, str]
-) -> tuple[list[Scene], bool]:
+) -> tuple[list[RehearsedStep], bool]:
     """What would happen if every command succeeded and every agent gave its outputs, and whether
     that is complete. `task` are the task's values for placeholders."""
     rehearsal = _Rehearsal(workflow, Renderer(task, warn=lambda message: None))

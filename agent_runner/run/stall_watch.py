@@ -87,11 +87,11 @@ class StallWatch:
         try:
             async with anyio.create_task_group() as group:
 
-                async def look() -> None:
+                async def stop_when_pointless() -> None:
                     stalled.append(await self._until_pointless())
                     group.cancel_scope.cancel()
 
-                group.start_soon(look)
+                group.start_soon(stop_when_pointless)
                 outcome = await work()
                 group.cancel_scope.cancel()
                 return outcome

@@ -226,17 +226,17 @@ class DiskWatch:
         # A short step may be over before it is measured, and so may each one after it, so each is
         # measured before it starts. The first one of an attempt is not: a large work tree takes
         # long.
-        if not first and (wrong := await self._look_once(beginning=True)) is not None:
+        if not first and (wrong := await self._check_quietly(beginning=True)) is not None:
             raise wrong
         exceeded: list[Exception] = []
         try:
             async with anyio.create_task_group() as group:
 
-                async def look() -> None:
+                async def stop_when_wrong() -> None:
                     exceeded.append(await self._until_wrong(beginning=first))
                     group.cancel_scope.cancel()
 
-                group.start_soon(look)
+                group.start_soon(stop_when_wrong)
                 result = await work()
                 group.cancel_scope.cancel()
                 return result
@@ -257,18 +257,18 @@ class DiskWatch:
 
     async def _until_wrong(self, *, beginning: bool) -> Exception:
         while True:
-            if (wrong := await self._look_once(beginning=beginning)) is not None:
+            if (wrong := await self._check_quietly(beginning=beginning)) is not None:
                 return wrong
             beginning = False
             await self.sleep(INTERVAL)
 
-    async def _look_once(self, *, beginning: bool) -> Exception | None:
+    async def _check_quietly(self, *, beginning: bool) -> Exception | None:
         # A folder that does not exist holds nothing.
         with suppress(OSError):
-            return await self._look(beginning=beginning)
+            return await self._check(beginning=beginning)
         return None
 
-    async def _look(self, *, beginning: bool) -> Exception | None:
+    async def _check(self, *, beginning: bool) -> Exception | None:
         disk, now = self.disk, self.clock()
         free = _named(self.free([*disk.folders, *disk.records]), disk)
         if self._sizes.is_due(free.total, now) or self._files.is_due(free.files, now):

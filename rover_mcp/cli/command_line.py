@@ -83,10 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except (ClientError, DaemonUnavailable) as error:
-        return _complain(error, as_json=args.json)
+        return _print_error(error, as_json=args.json)
     except RoverError as error:
         failure = ClientError(error.message, code=error.code, hint=error.hint)
-        return _complain(failure, as_json=args.json)
+        return _print_error(failure, as_json=args.json)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         _end_output()
-        return _complain(ClientError(str(error), code="io"), as_json=False)
+        return _print_error(ClientError(str(error), code="io"), as_json=False)
 
 
 def _end_output() -> None:
@@ -104,7 +104,7 @@ def _end_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _complain(error: ClientError | DaemonUnavailable, *, as_json: bool) -> int:
+def _print_error(error: ClientError | DaemonUnavailable, *, as_json: bool) -> int:
     from rover_mcp.cli import render
     from rover_mcp.cli.client import ClientError
     from rover_mcp.cli.terminal_text import Paint, json_text

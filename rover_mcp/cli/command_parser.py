@@ -81,7 +81,7 @@ def _with_suggestion(message: str) -> str:
     )
 
 
-class Later:
+class LazyParser:
     """The parser of a command, which is built when something is asked of it: a call of rover needs
     one of some sixty."""
 
@@ -116,7 +116,7 @@ class Commands:
 
     def __init__(self, parser: Parser, metavar: str, dest: str = argparse.SUPPRESS) -> None:
         # A class that does not derive from a parser, and stands for one.
-        later: Any = Later
+        later: Any = LazyParser
         self._of = parser.add_subparsers(
             dest=dest, metavar=metavar, required=True, parser_class=later
         )

@@ -15,7 +15,7 @@ from rover_mcp.cli.tool_commands import home_of
 from rover_mcp.config.load_project import ConfigError, load_config, parse_config
 from rover_mcp.config.project import FILE, ProjectConfig
 from rover_mcp.config.project_schema import as_text
-from rover_mcp.config.safe_read import NotTaken, read_regular
+from rover_mcp.config.safe_read import FileRefused, read_regular
 from rover_mcp.domain.errors import RoverError
 
 
@@ -98,7 +98,7 @@ def _read(file: str | None) -> ProjectConfig:
     if file is not None:
         try:
             return parse_config(read_regular(Path(file), 1_000_000), file)
-        except NotTaken as error:
+        except FileRefused as error:
             raise ClientError(f"{file}: {error}", code="io") from None
     config = load_config(root_here())
     if config is None:

@@ -30,7 +30,7 @@ KILL_SECONDS = 10.0
 
 def status(args: argparse.Namespace) -> int:
     """Show whether a daemon is running, since when, and whether it has this version."""
-    state = look(home_of(args))
+    state = read_status(home_of(args))
     show(args, state, _status)
     return 0 if state["running"] else NOT_RUNNING
 
@@ -47,11 +47,11 @@ def restart(args: argparse.Namespace) -> int:
     home = home_of(args)
     stopped = _stopped(home, force=args.force)
     McpClient.connect(home).close()
-    show(args, {**look(home), "stopped": stopped["stopped"]}, _status)
+    show(args, {**read_status(home), "stopped": stopped["stopped"]}, _status)
     return 0
 
 
-def look(home: str) -> Json:
+def read_status(home: str) -> Json:
     """What is known of a data folder's daemon without connecting as a client: an idle daemon of
     another version would end to make room for a client's."""
     state: Json = {
@@ -99,7 +99,7 @@ def _stopped(home: str, *, force: bool) -> Json:
     Raises:
         ClientError: it does not end.
     """
-    state = look(home)
+    state = read_status(home)
     if not state["running"]:
         return {**state, "stopped": None}
     pid: int = state["pid"]

@@ -17,7 +17,7 @@ from rover_mcp.cli.tool_commands import home_of
 from rover_mcp.cli.toolchain_entries import toolchains_to_name
 from rover_mcp.config.load_project import parse_config
 from rover_mcp.config.project import FILE
-from rover_mcp.config.safe_read import NotTaken, read_beneath
+from rover_mcp.config.safe_read import FileRefused, read_beneath
 from rover_mcp.launcher.daemon_client import DaemonUnavailable
 from rover_mcp.project.detect import detect
 from rover_mcp.project.draft import draft
@@ -81,7 +81,7 @@ def _names(root: Path) -> Iterator[str]:
 def _read(root: Path, name: str) -> str:
     try:
         return read_beneath(root, name, LOOKED_AT).data.decode(errors="replace")
-    except NotTaken:
+    except FileRefused:
         return ""
 
 

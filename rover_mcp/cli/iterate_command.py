@@ -11,7 +11,7 @@ from agent_runner.json_object import Json
 from rover_mcp.cli import render
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.tool_commands import call, follow, of_task, show
-from rover_mcp.config.safe_read import NotTaken, read_regular
+from rover_mcp.config.safe_read import FileRefused, read_regular
 
 MAX_INSTRUCTIONS = 50_000
 _COMMENT = re.compile(r"(?P<file>[^:]+):(?P<line>[1-9][0-9]{0,8}):\s*(?P<text>.+)", re.DOTALL)
@@ -47,7 +47,7 @@ def _instructions(args: argparse.Namespace) -> str:
         )
     try:
         return read_regular(Path(args.file), MAX_INSTRUCTIONS).decode()
-    except (NotTaken, UnicodeDecodeError) as error:
+    except (FileRefused, UnicodeDecodeError) as error:
         raise ClientError(f"--file {args.file}: {error}", code="invalid_arguments") from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agent_runner.json_object import Json
-from agent_runner.run.rehearsal import Scene, rehearse
+from agent_runner.run.rehearsal import RehearsedStep, rehearse
 from agent_runner.workflow.agents import chosen
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import (
@@ -77,7 +77,7 @@ def _workflow(args: argparse.Namespace) -> tuple[str, Workflow]:
     return f"{entry.name} ({entry.source})", entry.workflow
 
 
-def _as_json(scene: Scene) -> Json:
+def _as_json(scene: RehearsedStep) -> Json:
     fields: Json = {"step": scene.step.id, "type": scene.step.type, "what": scene.kind}
     if scene.iteration:
         fields["iteration"] = scene.iteration
@@ -87,7 +87,9 @@ def _as_json(scene: Scene) -> Json:
     return fields
 
 
-def _lines(scene: Scene, workflow: Workflow, agent: str | None, paint: Paint) -> Iterator[str]:
+def _lines(
+    scene: RehearsedStep, workflow: Workflow, agent: str | None, paint: Paint
+) -> Iterator[str]:
     step, indent = scene.step, "  " * scene.depth
     name = paint(clean(step.id), "bold")
     if scene.kind == "skipped":
@@ -104,7 +106,7 @@ def _lines(scene: Scene, workflow: Workflow, agent: str | None, paint: Paint) ->
             yield f"{indent}    {paint(shorten(line, room), 'dim')}"
 
 
-def _who(scene: Scene, workflow: Workflow, agent: str | None) -> str:
+def _who(scene: RehearsedStep, workflow: Workflow, agent: str | None) -> str:
     step = scene.step
     if not isinstance(step, AgentStep):
         return "command"

@@ -179,11 +179,11 @@ def read_script(path: str | None) -> str | None:
         return None
     from pathlib import Path
 
-    from rover_mcp.config.safe_read import NotTaken, read_regular
+    from rover_mcp.config.safe_read import FileRefused, read_regular
 
     try:
         return read_regular(Path(path), MAX_SCRIPT).decode()
-    except (NotTaken, UnicodeDecodeError) as error:
+    except (FileRefused, UnicodeDecodeError) as error:
         raise ClientError(f"--script {path}: {error}", code="invalid_arguments") from error
 
 

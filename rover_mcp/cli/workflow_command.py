@@ -14,7 +14,7 @@ from agent_runner.workflow.schema import as_text
 from agent_runner.workflow.yaml_source import MAX_BYTES, decode
 from rover_mcp.cli.terminal_text import clean, json_text
 from rover_mcp.cli.tool_commands import home_of
-from rover_mcp.config.safe_read import NotTaken, read_regular
+from rover_mcp.config.safe_read import FileRefused, read_regular
 from rover_mcp.domain.errors import EnvironmentFault
 
 
@@ -36,7 +36,7 @@ def check(args: argparse.Namespace) -> int:
         except WorkflowError as error:
             errors = [_place(e.line, e.column, e.message) for e in error.all]
             checked.append(_invalid(name, [str(e) for e in _each(error)], errors, args))
-        except NotTaken as error:
+        except FileRefused as error:
             reason = str(error)
             checked.append(_invalid(name, [f"{name}: {reason}"], [{"message": reason}], args))
         else:

@@ -58,7 +58,7 @@ def bundle(environ: Mapping[str, str] = os.environ) -> str:
     named = authorities(environ)
     if not named:
         return ""
-    usual = _certificates(Path(_everybodys()))
+    usual = _certificates(Path(_default_bundle()))
     return "\n".join([*dict.fromkeys([*usual, *named]), ""])
 
 
@@ -91,7 +91,7 @@ def _read(path: Path, _version: tuple[int, ...]) -> Sequence[str]:
     return tuple(_CERTIFICATE.findall(text))
 
 
-def _everybodys() -> str:
+def _default_bundle() -> str:
     """The file of the authorities that this machine trusts, whatever the environment names."""
     places = (ssl.get_default_verify_paths().openssl_cafile, *_PLACES)
     if bundle := next((place for place in places if Path(place).is_file()), None):

@@ -23,7 +23,7 @@ PAUSE_SECONDS = 0.2
 BURST, PER_SECOND = 256, 200
 """How many connections one listener accepts at once, and then per second; others wait in the
 kernel."""
-_STRAINED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # Linux passes on what became of a connection before it was accepted (accept(2)).
 _OF_THE_CLIENT = frozenset(
     {
@@ -74,7 +74,7 @@ async def accept_from(listener: socket.socket, take: Callable[[socket.socket], N
     """Accept until the socket is closed. `take` owns each connection. A lack of descriptors or
     memory is waited out, while the clients wait in the socket's backlog."""
     loop = asyncio.get_running_loop()
-    pace, strain = AcceptPace(loop.time), Strain()
+    pace, errors = AcceptPace(loop.time), AcceptErrors()
     while True:
         try:
             connection, _ = await loop.sock_accept(listener)
@@ -82,21 +82,21 @@ async def accept_from(listener: socket.socket, take: Callable[[socket.socket], N
             # Closing the socket is how its owner ends this loop.
             if listener.fileno() < 0:
                 return
-            await strain.wait(error)
+            await errors.wait(error)
             continue
-        strain.over()
+        errors.accepted()
         take(connection)
         # Even without a wait the other listeners have their turn.
         await asyncio.sleep(pace.next())
 
 
-class Strain:
+class AcceptErrors:
     """Decides what to do when a connection could not be accepted."""
 
     def __init__(self) -> None:
         self._reported = False
 
-    def over(self) -> None:
+    def accepted(self) -> None:
         self._reported = False
 
     async def wait(self, error: OSError) -> None:
@@ -105,9 +105,9 @@ class Strain:
         Raises:
             OSError: `error`, where the listening socket itself is broken.
         """
-        if error.errno not in _STRAINED and error.errno not in _OF_THE_CLIENT:
+        if error.errno not in _SHORTAGE and error.errno not in _OF_THE_CLIENT:
             raise error
-        if error.errno in _STRAINED:
+        if error.errno in _SHORTAGE:
             # Once per shortage: each waiting client would otherwise write a line five times a
             # second.
             if not self._reported:

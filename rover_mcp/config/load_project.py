@@ -15,7 +15,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from agent_runner.workflow.models import WorkflowError
 from agent_runner.workflow.yaml_source import MAX_BYTES, YamlSource, decode
 from rover_mcp.config.project import FILE, ProjectConfig
-from rover_mcp.config.safe_read import NotTaken, read_beneath
+from rover_mcp.config.safe_read import FileRefused, read_beneath
 from rover_mcp.config.validation import reason
 from rover_mcp.domain.errors import UserFixable
 
@@ -61,7 +61,7 @@ def load_config(root: Path) -> FoundConfig | None:
         # One byte more than is allowed, so that a file that is too long is an error and not cut
         # off.
         data = read_beneath(root, FILE, MAX_BYTES + 1).data
-    except NotTaken as error:
+    except FileRefused as error:
         if error.missing:
             return None
         raise ConfigError(FILE, 1, 1, str(error)) from None

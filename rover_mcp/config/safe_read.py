@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class NotTaken(Exception):
+class FileRefused(Exception):
     """The file cannot be read from there; the message says why. `missing`: it does not exist."""
 
     def __init__(self, why: str, *, missing: bool = False) -> None:
@@ -29,7 +29,7 @@ def read_beneath(root: Path, path: str, limit: int) -> FoundFile:
     """The file at `path`, a relative one without `..`, of at most `limit` bytes.
 
     Raises:
-        NotTaken: it is missing, no regular file, larger, or behind a symbolic link.
+        FileRefused: it is missing, no regular file, larger, or behind a symbolic link.
     """
     *folders, name = _parts(path)
     here = _folder(root, folders)
@@ -49,11 +49,11 @@ def names_beneath(root: Path, path: str, most: int) -> list[str]:
     `most` names are read.
 
     Raises:
-        NotTaken: a part of it is a symbolic link, or it cannot be read.
+        FileRefused: a part of it is a symbolic link, or it cannot be read.
     """
     try:
         folder = _folder(root, _parts(path))
-    except NotTaken as error:
+    except FileRefused as error:
         if error.missing:
             return []
         raise
@@ -69,7 +69,8 @@ def read_regular(path: Path, limit: int) -> bytes:
     that it lies in where it lies in one, since what a repository holds may be a link to anything.
 
     Raises:
-        NotTaken: it is missing, no regular file, larger, or behind a symbolic link of a repository.
+        FileRefused: it is missing, no regular file, larger, or behind a symbolic link of a
+            repository.
     """
     place = Path(os.path.normpath(path.absolute()))
     root = next((p for p in place.parents if (p / ".git").exists()), None)
@@ -82,16 +83,16 @@ def read_regular_file(path: Path, limit: int) -> bytes:
     """A file outside any repository, such as one of the data folder: a link to it is followed.
 
     Raises:
-        NotTaken: it is missing, no regular file, or larger than `limit` bytes.
+        FileRefused: it is missing, no regular file, or larger than `limit` bytes.
     """
     try:
         file = os.open(path, _REGULAR | os.O_CLOEXEC)
     except OSError as error:
         missing = error.errno == errno.ENOENT
-        raise NotTaken(error.strerror or str(error), missing=missing) from None
+        raise FileRefused(error.strerror or str(error), missing=missing) from None
     try:
         if stat.S_ISDIR(os.fstat(file).st_mode):
-            raise NotTaken(os.strerror(errno.EISDIR))
+            raise FileRefused(os.strerror(errno.EISDIR))
         return _read(file, limit).data
     finally:
         os.close(file)
@@ -107,7 +108,7 @@ def _folder(root: Path, folders: Sequence[str]) -> int:
     try:
         here = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise NotTaken(f"it cannot be opened: {error.strerror}", missing=True) from None
+        raise FileRefused(f"it cannot be opened: {error.strerror}", missing=True) from None
     for folder in folders:
         try:
             inner = _open(folder, os.O_RDONLY | os.O_DIRECTORY, here)
@@ -120,7 +121,7 @@ def _folder(root: Path, folders: Sequence[str]) -> int:
 def _parts(path: str) -> list[str]:
     parts = path.split("/")
     if "\0" in path or not all(part not in ("", ".", "..") for part in parts):
-        raise NotTaken("it is not a path beneath the repository")
+        raise FileRefused("it is not a path beneath the repository")
     return parts
 
 
@@ -129,22 +130,22 @@ def _open(name: str, flags: int, folder: int) -> int:
         return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except OSError as error:
         if error.errno == errno.ENOENT:
-            raise NotTaken("it is not there", missing=True) from None
+            raise FileRefused("it is not there", missing=True) from None
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise NotTaken("a part of it is a symbolic link, or not a folder") from None
-        raise NotTaken(f"it cannot be opened: {error.strerror}") from None
+            raise FileRefused("a part of it is a symbolic link, or not a folder") from None
+        raise FileRefused(f"it cannot be opened: {error.strerror}") from None
 
 
 def _read(file: int, limit: int) -> FoundFile:
     facts = os.fstat(file)
     if not stat.S_ISREG(facts.st_mode):
-        raise NotTaken("not a regular file")
+        raise FileRefused("not a regular file")
     data = bytearray()
     try:
         while len(data) <= limit and (more := os.read(file, min(limit + 1 - len(data), 1 << 20))):
             data += more
     except OSError as error:
-        raise NotTaken(f"it cannot be read: {error.strerror}") from None
+        raise FileRefused(f"it cannot be read: {error.strerror}") from None
     if len(data) > limit:
-        raise NotTaken(f"it is larger than {limit} bytes")
+        raise FileRefused(f"it is larger than {limit} bytes")
     return FoundFile(bytes(data), executable=bool(facts.st_mode & stat.S_IXUSR))

@@ -17,7 +17,7 @@ from rover_mcp.control.control_ports import AttemptGateway, HubOf
 from rover_mcp.control.decide import NEVER_BY_ITSELF, PauseFor, retry_time
 from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.needed_models import need_of
-from rover_mcp.control.resume_tries import Tries
+from rover_mcp.control.resume_tries import ResumeTries
 from rover_mcp.control.warm_pool import WarmPool
 from rover_mcp.domain.attempt_state import STARTED, AttemptState
 from rover_mcp.domain.cancellation import CancelToken
@@ -61,7 +61,7 @@ class AttemptContext:
     """Whether to offer the user now, once, a service that starts Rover after a reboot."""
     starting: dict[str, CancelToken] = field(default_factory=dict[str, CancelToken])
     """The token that cancels the preparation of a task's sandbox, by task."""
-    tries: Tries = field(default_factory=Tries)
+    tries: ResumeTries = field(default_factory=ResumeTries)
 
     def task(self, task_id: str) -> TaskRow:
         task = self.store.tasks.get(task_id)

@@ -107,7 +107,7 @@ class AttemptFinish:
     def _conclude(self, task: TaskRow, attempt: int, ended: SandboxExit) -> None:
         folders = TaskFolders(self._context.settings.home, task.id, task.iteration)
         decision, state, retries = self._judge(task, attempt, ended)
-        decision = self._work.bring_home(task, folders, decision, state)
+        decision = self._work.deliver(task, folders, decision, state)
         base = self._context.hub_of(task.project_id).tree(task.base_commit)
         keep_packages(
             self._context.settings, task, attempt, base, self._context.engines[task.engine]
@@ -156,14 +156,14 @@ class AttemptFinish:
     def _retries(self, task: TaskRow, state: RunState, ended: SandboxExit) -> int:
         """The automatic retries so far. Progress, or another provider, resets the count."""
         before = task.run_state
-        if before is None or went_on(before, state):
+        if before is None or has_ended_a_step(before, state):
             return 0
         # After the memory ran out an answer of the model is no progress: the same program runs out
         # of memory again.
-        if not ended.out_of_memory and worked(before, state):
+        if not ended.out_of_memory and has_progressed(before, state):
             return 0
         # Waits for an account are not limited, so they do not use up the limited tries.
-        if ends_sometime(before) is not ends_sometime(state):
+        if waits_for_time_or_money(before) is not waits_for_time_or_money(state):
             return 0
         providers = {s.pause.provider for s in (before, state) if s.pause}
         return 0 if len(providers) > 1 else task.auto_retries
@@ -219,13 +219,13 @@ class AttemptFinish:
         return for_disk(EnvironmentFault(why, code=DISK_FULL)) if why else decision
 
 
-def went_on(before: RunState, after: RunState) -> bool:
+def has_ended_a_step(before: RunState, after: RunState) -> bool:
     """Whether a step has ended since, or has ended again in a loop."""
     then = {s.id: s.ended_at for s in before.steps}
     return any(s.ended_at and s.ended_at != then.get(s.id) for s in after.steps)
 
 
-def worked(before: RunState, after: RunState) -> bool:
+def has_progressed(before: RunState, after: RunState) -> bool:
     """Whether a model has answered since, or the work tree has changed."""
     if after.usage.output_tokens > before.usage.output_tokens:
         return True
@@ -234,6 +234,6 @@ def worked(before: RunState, after: RunState) -> bool:
     )
 
 
-def ends_sometime(state: RunState) -> bool:
+def waits_for_time_or_money(state: RunState) -> bool:
     """Whether a run is paused for a reason that time or money ends."""
     return state.pause is not None and state.pause.reason in ENDS_SOMETIME

@@ -33,7 +33,7 @@ from rover_mcp.control.queue_tables import examine, prepare
 from rover_mcp.domain.attempt_state import OPEN, AttemptState
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.sandbox.protocol import SandboxExit
-from rover_mcp.store.damaged_records import NONSENSE, tell_once
+from rover_mcp.store.damaged_records import NONSENSE, log_once
 from rover_mcp.store.records import AttemptRow
 from rover_mcp.store.row_changes import next_workflow
 from rover_mcp.store.store import Store
@@ -186,12 +186,12 @@ class ControlPlane:
         the account are enqueued."""
         if self.wait_ready() and self._attempts.waiting.answered(task_id, attempt, model):
             crash_point(ControlPoint.ACCOUNT_OPENED)
-            self.tend()
+            self.enqueue_released()
 
-    def tend(self) -> None:
+    def enqueue_released(self) -> None:
         """Enqueue the attempts that no longer wait for an account, and set a timer for each
         hold."""
-        for row in self._attempts.waiting.tend():
+        for row in self._attempts.waiting.release_due():
             crash_point(ControlPoint.PROBE_CHOSEN)
             self.enqueue(row)
         for hold in self._store.holds.all():
@@ -203,16 +203,16 @@ class ControlPlane:
                 name = f"hold-{hold.account}-{hold.until * 1000:.0f}"
                 self._enqueue(HOLD, name, left + HOLD_MARGIN_SECONDS)
 
-    def look(self) -> None:
+    def enqueue_signed_in(self) -> None:
         """Enqueue the attempts whose credential exists now."""
         if self.wait_ready():
-            for row in self._attempts.waiting.look():
+            for row in self._attempts.waiting.release_signed_in():
                 self.enqueue(row)
 
-    def look_for_room(self) -> None:
+    def enqueue_unblocked(self) -> None:
         """Enqueue the attempts whose obstacle is gone now."""
         if self.wait_ready():
-            for row in self._attempts.waiting.look_for_room():
+            for row in self._attempts.waiting.release_unblocked():
                 self.enqueue(row)
 
     def warn_of_log_ins(self) -> None:
@@ -222,16 +222,16 @@ class ControlPlane:
 
     def schedule(self, attempt: AttemptRow) -> None:
         """Enqueue an attempt that waits for its time. For one that waits for an account the hold
-        has a timer, and `look` finds one that waits for a credential."""
+        has a timer, and `enqueue_signed_in` finds one that waits for a credential."""
         if attempt.state == AttemptState.SCHEDULED:
             self.enqueue(attempt, self._delay_of(attempt))
         elif attempt.state != AttemptState.AWAITING:
-            self.tend()
+            self.enqueue_released()
 
     def _see_to_what_follows(self, task_id: str | None) -> None:
         """Enqueue what may start after an attempt or a hold has ended. Idempotent."""
         crash_point(ControlPoint.SETTLED)
-        self.tend()
+        self.enqueue_released()
         waiting = self._attempts.finish.scheduled(task_id) if task_id is not None else None
         row = self._store.attempts.get(task_id, waiting) if task_id and waiting else None
         if row is not None:
@@ -255,7 +255,7 @@ class ControlPlane:
         new one.
         """
         self._discard_unreadable()
-        self.tend()
+        self.enqueue_released()
         for attempt in self._store.attempts.in_states(OPEN):
             try:
                 # Nothing can be decided for an attempt whose task is gone or cannot be read.
@@ -264,7 +264,7 @@ class ControlPlane:
             except HARMLESS as error:
                 # One task's damaged record must not stop the other tasks.
                 wrong = f"attempt {attempt.workflow_id} is left as it is: {error}"
-                tell_once(log, wrong)
+                log_once(log, wrong)
 
     def _reconcile(self, attempt: AttemptRow) -> None:
         status = DBOS.get_workflow_status(attempt.workflow_id)

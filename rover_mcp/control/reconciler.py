@@ -32,7 +32,7 @@ from rover_mcp.domain.attempt_state import HELD_BACK, OPEN, STARTED, AttemptStat
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxInfo, SandboxState
-from rover_mcp.store.damaged_records import NONSENSE, tell_once
+from rover_mcp.store.damaged_records import NONSENSE, log_once
 from rover_mcp.store.records import AttemptRow, TaskRow
 
 log = logging.getLogger("rover.sweep")
@@ -92,7 +92,7 @@ class Reconciler:
                 self._attempt(task_id, attempt, listed)
             except HARMLESS as error:
                 wrong = f"attempt {attempt} of task {task_id} is left as it is: {error}"
-                tell_once(log, wrong)
+                log_once(log, wrong)
         # A sandbox that is just being created has no labels yet that name its task.
         expected = {a.sandbox for a in rows if a.state in {*STARTED, AttemptState.QUEUED}} | waiting
         for engine, sandboxes in listed.items():
@@ -102,7 +102,7 @@ class Reconciler:
                 try:
                     self._sandbox(engine, info)
                 except HARMLESS as error:
-                    tell_once(log, f"the sandbox {info.name} is left as it is: {error}")
+                    log_once(log, f"the sandbox {info.name} is left as it is: {error}")
 
     def _list(self, engine: str) -> Listed | None:
         try:

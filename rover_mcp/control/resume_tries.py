@@ -14,7 +14,7 @@ OVER: Final = 2
 """After this many times the longest wait an obstacle counts as a new one."""
 
 
-class Tries:
+class ResumeTries:
     """Counts resumes by task: if an obstacle comes back at once, the waits between resumes grow."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:

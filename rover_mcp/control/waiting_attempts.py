@@ -30,7 +30,7 @@ class WaitingAttempts:
         self._launch = launch
         self._stacked = StackedStarts(context)
 
-    def tend(self) -> list[AttemptRow]:
+    def release_due(self) -> list[AttemptRow]:
         """Check every account that is closed or waited for. Return the attempts to enqueue: for an
         open account all that wait, for a closed one its next probe."""
         limits = {
@@ -56,7 +56,7 @@ class WaitingAttempts:
         ]
         return [row for row in scheduled if row is not None and row.state == AttemptState.SCHEDULED]
 
-    def look(self) -> list[AttemptRow]:
+    def release_signed_in(self) -> list[AttemptRow]:
         """The attempts whose credential exists now, for the caller to enqueue."""
         released: list[AttemptRow] = []
         lacking: set[Hashable] = set()
@@ -77,7 +77,7 @@ class WaitingAttempts:
                 lacking.add(alike)
         return released
 
-    def look_for_room(self) -> list[AttemptRow]:
+    def release_unblocked(self) -> list[AttemptRow]:
         """The attempts whose obstacle is gone now, for the caller to enqueue."""
         released: list[AttemptRow] = []
         for row in self._context.store.attempts.in_states((AttemptState.AWAITING,)):

@@ -41,7 +41,7 @@ class WorkDelivery:
     def __init__(self, context: AttemptContext) -> None:
         self._context = context
 
-    def bring_home(
+    def deliver(
         self, task: TaskRow, folders: TaskFolders, decision: Decision, state: RunState
     ) -> Decision:
         """Import what the sandbox committed, and publish the branch if the work is complete.

@@ -14,7 +14,7 @@ from anyio.abc import SocketAttribute, SocketListener, SocketStream, TaskGroup
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from rover_mcp import __version__
-from rover_mcp.config.descriptors import Strain
+from rover_mcp.config.descriptors import AcceptErrors
 from rover_mcp.daemon import socket_peer
 from rover_mcp.daemon.jsonrpc_stream import read_line
 from rover_mcp.daemon.socket_peer import caller_of
@@ -59,15 +59,15 @@ class ClientConnections:
 
     async def accept(self, group: TaskGroup) -> None:
         """Accept connections for ever, and serve each in a task of the group."""
-        strain = Strain()
+        errors = AcceptErrors()
         async with await self._listening() as listener:
             while True:
                 try:
                     stream = await listener.accept()
                 except OSError as error:
-                    await strain.wait(error)
+                    await errors.wait(error)
                     continue
-                strain.over()
+                errors.accepted()
                 # Beyond that even a refusal would cost a task and a descriptor each.
                 if self.open < MAX_CONNECTIONS + MAX_HANDSHAKES:
                     group.start_soon(self._connection, stream)

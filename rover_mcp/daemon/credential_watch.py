@@ -36,7 +36,7 @@ class CredentialWatch:
         self._waiting: frozenset[Hashable] = frozenset()
         self._looked = float("-inf")
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """A client brought something new."""
         self._poked = True
 
@@ -77,9 +77,9 @@ class CredentialWatchLoop:
         self._warned = float("-inf")
         self._came = anyio.Event()
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Note that a client brought something new. Must be called on the event loop."""
-        self._watch.poke()
+        self._watch.wake()
         self._came.set()
 
     async def run(self, harmlessly: Callable[[Callable[[], None]], Awaitable[bool]]) -> None:
@@ -88,9 +88,9 @@ class CredentialWatchLoop:
             with anyio.move_on_after(GLANCE_SECONDS):
                 await self._came.wait()
             self._came = anyio.Event()
-            await harmlessly(self._look)
+            await harmlessly(self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if not self._plane.wait_ready(0):
             return
         self._renew()
@@ -99,7 +99,7 @@ class CredentialWatchLoop:
             for row in self._store.attempts.in_states((AttemptState.AWAITING,))
         ]
         if self._watch.is_due(waiting):
-            self._plane.look()
+            self._plane.enqueue_signed_in()
         if self._now() - self._warned >= MOST_SECONDS:
             self._warned = self._now()
             self._plane.warn_of_log_ins()

@@ -127,13 +127,13 @@ class Daemon:
             hub = self._parts.hub
             loop = asyncio.get_running_loop()
             parts = self._parts
-            files, renew = parts.credentials.files, parts.renewals.tend_in_a_thread
+            files, renew = parts.credentials.files, parts.renewals.renew_in_a_thread
             lookout = CredentialWatchLoop(self._store, parts.plane, files, renew)
-            self._parts.credentials.on_news = partial(loop.call_soon_threadsafe, lookout.poke)
-            hub.also = self._parts.hooks.poke
+            self._parts.credentials.on_news = partial(loop.call_soon_threadsafe, lookout.wake)
+            hub.also = self._parts.hooks.wake
             glances = self._glances()
             # Events are written in any thread; the broadcaster lives on the loop.
-            self._store.database.on_event = partial(loop.call_soon_threadsafe, hub.poke)
+            self._store.database.on_event = partial(loop.call_soon_threadsafe, hub.wake)
             for work in (
                 self._tell_news, self._tell_hooks, self._start_plane, self._end_on_signal,
                 partial(lookout.run, self._harmlessly),
@@ -153,8 +153,8 @@ class Daemon:
         hub, hooks = self._parts.hub, self._parts.hooks
 
         def also() -> None:
-            hooks.poke()
-            glances.poke()
+            hooks.wake()
+            glances.wake()
 
         hub.also = also
         return glances
@@ -200,7 +200,7 @@ class Daemon:
         self._parts.trash_expiry.sweep()
         self._parts.trash.sweep()
         self._reserve.fill()
-        self._parts.plane.look_for_room()
+        self._parts.plane.enqueue_unblocked()
 
     async def _tell_news(self) -> None:
         hub = self._parts.hub
@@ -210,7 +210,7 @@ class Daemon:
             except TROUBLE as error:
                 log.warning("news cannot be read; trying again: %s", error)
             await anyio.sleep(TRY_AGAIN_SECONDS)
-            hub.poke()
+            hub.wake()
 
     async def _tell_hooks(self) -> None:
         while True:

@@ -229,7 +229,7 @@ def log_to_file(home: Path, settings: LogSettings) -> None:
     capture = Capture(file.write, LogPace(settings.lines_per_second))
     handler = BoundedHandler(file.write, LogPace(settings.lines_per_second))
     _install(handler, settings)
-    sys.excepthook = _last_words
+    sys.excepthook = _last_lines
     atexit.register(capture.end)
     global _capture  # noqa: PLW0603  # of the process, as the descriptors are
     _capture = capture
@@ -266,7 +266,7 @@ def end_log() -> None:
     logging.shutdown()
 
 
-def _last_words(
+def _last_lines(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Log what ends the process, whatever the pace of the lines before."""

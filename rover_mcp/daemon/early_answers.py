@@ -25,7 +25,7 @@ from rover_mcp.daemon.project_registry import ProjectRegistry
 from rover_mcp.daemon.socket_peer import caller_of, peer_of
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.launcher.handshake import MAX_PREAMBLE_BYTES, PROTOCOL, TOOLS, socket_path
-from rover_mcp.server.allowed_calls import keep_working
+from rover_mcp.server.allowed_calls import drop_refused_calls
 from rover_mcp.server.arguments import ListTasksArguments
 from rover_mcp.server.brief_results import brief
 from rover_mcp.server.pages import task_list
@@ -132,7 +132,7 @@ def answer(
     news = unseen_events(store, session, settings.attention_limit)
     result.attention = [*tasks.event_views(news.events, caller)]
     result.attention_more = news.more or None
-    keep_working(result, _works)
+    drop_refused_calls(result, _works)
     brief(result)
     session.report(news, time.monotonic())
     return result.model_dump(mode="json", exclude_none=True), session

@@ -20,7 +20,7 @@ log = logging.getLogger("rover.glance")
 
 
 class Glances:
-    """Writes the copy. `poke`, on the loop's thread, says that it may have changed; `read` reads
+    """Writes the copy. `wake`, on the loop's thread, says that it may have changed; `read` reads
     the store."""
 
     def __init__(self, home: Path, read: Callable[[], dict[str, Any]]) -> None:
@@ -29,7 +29,7 @@ class Glances:
         self._wake = anyio.Event()
         self._wake.set()
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         self._wake.set()
 
     async def run(self) -> None:

@@ -58,7 +58,7 @@ class HostPushes:
         with opened(repository) as view:
             git = self._remote(view, task, request, environ)
             new = delivered_tip(self.repositories, view, task)
-            remote, ours = git.look(onto), recorded.get((git.address.url, onto))
+            remote, ours = git.read_state(onto), recorded.get((git.address.url, onto))
             way = _way(view, remote.there, new, ours, is_default=onto == remote.default)
             changed = changed_since(view, task.base_commit, new)
             lost = remote.there if way is Way.REFUSED else None
@@ -198,7 +198,7 @@ def _foreign(
 def _has_arrived(move: Mapping[str, Any], environ: Mapping[str, str]) -> bool:
     with opened(Path(move["repository"])) as view:
         git = _again(view, move, environ)
-        there = git.look(str(move["branch"])).there
+        there = git.read_state(str(move["branch"])).there
         if there is None or there == move["old"]:
             return False
         return there == move["new"] or git.has(there, str(move["new"]))

@@ -79,13 +79,13 @@ class Renewals:
         self._tries: dict[Path, _Tries] = {}
         self._lock = threading.Lock()
 
-    def tend_in_a_thread(self) -> None:
-        """Run `tend` in a thread, so that the caller does not wait for a program."""
+    def renew_in_a_thread(self) -> None:
+        """Run `renew_due` in a thread, so that the caller does not wait for a program."""
         is_due = not self._lock.locked() and any(self._is_due(*known) for known in self._logins())
         if is_due and self._wanted():
-            threading.Thread(target=self.tend, name="rover-renewals", daemon=True).start()
+            threading.Thread(target=self.renew_due, name="rover-renewals", daemon=True).start()
 
-    def tend(self) -> None:
+    def renew_due(self) -> None:
         """Renew every login that expires now, or has expired, while a task may need it."""
         if not self._lock.acquire(blocking=False):
             return

@@ -29,10 +29,10 @@ class PlaneControl:
         store: Store,
         attempts: Attempts,
         credentials: Credentials,
-        door: GatewayAdapter,
+        gateway: GatewayAdapter,
     ) -> None:
         self._credentials = credentials
-        self._door = door
+        self._gateway = gateway
         self._home = home
         self._plane = plane
         self._store = store
@@ -41,7 +41,7 @@ class PlaneControl:
     def enqueue(self, attempt: AttemptRow, delay: float = 0) -> None:
         if attempt.state == AttemptState.STACKED:
             # What it waits for may have been done while it was being recorded.
-            self._plane.tend()
+            self._plane.enqueue_released()
         else:
             self._plane.enqueue(attempt, delay)
 
@@ -66,10 +66,10 @@ class PlaneControl:
         return expiry.sentence() if expiry is not None and is_before else None
 
     def asks_provider(self, task: TaskRow) -> bool:
-        return self._door.asks_provider(task)
+        return self._gateway.asks_provider(task)
 
     def served_models(self, task: TaskRow) -> Sequence[str]:
-        return self._door.served_models(task)
+        return self._gateway.served_models(task)
 
     def can_take_over(self, task: TaskRow, agent: str, model: str | None = None) -> bool:
         return isinstance(self._attempts.launch.takes_over(task, agent, model), Use)

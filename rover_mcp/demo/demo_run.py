@@ -112,7 +112,7 @@ class Demo:
         self._out.title("An assistant starts rover-mcp and opens a session over stdio")
         begin = time.monotonic()
         client = self._stage.launch()
-        client.on_frame = self._hear
+        client.on_frame = self._on_notification
         client.initialize()
         client.call("list_tasks")  # only the daemon answers that
         took = time.monotonic() - begin
@@ -318,7 +318,7 @@ class Demo:
             self._out.say(self._paint(error.message, "dim"))
         return ClientError(f"the task is {view['status']}: {expected}")
 
-    def _hear(self, direction: str, line: bytes) -> None:
+    def _on_notification(self, direction: str, line: bytes) -> None:
         if direction == "<-" and b'"method":"notifications/' in line:
             self._frames.append(line)
 

@@ -12,7 +12,7 @@ from agent_runner.classify.verdict import Verdict, classify
 from agent_runner.models import Grounds
 from rover_mcp.config.settings import RetrySettings
 from rover_mcp.explain.cases import BadCase, Case, Parsed
-from rover_mcp.explain.readers import hear
+from rover_mcp.explain.readers import read_failures
 from rover_mcp.explain.retry_schedule import SHOWN, RetrySchedule, plan
 from rover_mcp.tasks.pause_view import CLOSED, NEVER_BY_ITSELF, WHAT_TO_DO
 
@@ -103,7 +103,7 @@ def explain(parsed: Parsed) -> Explained | Rejected:
     if isinstance(case, BadCase):
         return Rejected(line, str(case))
     try:
-        failures = hear(case)
+        failures = read_failures(case)
     except BadCase as error:
         return Rejected(line, str(error))
     if not failures:

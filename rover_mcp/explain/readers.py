@@ -31,7 +31,7 @@ from rover_mcp.gateway.routes import recorded_headers
 from rover_mcp.gateway.upstream import CONNECTION_FAILED
 from rover_mcp.gateway.usage_meter import UsageMeter
 
-Heard = Sequence[Failure]
+Failures = Sequence[Failure]
 """The failures of a run, as `classify` takes them; none: it succeeded."""
 
 _CALLS: Mapping[str, tuple[str, str]] = {
@@ -43,7 +43,7 @@ _CALLS: Mapping[str, tuple[str, str]] = {
 _ALIASES = {"openai-chat": "openai", "gemini": "google", "responses": "openai-responses"}
 
 
-def hear(case: Case) -> Heard:
+def read_failures(case: Case) -> Failures:
     """What a run would hear.
 
     Raises:
@@ -60,7 +60,7 @@ def _host(case: Case) -> str | None:
     return next(iter(known.hosts), known.name) if known else None
 
 
-def _reader(case: Case) -> Callable[[Case], Heard]:
+def _reader(case: Case) -> Callable[[Case], Failures]:
     name = case.reader.strip().lower().replace("-", "_") or _by_arrival(case)
     if name in _READERS:
         return _READERS[name]
@@ -90,7 +90,7 @@ def _by_arrival(case: Case) -> str:
 # The gateway
 
 
-def _http(case: Case) -> Heard:
+def _http(case: Case) -> Failures:
     named = str(case.fields.get("provider") or _dialect_name(case))
     named = _ALIASES.get(named, named)
     if named not in _CALLS:
@@ -131,7 +131,7 @@ def _error(case: Case, provider: str, path: str) -> ProviderError | None:
 # Agents
 
 
-def _claude(case: Case) -> Heard:
+def _claude(case: Case) -> Failures:
     fields, reading = case.fields, ClaudeStream()
     resets = fields.get("resetsAt", fields.get("resets_at"))
     if resets is not None:
@@ -151,7 +151,7 @@ def _claude(case: Case) -> Heard:
     return [reading.failure(_exit_code(case, 1), ())]
 
 
-def _succeeded(case: Case, agent: str) -> Heard:
+def _succeeded(case: Case, agent: str) -> Failures:
     """A run that says that it went well, whatever its last message is."""
     if agent not in ("claude", "qwen"):
         raise BadCase(f"reader {case.reader!r}: only claude and qwen end with such an event")
@@ -160,7 +160,7 @@ def _succeeded(case: Case, agent: str) -> Heard:
     return [] if reading.succeeded else [reading.failure(0, ())]
 
 
-def _codex(case: Case) -> Heard:
+def _codex(case: Case) -> Failures:
     fields, reading = case.fields, CodexStream()
     info = fields.get("rollout", fields.get("codex_error_info"))
     resets = fields.get("resets_at", fields.get("resetsAt"))
@@ -175,7 +175,7 @@ def _codex(case: Case) -> Heard:
     return [reading.failure(_exit_code(case, 1), ())]
 
 
-def _gemini(case: Case) -> Heard:
+def _gemini(case: Case) -> Failures:
     reading = GeminiStream()
     error = {"type": case.fields.get("etype", "unknown"), "message": case.text}
     reading.take({"type": "result", "status": "error", "error": error})
@@ -183,13 +183,13 @@ def _gemini(case: Case) -> Heard:
     return [reading.failure(_exit_code(case, code), ())]
 
 
-def _qwen(case: Case) -> Heard:
+def _qwen(case: Case) -> Failures:
     reading = QwenStream()
     reading.take({"type": "result", "is_error": True, "error": {"message": case.text}})
     return [reading.failure(_exit_code(case, 1), ())]
 
 
-def _opencode(case: Case) -> Heard:
+def _opencode(case: Case) -> Failures:
     fields = case.fields
     data = {
         "message": case.text,
@@ -203,7 +203,7 @@ def _opencode(case: Case) -> Heard:
     return [reading.failure(_exit_code(case, 1), ())]
 
 
-def _copilot(case: Case) -> Heard:
+def _copilot(case: Case) -> Failures:
     fields = case.fields
     reading = CopilotStream(agent_provider("copilot") or "openai")
     kind = fields.get("error_type", fields.get("errorType"))
@@ -220,7 +220,7 @@ def _copilot(case: Case) -> Heard:
     return [reading.failure(_exit_code(case, 1), ())]
 
 
-def _acp_error(case: Case) -> Heard:
+def _acp_error(case: Case) -> Failures:
     try:
         value = cast(object, json.loads(case.text))
     except (ValueError, RecursionError) as error:
@@ -230,7 +230,7 @@ def _acp_error(case: Case) -> Heard:
     return [failure_of(RpcError(cast(dict[str, Any], value)), None)]
 
 
-def _acp_end(case: Case) -> Heard:
+def _acp_end(case: Case) -> Failures:
     reading = AcpStream()
     content = {"type": "text", "text": case.text}
     reading.take({"sessionUpdate": "agent_message_chunk", "content": content})
@@ -240,7 +240,7 @@ def _acp_end(case: Case) -> Heard:
     return [failure] if failure else []
 
 
-_READERS: Mapping[str, Callable[[Case], Heard]] = {
+_READERS: Mapping[str, Callable[[Case], Failures]] = {
     "http": _http,
     "claude": _claude,
     "codex": _codex,

@@ -38,7 +38,7 @@ _BETAS = re.compile(
 """Features of Anthropic's API that keep to the request itself, as a header names them."""
 
 
-class LeavesTheApi(Exception):
+class OutsideModelApi(Exception):
     """The request asks for what is not known to stay within the model API; `what` names it."""
 
     def __init__(self, what: str) -> None:
@@ -58,16 +58,16 @@ def restrict_to_api(provider: str, path: str, model: str, body: dict[str, Any]) 
     """Return the request as it may be forwarded. `path` is below the provider's base address.
 
     Raises:
-        LeavesTheApi
+        OutsideModelApi
     """
     if _LOOKS_UP.search(model):
-        raise LeavesTheApi(f"model: {shown(model)}")
+        raise OutsideModelApi(f"model: {shown(model)}")
     kept = _without_offers(body) if path.startswith("/responses") else RestrictedBody(body)
     shape = _shape(provider, path)
     try:
         passed = shape(kept.body, "")
     except NotListed as error:
-        raise LeavesTheApi(error.where) from error
+        raise OutsideModelApi(error.where) from error
     return RestrictedBody(mapping(passed), kept.dropped)
 
 

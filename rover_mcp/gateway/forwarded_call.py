@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from rover_mcp.gateway import request_body
-from rover_mcp.gateway.api_restriction import LeavesTheApi, restrict_to_api
+from rover_mcp.gateway.api_restriction import OutsideModelApi, restrict_to_api
 from rover_mcp.gateway.call_estimate import CallEstimate, estimate_call, with_counts
 from rover_mcp.gateway.http_server import BodyTooLarge, Exchange
 from rover_mcp.gateway.request_body import BadBody
@@ -85,7 +85,7 @@ async def read_call(
     """Return the request as it is forwarded.
 
     Raises:
-        BodyTooLarge, BadBody, LeavesTheApi: it is refused.
+        BodyTooLarge, BadBody, OutsideModelApi: it is refused.
     """
     path = target.partition("?")[0]
     if not rules.read:
@@ -105,7 +105,7 @@ def prepare_call(provider: str, path: str, data: bytes, rules: CallRules) -> For
     """Judge a body that was read, by the rules. Pure.
 
     Raises:
-        BadBody, LeavesTheApi
+        BadBody, OutsideModelApi
     """
     try:
         body = request_body.parse(data)
@@ -122,9 +122,9 @@ def prepare_call(provider: str, path: str, data: bytes, rules: CallRules) -> For
     return ForwardedCall(content, estimate_call(path, model, body, len(content)), dropped)
 
 
-def refusal_reason(error: BadBody | LeavesTheApi) -> str:
+def refusal_reason(error: BadBody | OutsideModelApi) -> str:
     """Say to the agent why a request is not forwarded."""
-    if isinstance(error, LeavesTheApi):
+    if isinstance(error, OutsideModelApi):
         return (
             f"{error.what} is not known to stay within the model API, and the network policy of "
             "this task is providers"

@@ -12,7 +12,7 @@ import httpx2
 
 from agent_runner.models import Usage
 from rover_mcp.domain.network_policy import NetworkMode
-from rover_mcp.gateway.api_restriction import REMEDY, LeavesTheApi
+from rover_mcp.gateway.api_restriction import REMEDY, OutsideModelApi
 from rover_mcp.gateway.call_estimate import CallEstimate, estimate_unread_call
 from rover_mcp.gateway.call_outcome import final_usage
 from rover_mcp.gateway.evidence import CallEvidence
@@ -73,7 +73,7 @@ class ModelCalls:
             message = "the request is larger than the gateway reads"
             await self._fail(exchange, provider, ProviderFault.TOO_LARGE, message)
             return
-        except (BadBody, LeavesTheApi) as error:
+        except (BadBody, OutsideModelApi) as error:
             await self._refuse(exchange, provider, error)
             return
         self._tell_dropped(exchange, provider, call)
@@ -151,13 +151,13 @@ class ModelCalls:
             )
 
     async def _refuse(
-        self, exchange: Exchange, provider: Provider, error: BadBody | LeavesTheApi
+        self, exchange: Exchange, provider: Provider, error: BadBody | OutsideModelApi
     ) -> None:
         reason = refusal_reason(error)
         path = exchange.target.partition("?")[0]
         self._records.refusals.append(Refusal(self._now(), exchange.method, path, reason))
         message = f"Rover refused this: {reason}"
-        if isinstance(error, LeavesTheApi):
+        if isinstance(error, OutsideModelApi):
             why = "it is not known to stay within the model API"
             refused = RefusedHost(f"{provider.name}: {error.what}", why, REMEDY)
             self._grant.on_refused(self._grant.task_id, refused)
@@ -197,7 +197,7 @@ class Recording:
     def begin(self, demand: CallEstimate) -> None:
         """Store the most that a call can cost before it goes out, until its real cost is known."""
         self._reserved = Reserved(demand.input_tokens, demand.most_output)
-        self._book(Usage(), reserved=self._reserved)
+        self._record_usage(Usage(), reserved=self._reserved)
 
     def changed(self, latest: ProviderAnswer) -> None:
         """Record what is newly known of the answer, before the agent sees it: the evidence must be
@@ -210,7 +210,7 @@ class Recording:
             self._records.update(self._key, self._answer)
         if self._answer.usage:
             complete = self._forwarding.progress.complete
-            self._book(self._answer.usage, reserved=None if complete else self._reserved)
+            self._record_usage(self._answer.usage, reserved=None if complete else self._reserved)
 
     def complete(self, demand: CallEstimate | None) -> None:
         """Record that nothing more of the answer comes."""
@@ -230,11 +230,13 @@ class Recording:
         seconds = math.ceil((self._now() - self._begun).total_seconds() * 1000) / 1000
         end = final_usage(answer, demand, forwarding.progress, seconds, self._prices)
         if end.usage is not None:
-            self._book(end.usage, model=answer.model or demand.model, estimated=end.estimated)
+            self._record_usage(
+                end.usage, model=answer.model or demand.model, estimated=end.estimated
+            )
         elif self._reserved:
-            self._book(Usage(), calls=0)
+            self._record_usage(Usage(), calls=0)
 
-    def _book(
+    def _record_usage(
         self,
         usage: Usage,
         *,
@@ -244,7 +246,7 @@ class Recording:
         estimated: bool = False,
     ) -> None:
         answer = self._answer
-        self._usage_writer.book(
+        self._usage_writer.record(
             UsageEntry(
                 task_id=self._grant.task_id,
                 id=self._id,

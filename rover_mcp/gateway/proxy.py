@@ -34,9 +34,9 @@ from rover_mcp.gateway.refusals import RefusedHost
 from rover_mcp.gateway.tunnel import (
     Allowance,
     AllowanceSpent,
-    Greeting,
-    GreetsAnother,
+    ClientHello,
     Sends,
+    WrongServerName,
     relay,
 )
 from rover_mcp.gateway.uploads import Uploads, UploadsSpent
@@ -122,9 +122,9 @@ class EgressProxy:
                 await fetch(exchange, there, to, self._allowance, sends, self._idle, token)
             else:
                 early, reader, writer = await exchange.tunnel()
-                greeting = Greeting(None if to.host.address else to.host.name)
+                client_hello = ClientHello(None if to.host.address else to.host.name)
                 here = reader, writer
-                await relay(early, here, there, greeting, self._allowance, sends, self._idle)
+                await relay(early, here, there, client_hello, self._allowance, sends, self._idle)
         except OSError as error:
             if exchange.answered:
                 raise
@@ -134,7 +134,7 @@ class EgressProxy:
             self._cut(exchange, to, spent)
         except UploadsSpent:
             self._cut(exchange, to, self._all_sent(to))
-        except GreetsAnother as error:
+        except WrongServerName as error:
             self._cut(exchange, to, HostVerdict(str(error)))
         finally:
             self._open -= 1

@@ -1,9 +1,10 @@
-"""Copies the bytes of a CONNECT tunnel both ways, and checks which host its TLS greeting names.
+"""Copies the bytes of a CONNECT tunnel both ways, and checks which host its TLS ClientHello names.
 
 A tunnel is allowed by name, and many names share the machines of one content network: a TLS
-greeting for another name than the CONNECT's would reach whoever owns that name there. So the server
-name in the greeting must be the tunnel's, and readable: Encrypted Client Hello hides it. Formats:
-RFC 8446 (sections 4.1.2, 5.1), RFC 6066 (section 3), draft-ietf-tls-esni (the extension's number).
+ClientHello for another name than the CONNECT's would reach whoever owns that name there. So the
+server name in the ClientHello must be the tunnel's, and readable: Encrypted Client Hello hides it.
+Formats: RFC 8446 (sections 4.1.2, 5.1), RFC 6066 (section 3), draft-ietf-tls-esni (the extension's
+number).
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 from rover_mcp.gateway.internet import Streams
 
 CHUNK = 256 * 1024
-# A greeting with post-quantum key shares has about 1.7 kB; TLS allows 16 MB for a message.
-MAX_GREETING_BYTES = 64 * 1024
+# A ClientHello with post-quantum key shares has about 1.7 kB; TLS allows 16 MB for a message.
+MAX_CLIENT_HELLO_BYTES = 64 * 1024
 _HANDSHAKE = 22
 _RECORDS = range(20, 25)
 """Content types of TLS: change_cipher_spec, alert, handshake, application_data, heartbeat."""
@@ -53,7 +54,7 @@ async def relay(
     early: bytes,
     agent: Streams,
     there: Streams,
-    greeting: Greeting,
+    client_hello: ClientHello,
     allowance: Allowance,
     sends: Sends,
     idle: float,
@@ -65,11 +66,11 @@ async def relay(
     anything goes out.
 
     Raises:
-        AllowanceSpent, UploadsSpent, GreetsAnother, OSError, TimeoutError: it was cut.
+        AllowanceSpent, UploadsSpent, WrongServerName, OSError, TimeoutError: it was cut.
     """
     loop = asyncio.get_running_loop()
     await sends(len(early))
-    there[1].write(greeting.pass_on(early))
+    there[1].write(client_hello.pass_on(early))
     try:
         async with asyncio.timeout(idle) as limit, asyncio.TaskGroup() as both:
 
@@ -77,7 +78,7 @@ async def relay(
                 allowance.take(count)
                 limit.reschedule(loop.time() + idle)
 
-            both.create_task(_copy(agent[0], there[1], moved, greeting.pass_on, sends))
+            both.create_task(_copy(agent[0], there[1], moved, client_hello.pass_on, sends))
             both.create_task(_copy(there[0], agent[1], moved, lambda data: data, _free))
     except BaseExceptionGroup as group:
         # The first of the two that failed; the other was ended for it.
@@ -103,15 +104,15 @@ async def _copy(
         sink.write_eof()
 
 
-class GreetsAnother(Exception):
-    """The greeting is for another host, or does not say for which."""
+class WrongServerName(Exception):
+    """The ClientHello is for another host, or does not say for which."""
 
 
-class Greeting:
+class ClientHello:
     """What an agent sends first in the tunnel to `name`; None: to an address, where any name
-    may be greeted.
+    may name.
 
-    However finely the agent cuts its greeting, each byte is looked at once: parsing waits for a
+    However finely the agent cuts its ClientHello, each byte is looked at once: parsing waits for a
     complete record, so that a byte at a time costs no more than all at once.
     """
 
@@ -122,14 +123,14 @@ class Greeting:
         self._at = 0
         """where the incomplete record begins"""
         self._decided = name is None
-        self.looks = 0
+        self.parses = 0
         """how often what is held was looked at"""
 
     def pass_on(self, data: bytes) -> bytes:
-        """Return what may be sent now: nothing until the greeting is complete.
+        """Return what may be sent now: nothing until the ClientHello is complete.
 
         Raises:
-            GreetsAnother: nothing may.
+            WrongServerName: nothing may.
         """
         if self._decided:
             return data
@@ -143,22 +144,22 @@ class Greeting:
 
     def _is_settled(self) -> bool:
         if self._held[0] not in _RECORDS:
-            # Not TLS (ssh, for instance): there is no greeting that could name another host.
+            # Not TLS (ssh, for instance): there is no ClientHello that could name another host.
             return True
         while len(self._held) >= self._needed():
-            self.looks += 1
+            self.parses += 1
             if self._take_record():
                 self._judge(bytes(self._message[_MESSAGE_HEAD:]))
                 return True
-        if len(self._held) > MAX_GREETING_BYTES:
-            raise GreetsAnother("its TLS greeting is too long")
+        if len(self._held) > MAX_CLIENT_HELLO_BYTES:
+            raise WrongServerName("its TLS ClientHello is too long")
         return False
 
     def _needed(self) -> int:
         """Return how many bytes have to be there before there is something new to parse."""
         held, at = self._held, self._at
         if len(held) > at and held[at] != _HANDSHAKE:
-            raise GreetsAnother("it does not begin with a TLS greeting")
+            raise WrongServerName("it does not begin with a TLS ClientHello")
         head = at + _RECORD_HEAD
         return head if len(held) < head else head + int.from_bytes(held[at + 3 : head])
 
@@ -167,29 +168,31 @@ class Greeting:
         begin, end = self._at + _RECORD_HEAD, self._needed()
         self._message += memoryview(self._held)[begin:end]
         self._at = end
-        if self._at > MAX_GREETING_BYTES:
-            raise GreetsAnother("its TLS greeting is too long")
+        if self._at > MAX_CLIENT_HELLO_BYTES:
+            raise WrongServerName("its TLS ClientHello is too long")
         if self._message and self._message[0] != _CLIENT_HELLO:
-            raise GreetsAnother("it does not begin with a TLS greeting")
+            raise WrongServerName("it does not begin with a TLS ClientHello")
         if len(self._message) < _MESSAGE_HEAD:
             return False
         length = _MESSAGE_HEAD + int.from_bytes(self._message[1:_MESSAGE_HEAD])
         if len(self._message) < length:
             return False
-        # One record may hold the greeting and the begin of another message.
+        # One record may hold the ClientHello and the begin of another message.
         del self._message[length:]
         return True
 
     def _judge(self, hello: bytes) -> None:
         for kind, body in _extensions(hello):
             if kind == _ENCRYPTED_HELLO:
-                raise GreetsAnother(
-                    "its TLS greeting is encrypted (ECH), so that it may be for any other host"
+                raise WrongServerName(
+                    "its TLS ClientHello is encrypted (ECH), so that it may be for any other host"
                 )
             if kind == _SERVER_NAME:
-                greeted = _server_name(body)
-                if greeted != self._name:
-                    raise GreetsAnother(f"its TLS greeting is for another host, {greeted[:253]}")
+                server_name = _server_name(body)
+                if server_name != self._name:
+                    raise WrongServerName(
+                        f"its TLS ClientHello is for another host, {server_name[:253]}"
+                    )
 
 
 def _server_name(body: bytes) -> str:
@@ -200,7 +203,7 @@ def _server_name(body: bytes) -> str:
     """
     name = body[5:]
     if body[:5] != (len(name) + 3).to_bytes(2) + b"\0" + len(name).to_bytes(2):
-        raise GreetsAnother("its TLS greeting names another host than one, or is broken")
+        raise WrongServerName("its TLS ClientHello names another host than one, or is broken")
     return name.decode("ascii", "backslashreplace").lower().removesuffix(".")
 
 
@@ -224,5 +227,5 @@ def _extensions(hello: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _exactly(data: bytes, at: int, size: int) -> bytes:
     if at + size > len(data):
-        raise GreetsAnother("its TLS greeting is broken")
+        raise WrongServerName("its TLS ClientHello is broken")
     return data[at : at + size]

@@ -32,13 +32,13 @@ class UsageWriter:
     def __init__(self, write: Write) -> None:
         self._write = write
         # One thread: an entry that was written earlier never overtakes a later one.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rover-books")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rover-usage")
         self._pending: dict[tuple[str, str], UsageEntry] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
         self._wrote_at = float("-inf")
 
-    def book(self, entry: UsageEntry) -> None:
+    def record(self, entry: UsageEntry) -> None:
         """Note what is known of an answer now. It is written soon."""
         self._pending[entry.task_id, entry.id] = entry
         if self._timer is None:

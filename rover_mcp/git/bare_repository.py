@@ -9,7 +9,7 @@ _HEAD = "ref: refs/heads/main\n"
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 
 
-def furnish(folder: Path, alternates: str = "", shallow: str = "") -> None:
+def init_bare(folder: Path, alternates: str = "", shallow: str = "") -> None:
     """Make `folder` a bare repository, or complete one. `alternates` is the text that names where
     it borrows objects, `shallow` the target of its link to the file that says where their history
     is cut off.
@@ -31,8 +31,8 @@ def furnish(folder: Path, alternates: str = "", shallow: str = "") -> None:
         (folder / "shallow").symlink_to(shallow)
 
 
-def is_furnished(folder: Path, alternates: str = "", shallow: str = "") -> bool:
-    """Whether `furnish` would change nothing."""
+def is_initialised(folder: Path, alternates: str = "", shallow: str = "") -> bool:
+    """Whether `init_bare` would change nothing."""
     texts = _texts(alternates)
     if shallow and not (folder / "shallow").is_symlink():
         return False

@@ -23,7 +23,7 @@ _OF_THIS_MACHINE = frozenset({"data_folder", "disk_full", "git_missing", "git_ti
 """Codes of failures that say nothing about the repository that a base is copied from."""
 
 
-def say_nothing(_: str) -> None:
+def no_progress(_: str) -> None:
     """Ignore a report."""
 
 
@@ -39,7 +39,7 @@ class BaseLending:
         self,
         user_repo: Path,
         commit: str,
-        tell: Callable[[str], None] = say_nothing,
+        tell: Callable[[str], None] = no_progress,
         stop: CancelToken | None = None,
     ) -> None:
         """Copy all that `commit` reaches into the base, unless it is there. For a large repository
@@ -63,7 +63,7 @@ class BaseLending:
         user_repo: Path,
         commit: str,
         objects: Path,
-        tell: Callable[[str], None] = say_nothing,
+        tell: Callable[[str], None] = no_progress,
         stop: CancelToken | None = None,
     ) -> None:
         """Fill the folder `objects` with what `commit` reaches, for one task's sandboxes. A lost
@@ -115,7 +115,7 @@ class BaseLending:
         user_repo: Path,
         commit: str,
         objects: Path,
-        tell: Callable[[str], None] = say_nothing,
+        tell: Callable[[str], None] = no_progress,
         stop: CancelToken | None = None,
     ) -> None:
         """Let the hub hold what `commit` reaches, which a task's bundles build on. It comes from

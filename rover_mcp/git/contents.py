@@ -65,7 +65,7 @@ _KNOWN = _Known()
 def contents_of(view: RepositoryView, commit: str) -> Contents:
     """The contents of a commit, without what cannot be read of it."""
     key = (str(view.place.common), commit)
-    return _KNOWN.get(key) or _look(view, commit, key, check=False)
+    return _KNOWN.get(key) or _read_listing(view, commit, key, check=False)
 
 
 def checked_contents(view: RepositoryView, commit: str, *, again: bool) -> Contents:
@@ -77,10 +77,12 @@ def checked_contents(view: RepositoryView, commit: str, *, again: bool) -> Conte
     """
     key = (str(view.place.common), commit)
     known = None if again else _KNOWN.get(key)
-    return known if known and known.checked else _look(view, commit, key, check=True)
+    return known if known and known.checked else _read_listing(view, commit, key, check=True)
 
 
-def _look(view: RepositoryView, commit: str, key: tuple[str, str], *, check: bool) -> Contents:
+def _read_listing(
+    view: RepositoryView, commit: str, key: tuple[str, str], *, check: bool
+) -> Contents:
     listed = view.run((*_LISTED, commit), output_limit=_LISTING)
     if check and listed.code != 0:
         raise missing(view, commit, listed.reason)

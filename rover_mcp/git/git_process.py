@@ -25,7 +25,7 @@ from typing import IO, NoReturn
 
 from agent_runner.failure_cause import cause_of
 from agent_runner.printable import only_printable
-from agent_runner.process.progress import ProgressLimits, ProgressWatch, look
+from agent_runner.process.progress import ProgressLimits, ProgressWatch, sample_progress
 from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 
@@ -292,7 +292,7 @@ class _Limits:
             self._give_up(f"git {self._verb} did not end within {self._timeout:g} s")
         if now >= self._next:
             self._next = now + PROGRESS.interval
-            if why := self._watch.add(look(self._process.pid, printed)):
+            if why := self._watch.add(sample_progress(self._process.pid, printed)):
                 self._give_up(f"git {self._verb} was stopped: {why}")
 
     def _give_up(self, message: str) -> NoReturn:

@@ -22,7 +22,7 @@ from typing import IO
 from agent_runner.models import Snapshot
 from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.git.base_lending import BaseLending, say_nothing
+from rover_mcp.git.base_lending import BaseLending, no_progress
 from rover_mcp.git.base_packs import Bases
 from rover_mcp.git.bundle import bad_bundle, open_bundle
 from rover_mcp.git.changes import ChangedFile, changes, files
@@ -89,7 +89,7 @@ class Hub:
         self,
         user_repo: Path,
         commit: str,
-        tell: Callable[[str], None] = say_nothing,
+        tell: Callable[[str], None] = no_progress,
         stop: CancelToken | None = None,
     ) -> None:
         """See BaseLending.update."""
@@ -100,7 +100,7 @@ class Hub:
         user_repo: Path,
         commit: str,
         objects: Path,
-        tell: Callable[[str], None] = say_nothing,
+        tell: Callable[[str], None] = no_progress,
         stop: CancelToken | None = None,
     ) -> None:
         """See BaseLending.lend."""
@@ -111,7 +111,7 @@ class Hub:
         user_repo: Path,
         commit: str,
         objects: Path,
-        tell: Callable[[str], None] = say_nothing,
+        tell: Callable[[str], None] = no_progress,
         stop: CancelToken | None = None,
     ) -> None:
         """See BaseLending.secure."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from rover_mcp.git.bare_repository import furnish, is_furnished
+from rover_mcp.git.bare_repository import init_bare, is_initialised
 from rover_mcp.git.git_errors import no_room
 from rover_mcp.git.hub_damage import salvage
 from rover_mcp.git.locked import locked
@@ -29,10 +29,10 @@ class HubStorage:
         Raises:
             EnvironmentFault: the folder cannot be written.
         """
-        if is_furnished(self.base) and is_furnished(self.hub, _ALTERNATES, _SHALLOW):
+        if is_initialised(self.base) and is_initialised(self.hub, _ALTERNATES, _SHALLOW):
             return
         with locked(self.folder):
-            self._furnish()
+            self._init()
 
     def renew(self) -> None:
         """Set a damaged hub aside and make another, with all that can be read of it. The caller
@@ -47,14 +47,14 @@ class HubStorage:
                 shutil.rmtree(aside, ignore_errors=True)
                 if self.hub.exists():
                     self.hub.replace(aside)
-                self._furnish()
+                self._init()
             except OSError as error:
                 raise no_room(self.folder, error) from error
             if aside.exists():
-                furnish(aside, _ALTERNATES, _SHALLOW)
+                init_bare(aside, _ALTERNATES, _SHALLOW)
                 salvage(aside, self.hub)
 
-    def _furnish(self) -> None:
+    def _init(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for place in (self.base, self.hub):
@@ -63,7 +63,7 @@ class HubStorage:
             # What a process left that was killed: nobody else writes here under this lock.
             for stale in (*self.folder.glob("tmp-*"), *self.base.glob("tmp-*")):
                 shutil.rmtree(stale, ignore_errors=True)
-            furnish(self.base)
-            furnish(self.hub, _ALTERNATES, _SHALLOW)
+            init_bare(self.base)
+            init_bare(self.hub, _ALTERNATES, _SHALLOW)
         except OSError as error:
             raise no_room(self.folder, error) from error

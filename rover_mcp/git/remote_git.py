@@ -71,7 +71,7 @@ class RemoteGit:
     environ: Mapping[str, str]
     token: Token | None = None
 
-    def look(self, branch: str) -> RemoteState:
+    def read_state(self, branch: str) -> RemoteState:
         """What the remote has of a branch.
 
         Raises:

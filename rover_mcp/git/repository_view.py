@@ -116,7 +116,7 @@ def opened(path: Path) -> Generator[RepositoryView]:
         folder = Path(name)
         config = _read_config(path, place, folder)
         view = RepositoryView(place, folder, config)
-        _furnish(view)
+        _init(view)
         yield view
 
 
@@ -135,7 +135,7 @@ def boundary(view: RepositoryView, commit: str) -> list[str]:
     return sorted(cut.intersection(roots.text.split()))
 
 
-def _furnish(view: RepositoryView) -> None:
+def _init(view: RepositoryView) -> None:
     place, folder = view.place, view.folder
     index = place.git_dir / "index"
     if index.exists() and not index.is_file():

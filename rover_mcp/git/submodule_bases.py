@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rover_mcp.domain.errors import RoverError
-from rover_mcp.git.bare_repository import furnish
+from rover_mcp.git.bare_repository import init_bare
 from rover_mcp.git.base_packs import Bases
 from rover_mcp.git.git_errors import no_room
 from rover_mcp.git.submodules import Submodule, Submodules, describe
@@ -56,7 +56,7 @@ class SubmoduleBases:
     def _lend(self, one: Submodule, objects: Path) -> None:
         key = hashlib.sha256(os.fsencode(one.path)).hexdigest()[:16]
         base = self._folder / key
-        furnish(base)
+        init_bare(base)
         bases = Bases(base)
         if not bases.has(one.commit):
             bases.bring(one.folder, one.commit)

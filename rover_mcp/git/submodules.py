@@ -65,7 +65,7 @@ def find_submodules(user_repo: Path, commit: str) -> Submodules:
     """
     result = Submodules([], [])
     with opened(user_repo) as view:
-        _look(result, view, commit, "", None, view.place)
+        _collect(result, view, commit, "", None, view.place)
         depth = [0]
     number = 0
     while number < len(result.submodules):
@@ -74,12 +74,12 @@ def find_submodules(user_repo: Path, commit: str) -> Submodules:
         depth.append(deep)
         if deep < MOST_DEEP:
             with opened(one.folder) as inner:
-                _look(result, inner, one.commit, f"{one.path}/", number, view.place)
+                _collect(result, inner, one.commit, f"{one.path}/", number, view.place)
         number += 1
     return result
 
 
-def _look(
+def _collect(
     result: Submodules,
     view: RepositoryView,
     commit: str,

@@ -18,7 +18,7 @@ from rover_mcp.domain.usage_window import time_of
 from rover_mcp.store.records import EventRow, TaskRow
 from rover_mcp.tasks.quoted_text import printable, quoted
 from rover_mcp.tasks.task_view import event_view
-from rover_mcp.tasks.view_models import HookMessage, NewsView
+from rover_mcp.tasks.view_models import HookEventView, HookMessage
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # the prefix, not a secret
 LEAST_SECRET_BYTES: Final = 24
@@ -34,7 +34,7 @@ class BadSecret(ValueError):
 def message_of(event: EventRow, task: TaskRow, most: Budget | None = None) -> HookMessage:
     """The event as its receivers see it. `most` is the user's own budget."""
     view = event_view(event, task, most).model_dump()
-    news = NewsView(
+    news = HookEventView(
         **view, title=printable(task.title), branch=task.branch, repo_path=task.project_path
     )
     return HookMessage(type=news.event, timestamp=news.at, data=news)
@@ -42,7 +42,7 @@ def message_of(event: EventRow, task: TaskRow, most: Budget | None = None) -> Ho
 
 def test_message(now: float) -> HookMessage:
     """What `rover hooks test` sends: a message about a task that does not exist."""
-    news = NewsView(
+    news = HookEventView(
         seq=0,
         at=time_of(now),
         task="0" * 32,

@@ -40,7 +40,7 @@ log = logging.getLogger("rover.hooks")
 LINGER_SECONDS: Final = 60.0
 """A retry that is due within this time keeps the daemon alive; a later one is left to the next
 daemon."""
-LONGEST_NAP_SECONDS: Final = 300.0
+LONGEST_SLEEP_SECONDS: Final = 300.0
 """A clock that was changed, or a machine that slept, is noticed after this time."""
 
 
@@ -79,7 +79,7 @@ class HookRunner:
         self._busy: set[str] = set()
         self._next: float | None = None
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Announce that there may be new events, or something to send. Call it on the event loop's
         thread."""
         self._wake.set()
@@ -98,15 +98,15 @@ class HookRunner:
         async with anyio.create_task_group() as group:
             while True:
                 # Each hook has a task of its own, so that a receiver that hangs delays no other.
-                for hook, due in (await self.look()).items():
+                for hook, due in (await self.plan_and_list_due()).items():
                     self._busy.add(hook)
                     group.start_soon(self._work, hook, due)
                 if not self._hooks:
                     await anyio.sleep_forever()
-                with anyio.move_on_after(self.nap()):
+                with anyio.move_on_after(self.seconds_until_retry()):
                     await self._wake.wait()
 
-    async def look(self) -> dict[str, list[DeliveryRow]]:
+    async def plan_and_list_due(self) -> dict[str, list[DeliveryRow]]:
         """Plan deliveries of new events; what has to be sent now, by hook."""
         # A new event before looking: an announcement that comes while we look leads to another
         # look.
@@ -145,13 +145,13 @@ class HookRunner:
         self._next = await anyio.to_thread.run_sync(self._deliveries.next_at, idle)
         return by_hook
 
-    def nap(self) -> float:
+    def seconds_until_retry(self) -> float:
         """Seconds until the next retry."""
         if self._next is None:
             return float("inf")
         # Retries are due by the wall clock, which jumps; timers count on the monotonic one, which
         # does not.
-        return min(max(0.0, self._next - self._now()), LONGEST_NAP_SECONDS)
+        return min(max(0.0, self._next - self._now()), LONGEST_SLEEP_SECONDS)
 
     async def _work(self, hook: str, due: list[DeliveryRow]) -> None:
         try:
@@ -159,7 +159,7 @@ class HookRunner:
                 await self.deliver(delivery)
         finally:
             self._busy.discard(hook)
-            self.poke()
+            self.wake()
 
     async def deliver(self, delivery: DeliveryRow) -> None:
         """Try once, and record the outcome."""
@@ -252,7 +252,7 @@ class HookRunner:
         ]
 
     def retry(self, delivery: str) -> None:
-        """Try a dead delivery again; call `poke` afterwards.
+        """Try a dead delivery again; call `wake` afterwards.
 
         Raises:
             NotFound: there is no such dead delivery, or its hook is gone.

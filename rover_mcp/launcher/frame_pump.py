@@ -32,7 +32,7 @@ READ_SIZE = 256 * 1024
 PIPE_SIZE, SOCKET_SIZE = 4096, 64 * 1024
 MAX_LOSSES, LOSS_WINDOW = 5, 60.0  # more dead daemons than this in so many seconds: wait for a call
 BUSY_SECONDS = 2.0  # for a daemon that is there and busy; some clients wait 5 seconds in all
-LAST_WORDS = 0.02  # seconds for delivering what is queued when the client has gone
+FINISH_SECONDS = 0.02  # seconds for delivering what is queued when the client has gone
 
 
 class Launcher:
@@ -74,19 +74,19 @@ class Launcher:
             if self._socket is not None:
                 self._serve_daemon(self._socket, events.get(self._socket.fileno(), 0))
 
-    def last_words(self) -> None:
+    def finish_output(self) -> None:
         """Deliver what is queued, as far as it takes no time."""
         sock = self._socket
         if sock is not None and not self._conversation.gated:
             left = b"".join((*self._conversation.first, *self._to_daemon))[self._offset :]
-            sock.settimeout(LAST_WORDS)
+            sock.settimeout(FINISH_SECONDS)
             try:
                 sock.sendall(left)
             except OSError:
                 return
         poll = select.poll()
         poll.register(self._stdout, select.POLLOUT)
-        until = time.monotonic() + LAST_WORDS
+        until = time.monotonic() + FINISH_SECONDS
         while self._to_client and poll.poll(1) and time.monotonic() < until:
             if not self._write_to_client():
                 return
@@ -170,7 +170,7 @@ class Launcher:
         self._dialer = None
         self._socket = connection.sock
         if connection.notice:
-            complain(connection.notice)
+            print_error(connection.notice)
         self._from_daemon = Frames()
         self._conversation.reopen()
         self._hand_over(connection.rest)
@@ -193,8 +193,8 @@ class Launcher:
     def _fail(self, error: DaemonUnavailable) -> None:
         """Answer every waiting request with an error. The next request dials again."""
         if error.log:
-            complain(error.log)
-        complain(f"rover-mcp: {error.message}\nrover-mcp: {error.hint}")
+            print_error(error.log)
+        print_error(f"rover-mcp: {error.message}\nrover-mcp: {error.hint}")
         for answer in self._conversation.abandon(error.message, error.hint):
             self._tell_client(answer)
         for frame in self._to_daemon:
@@ -223,7 +223,7 @@ class Launcher:
             if (wanted := self._conversation.received(frame)) is not None:
                 self._tell_client(wanted)
         if self._from_daemon.overflowed:
-            complain(f"rover-mcp: the daemon sent more than {FRAME_LIMIT} bytes at once")
+            print_error(f"rover-mcp: the daemon sent more than {FRAME_LIMIT} bytes at once")
             self._lose()
 
     def _wants_to_send(self) -> bool:
@@ -275,7 +275,7 @@ class Launcher:
             self._dialer = Dialer(self._home, self._hello)
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Write to stderr for a person, who may not be there."""
     try:
         os.write(2, f"{text}\n".encode(errors="replace"))

@@ -99,7 +99,7 @@ def main(argv: list[str], given: dict[str, Any], say: Callable[[str], object] = 
     named = argv[argv.index("--home") + 1] if "--home" in argv[:-1] else None
     home = os.path.abspath(named) if named else data_folder_name(os.environ)  # noqa: PTH100
     try:
-        output = _look(argv[0], home, given)
+        output = _answer(argv[0], home, given)
     except (sqlite3.Error, OSError, ValueError, TypeError, LookupError, AttributeError):
         return 0
     if output:
@@ -155,7 +155,7 @@ def _open(home: str) -> sqlite3.Connection | None:
     return sqlite3.connect(f"file:{quoted}?mode=ro", WAIT_SECONDS, uri=True)
 
 
-def _look(command: str, home: str, given: dict[str, Any]) -> str:
+def _answer(command: str, home: str, given: dict[str, Any]) -> str:
     if command == STATUS_LINE:
         return status_line(counts(home) or {})
     folder = given.get("cwd")

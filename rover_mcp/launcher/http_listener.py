@@ -22,7 +22,7 @@ from rover_mcp.launcher.daemon_client import (
     dial,
     new_client_id,
 )
-from rover_mcp.launcher.frame_pump import complain
+from rover_mcp.launcher.frame_pump import print_error
 from rover_mcp.launcher.handshake import HTTP
 
 HOST, PORT = "127.0.0.1", 8765
@@ -110,7 +110,7 @@ class HttpFrontend:
         while True:
             connection = dial(HTTP, home=self._home, client_id=self._client_id)
             if connection.notice:
-                complain(connection.notice)
+                print_error(connection.notice)
             with connection.sock as daemon:
                 daemon.setblocking(True)
                 answer = self._hand_over(connection)
@@ -146,7 +146,7 @@ class HttpFrontend:
         users = answer.get("users")
         names = ", ".join(map(str, users)) if isinstance(users, list) else ""  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         again = " again" if self._served else ""
-        complain(f"rover-mcp: serving MCP on {answer.get('url')}{again}, for {names}")
+        print_error(f"rover-mcp: serving MCP on {answer.get('url')}{again}, for {names}")
 
     def _wait(self, daemon: socket.socket) -> bool:
         """Wait until the daemon is gone (False), or until streams have ended after a signal
@@ -181,7 +181,7 @@ class HttpFrontend:
                 f"the Rover daemon ended {MAX_LOSSES} times within a minute",
                 f"look into {self._home}/daemon.log",
             )
-        complain("rover-mcp: the daemon ended; starting another")
+        print_error("rover-mcp: the daemon ended; starting another")
 
 
 def _more(sock: socket.socket) -> bool:
@@ -200,11 +200,11 @@ def serve_http(home: str, where: str) -> int:
             signal.signal(number, front.on_signal)
         front.run()
     except CannotServe as error:
-        complain(f"rover-mcp: cannot serve HTTP: {error}\nrover-mcp: {error.hint}")
+        print_error(f"rover-mcp: cannot serve HTTP: {error}\nrover-mcp: {error.hint}")
         return 1
     except DaemonUnavailable as error:
         if error.log:
-            complain(error.log)
-        complain(f"rover-mcp: {error.message}\nrover-mcp: {error.hint}")
+            print_error(error.log)
+        print_error(f"rover-mcp: {error.message}\nrover-mcp: {error.hint}")
         return 1
     return 0

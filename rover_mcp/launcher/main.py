@@ -13,7 +13,7 @@ from collections import deque
 
 from rover_mcp import __version__
 from rover_mcp.launcher.daemon_client import DaemonUnavailable
-from rover_mcp.launcher.frame_pump import Launcher, complain
+from rover_mcp.launcher.frame_pump import Launcher, print_error
 from rover_mcp.launcher.handshake import TOOL_SETS, TOOLS, data_folder_name
 
 TYPE_CHECKING = False
@@ -61,17 +61,17 @@ def parse_arguments(arguments: list[str]) -> tuple[str, bool, str | None]:
             os.write(1, (USAGE if option != "--version" else f"{__version__}\n").encode())
             raise SystemExit(0)
         else:
-            complain(f"rover-mcp: unknown option {option!r}, or its value is missing\n\n{USAGE}")
+            print_error(f"rover-mcp: unknown option {option!r}, or its value is missing\n\n{USAGE}")
             raise SystemExit(2)
     if os.environ.get(TOOLS):
         os.environ[TOOLS] = _sets(os.environ[TOOLS])
     if http is not None and os.environ.get(TOOLS):
-        complain(
+        print_error(
             "rover-mcp: with --http, a token's scope limits its tools: rover token new --scope"
         )
         raise SystemExit(2)
     if foreground and http is not None:
-        complain("rover-mcp: --http and --foreground cannot be combined")
+        print_error("rover-mcp: --http and --foreground cannot be combined")
         raise SystemExit(2)
     return home, foreground, http
 
@@ -80,7 +80,7 @@ def _sets(value: str) -> str:
     """The sets of an option or of $ROVER_TOOLS. Ends the process if one is unknown (status 2)."""
     names = [name.strip() for name in value.split(",")]
     if wrong := [name for name in names if name not in TOOL_SETS]:
-        complain(
+        print_error(
             f"rover-mcp: {wrong[0]!r} is not a set of tools; choose from {', '.join(TOOL_SETS)}"
         )
         raise SystemExit(2)
@@ -116,13 +116,15 @@ def main() -> NoReturn:
         serve_in_foreground(home)
     try:
         if os.isatty(0):
-            complain("rover-mcp speaks MCP, one JSON message per line. At a terminal, use `rover`.")
+            print_error(
+                "rover-mcp speaks MCP, one JSON message per line. At a terminal, use `rover`."
+            )
         launcher = Launcher(home)
     except (OSError, DaemonUnavailable) as error:
-        complain(f"rover-mcp: cannot serve: {error}")
+        print_error(f"rover-mcp: cannot serve: {error}")
         raise SystemExit(1) from None
     launcher.run()
-    launcher.last_words()
+    launcher.finish_output()
     os._exit(0)
 
 

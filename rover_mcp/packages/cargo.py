@@ -51,12 +51,12 @@ def demanded(*locks: bytes) -> dict[str, str]:
     return {name: digests.pop() for name, digests in checksums.items() if len(digests) == 1}
 
 
-def keep(home: Path, store: Path, lock: Mapping[str, str], patience: ReadBudget) -> Iterator[Path]:
+def keep(home: Path, store: Path, lock: Mapping[str, str], budget: ReadBudget) -> Iterator[Path]:
     """Take over what the HOME has of these crates and the store has not; each file that was."""
     with folder_beneath(home, *FOLDERS) as folder:
         if folder is None or not lock:
             return
-        for place in files_at(folder, 1, patience):
+        for place in files_at(folder, 1, budget):
             registry = place.path.partition("/")[0]
             digest = lock.get(place.name)
             if digest is None or not _REGISTRY.fullmatch(registry):
@@ -67,7 +67,7 @@ def keep(home: Path, store: Path, lock: Mapping[str, str], patience: ReadBudget)
                     if file is None:
                         continue
                     content = Content(file, os.fstat(file).st_size, hashlib.sha256(), digest)
-                    if not take(content, target, patience):
+                    if not take(content, target, budget):
                         continue
                 yield target
             _remember(store, registry)

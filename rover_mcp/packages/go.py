@@ -92,18 +92,18 @@ def demanded(*locks: bytes) -> tuple[NeededFile, ...]:
 
 
 def keep(
-    home: Path, store: Path, modules: tuple[NeededFile, ...], patience: ReadBudget
+    home: Path, store: Path, modules: tuple[NeededFile, ...], budget: ReadBudget
 ) -> Iterator[Path]:
     """Take over what the HOME has of these files and the store has not; each file that was."""
     for wanted in modules:
         target = store / KEPT / wanted.kept
-        if target.exists() or not patience.look():
+        if target.exists() or not budget.take_name():
             continue
         with folder_beneath(home, *FOLDERS, *wanted.folders) as folder:
             if folder is None:
                 continue
             with regular(FolderFile(folder, wanted.name)) as file:
-                if file is not None and _take(file, wanted, target, patience):
+                if file is not None and _take(file, wanted, target, budget):
                     yield target
 
 
@@ -133,16 +133,16 @@ def _hexadecimal(digest: str) -> str:
         return ""
 
 
-def _take(file: int, wanted: NeededFile, target: Path, patience: ReadBudget) -> bool:
+def _take(file: int, wanted: NeededFile, target: Path, budget: ReadBudget) -> bool:
     size = os.fstat(file).st_size
-    if size > (min(_MOST_MOD_BYTES, patience.size) if wanted.is_mod else patience.size):
+    if size > (min(_MOST_MOD_BYTES, budget.size) if wanted.is_mod else budget.size):
         return False
     with os.fdopen(os.dup(file), "rb") as source, appearing(target) as copy:
         try:
             if wanted.is_mod:
-                contents = _copy_mod(source, copy.file, size, patience)
+                contents = _copy_mod(source, copy.file, size, budget)
             else:
-                contents = _rewrite(source, copy.file, wanted.prefix, patience)
+                contents = _rewrite(source, copy.file, wanted.prefix, budget)
         except _BROKEN:
             return False
         except OSError as error:
@@ -154,17 +154,15 @@ def _take(file: int, wanted: NeededFile, target: Path, patience: ReadBudget) -> 
     return copy.proven
 
 
-def _copy_mod(
-    source: BinaryIO, copy: BinaryIO, size: int, patience: ReadBudget
-) -> Mapping[str, str]:
+def _copy_mod(source: BinaryIO, copy: BinaryIO, size: int, budget: ReadBudget) -> Mapping[str, str]:
     content = source.read(size)
-    patience.size -= len(content)
+    budget.size -= len(content)
     copy.write(content)
     return {"go.mod": hashlib.sha256(content).hexdigest()}
 
 
 def _rewrite(
-    source: BinaryIO, target: BinaryIO, prefix: str, patience: ReadBudget
+    source: BinaryIO, target: BinaryIO, prefix: str, budget: ReadBudget
 ) -> Mapping[str, str]:
     """Write a zip file with the same contents; the SHA-256 of each by its name.
 
@@ -182,8 +180,8 @@ def _rewrite(
                 raise ValueError(name)
             if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError(name)
-            patience.size -= entry.file_size
-            if patience.size < 0:
+            budget.size -= entry.file_size
+            if budget.size < 0:
                 raise ValueError("too large")
             facts = zipfile.ZipInfo(name)
             facts.compress_type, facts.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16

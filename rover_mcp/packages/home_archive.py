@@ -15,10 +15,10 @@ _CHUNK = 256 * 1024
 
 
 def unpack(
-    stream: Iterator[bytes], into: Path, patience: ReadBudget, wanted: Callable[[Path], bool]
+    stream: Iterator[bytes], into: Path, budget: ReadBudget, wanted: Callable[[Path], bool]
 ) -> None:
     """Write the regular files that are wanted beneath `into`; links and all else are left out.
-    What `patience` does not reach is left out too.
+    What `budget` does not reach is left out too.
 
     Raises:
         OSError: it cannot be written.
@@ -28,8 +28,8 @@ def unpack(
             while member := archive.next():
                 # tarfile remembers each, and there may be many.
                 cast("Any", archive).members.clear()
-                patience.size -= member.size
-                if not patience.look() or patience.size < 0:
+                budget.size -= member.size
+                if not budget.take_name() or budget.size < 0:
                     return
                 name = PurePosixPath(member.name)
                 plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)

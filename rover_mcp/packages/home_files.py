@@ -55,7 +55,7 @@ class ReadBudget:
     size: int
     names: int = 300_000
 
-    def look(self) -> bool:
+    def take_name(self) -> bool:
         """Whether one more name may be looked at."""
         self.names -= 1
         return self.names >= 0
@@ -82,18 +82,18 @@ def folder_beneath(root: Path, *names: str) -> Generator[int | None]:
             os.close(descriptor)
 
 
-def files_at(folder: int, depth: int, patience: ReadBudget, path: str = "") -> Iterator[FolderFile]:
+def files_at(folder: int, depth: int, budget: ReadBudget, path: str = "") -> Iterator[FolderFile]:
     """The names at exactly this depth beneath an open folder. Each is to be used before the next
     one is asked for."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not patience.look():
+            if not budget.take_name():
                 return
             if depth == 0:
                 yield FolderFile(folder, f"{path}{entry.name}")
             elif entry.is_dir(follow_symlinks=False):
                 with suppress(OSError), _opened(folder, entry.name, _FOLDER) as inner:
-                    yield from files_at(inner, depth - 1, patience, f"{path}{entry.name}/")
+                    yield from files_at(inner, depth - 1, budget, f"{path}{entry.name}/")
 
 
 @contextmanager
@@ -138,16 +138,16 @@ class Content:
     digest: str
 
 
-def take(content: Content, target: Path, patience: ReadBudget, around: Wrapped = _BARE) -> bool:
+def take(content: Content, target: Path, budget: ReadBudget, around: Wrapped = _BARE) -> bool:
     """Copy it to `target` if its digest is the expected one. What is written is what was hashed;
     nothing is there before all of it is.
 
     Raises:
         OSError: it cannot be written.
     """
-    if content.size > patience.size:
+    if content.size > budget.size:
         return False
-    patience.size -= content.size
+    budget.size -= content.size
     with appearing(target) as copy:
         copy.file.write(around.before)
         got = 0

@@ -22,12 +22,12 @@ FOLDERS = (".npm", "_cacache", "content-v2", "sha512")
 _PATH = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{124})")
 
 
-def keep(home: Path, store: Path, patience: ReadBudget) -> Iterator[Path]:
+def keep(home: Path, store: Path, budget: ReadBudget) -> Iterator[Path]:
     """Take over what the HOME has and the store has not; each file that was."""
     with folder_beneath(home, *FOLDERS) as folder:
         if folder is None:
             return
-        for place in files_at(folder, 2, patience):
+        for place in files_at(folder, 2, budget):
             match = _PATH.fullmatch(place.path)
             target = store.joinpath(*FOLDERS, place.path)
             if match is None or target.exists():
@@ -37,5 +37,5 @@ def keep(home: Path, store: Path, patience: ReadBudget) -> Iterator[Path]:
                     continue
                 digest = "".join(match.groups())
                 content = Content(file, os.fstat(file).st_size, hashlib.sha512(), digest)
-                if take(content, target, patience):
+                if take(content, target, budget):
                     yield target

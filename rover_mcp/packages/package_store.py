@@ -85,12 +85,12 @@ class PackageStore:
             OSError: one cannot be kept.
         """
         kept = (uv.kept_at(self.folder, wheel) for wheel in demanded.wheels)
-        patience, fetched = ReadBudget(self.most - sum(map(uv.size_of, kept))), 0
+        budget, fetched = ReadBudget(self.most - sum(map(uv.size_of, kept))), 0
         for wheel in self.lacking(demanded):
             # The project may have been forgotten meanwhile.
-            if wheel.size * _UNPACKED < patience.size and self.folder.is_dir():
+            if wheel.size * _UNPACKED < budget.size and self.folder.is_dir():
                 target = uv.kept_at(self.folder, wheel)
-                fetched += fetch(wheel.url, wheel.digest, target, patience, get)
+                fetched += fetch(wheel.url, wheel.digest, target, budget, get)
         if fetched:
             self._trim()
         return fetched

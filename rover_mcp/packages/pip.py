@@ -55,12 +55,12 @@ class _CachedAnswer:
     size: int
 
 
-def keep(home: Path, store: Path, patience: ReadBudget) -> Iterator[Path]:
+def keep(home: Path, store: Path, budget: ReadBudget) -> Iterator[Path]:
     """Take over what the HOME has and the store has not; each file that was."""
     for kind in (SEPARATE, TOGETHER):
         with folder_beneath(home, *FOLDERS, kind) as folder:
             if folder is not None:
-                yield from _keep(folder, kind, store.joinpath(*FOLDERS, kind), patience)
+                yield from _keep(folder, kind, store.joinpath(*FOLDERS, kind), budget)
 
 
 def lacks_content(path: Path) -> bool:
@@ -69,10 +69,10 @@ def lacks_content(path: Path) -> bool:
     return separate and not path.with_name(f"{path.name}{BODY}").exists()
 
 
-def _keep(folder: int, kind: str, store: Path, patience: ReadBudget) -> Iterator[Path]:
-    answers = {answer.path: answer for answer in _answers(folder, kind, patience)}
-    wanted = _digests(folder, answers, patience)
-    for place in files_at(folder, _DEPTH, patience) if wanted else ():
+def _keep(folder: int, kind: str, store: Path, budget: ReadBudget) -> Iterator[Path]:
+    answers = {answer.path: answer for answer in _answers(folder, kind, budget)}
+    wanted = _digests(folder, answers, budget)
+    for place in files_at(folder, _DEPTH, budget) if wanted else ():
         target = store / place.path
         if place.path not in wanted or target.exists():
             continue
@@ -83,24 +83,24 @@ def _keep(folder: int, kind: str, store: Path, patience: ReadBudget) -> Iterator
             os.lseek(file, answer.start, os.SEEK_SET)
             hashed = hashlib.blake2b(digest_size=32)
             content = Content(file, answer.size, hashed, wanted[place.path])
-            if _take(content, kind, target, patience):
+            if _take(content, kind, target, budget):
                 yield target
 
 
-def _take(content: Content, kind: str, target: Path, patience: ReadBudget) -> bool:
+def _take(content: Content, kind: str, target: Path, budget: ReadBudget) -> bool:
     if kind == TOGETHER:
-        return take(content, target, patience, _around(content.size, content.size))
-    if not take(content, target, patience):
+        return take(content, target, budget, _around(content.size, content.size))
+    if not take(content, target, budget):
         return False
     answer = _around(0, content.size)
     target.with_suffix("").write_bytes(answer.before + answer.after)
     return True
 
 
-def _answers(folder: int, kind: str, patience: ReadBudget) -> Iterator[_CachedAnswer]:
+def _answers(folder: int, kind: str, budget: ReadBudget) -> Iterator[_CachedAnswer]:
     """The cached contents."""
     suffix = BODY if kind == SEPARATE else ""
-    for place in files_at(folder, _DEPTH, patience):
+    for place in files_at(folder, _DEPTH, budget):
         if not (place.name.endswith(suffix) and _NAME.fullmatch(place.name.removesuffix(suffix))):
             continue
         with regular(place) as file:
@@ -115,13 +115,13 @@ def _answers(folder: int, kind: str, patience: ReadBudget) -> Iterator[_CachedAn
 
 
 def _digests(
-    folder: int, answers: Mapping[str, _CachedAnswer], patience: ReadBudget
+    folder: int, answers: Mapping[str, _CachedAnswer], budget: ReadBudget
 ) -> dict[str, str]:
     """Of these contents, those whose address is known and names a digest; and that."""
     by_name = {path.rpartition("/")[2].removesuffix(BODY): path for path in answers}
     wanted: dict[str, str] = {}
     left = _PAGES_BYTES
-    for place in files_at(folder, _DEPTH, patience):
+    for place in files_at(folder, _DEPTH, budget):
         if left <= 0:
             break
         if place.path not in answers:

@@ -78,9 +78,7 @@ def demanded(*locks: bytes) -> tuple[Wheel, ...]:
     return tuple(wheels.values())
 
 
-def keep(
-    home: Path, store: Path, wheels: tuple[Wheel, ...], patience: ReadBudget
-) -> Iterator[Path]:
+def keep(home: Path, store: Path, wheels: tuple[Wheel, ...], budget: ReadBudget) -> Iterator[Path]:
     """Take over the pointers to these wheels that the HOME has; each one that is new. The last
     one counts, so that one which uv cannot read is replaced by the next task that wants the
     wheel."""
@@ -92,8 +90,8 @@ def keep(
             with folder_beneath(home, *FOLDERS, bucket, INDEX, project) as folder:
                 if folder is None:
                     continue
-                for place in files_at(folder, 0, patience):
-                    content = _read(place, patience)
+                for place in files_at(folder, 0, budget):
+                    content = _read(place, budget)
                     wheel = next((wheel for wheel in its if archive_of(content, wheel)), None)
                     if wheel and _take(_pointer_folder(store, bucket, wheel) / place.name, content):
                         yield _pointer_folder(store, bucket, wheel) / place.name
@@ -210,7 +208,7 @@ def _pointer(store: Path, wheel: Wheel) -> Path | None:
     return max(pointers)[1] if pointers else None
 
 
-def _read(place: FolderFile, patience: ReadBudget) -> bytes:
+def _read(place: FolderFile, budget: ReadBudget) -> bytes:
     """The pointer that is there; nothing where it is none."""
     if not _POINTER_NAME.fullmatch(place.name):
         return b""
@@ -218,8 +216,8 @@ def _read(place: FolderFile, patience: ReadBudget) -> bytes:
         if file is None or os.fstat(file).st_size > _MOST_POINTER:
             return b""
         content = os.read(file, _MOST_POINTER)
-    patience.size -= len(content)
-    return content if patience.size >= 0 else b""
+    budget.size -= len(content)
+    return content if budget.size >= 0 else b""
 
 
 def _take(target: Path, content: bytes) -> bool:

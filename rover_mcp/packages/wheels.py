@@ -46,7 +46,7 @@ def opened(url: str) -> AbstractContextManager[BinaryIO]:
     return opener.open(url, timeout=_SILENCE)
 
 
-def fetch(url: str, digest: str, into: Path, patience: ReadBudget, get: Open = opened) -> bool:
+def fetch(url: str, digest: str, into: Path, budget: ReadBudget, get: Open = opened) -> bool:
     """Whether the wheel that this address gives has this digest, and is unpacked at `into` now.
 
     Raises:
@@ -54,18 +54,18 @@ def fetch(url: str, digest: str, into: Path, patience: ReadBudget, get: Open = o
     """
     wheel = into.with_name(f"{into.name}.whl")
     try:
-        return _download(url, digest, wheel, patience, get) and unpack(wheel, into, patience)
+        return _download(url, digest, wheel, budget, get) and unpack(wheel, into, budget)
     finally:
         wheel.unlink(missing_ok=True)
 
 
-def _download(url: str, digest: str, target: Path, patience: ReadBudget, get: Open) -> bool:
+def _download(url: str, digest: str, target: Path, budget: ReadBudget, get: Open) -> bool:
     until, hashed = time.monotonic() + SECONDS, hashlib.sha256()
     try:
         with get(url) as answer, appearing(target) as copy:
             while data := answer.read(_CHUNK):
-                patience.size -= len(data)
-                if patience.size < 0 or time.monotonic() > until:
+                budget.size -= len(data)
+                if budget.size < 0 or time.monotonic() > until:
                     return False
                 hashed.update(data)
                 copy.file.write(data)
@@ -76,7 +76,7 @@ def _download(url: str, digest: str, target: Path, patience: ReadBudget, get: Op
     return copy.proven
 
 
-def unpack(wheel: Path, into: Path, patience: ReadBudget) -> bool:
+def unpack(wheel: Path, into: Path, budget: ReadBudget) -> bool:
     """Whether the complete wheel is unpacked at `into` now; nothing is there if not.
 
     Raises:
@@ -86,8 +86,8 @@ def unpack(wheel: Path, into: Path, patience: ReadBudget) -> bool:
     try:
         with zipfile.ZipFile(wheel) as archive:
             entries = archive.infolist()
-            patience.size -= sum(entry.file_size for entry in entries)
-            if patience.size < 0 or len(entries) > _MOST_FILES:
+            budget.size -= sum(entry.file_size for entry in entries)
+            if budget.size < 0 or len(entries) > _MOST_FILES:
                 return False
             for entry in entries:
                 _write(archive, entry, part)

@@ -80,11 +80,11 @@ def host_python(system: Sequence[str]) -> HostPython:
     Raises:
         EnvironmentFault: it is outside of them, and its parts cannot be found.
     """
-    return arrange(_look(tuple(system), python_bundle.interpreter()))
+    return arrange(_find_parts(tuple(system), python_bundle.interpreter()))
 
 
 @functools.cache
-def _look(system: tuple[str, ...], program: Path) -> PythonParts:
+def _find_parts(system: tuple[str, ...], program: Path) -> PythonParts:
     library, dynamic = python_bundle.standard_library()
     if _in_system(program, system) and _in_system(library, system):
         return PythonParts(program, system=True)

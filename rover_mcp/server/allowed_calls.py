@@ -14,10 +14,10 @@ from rover_mcp.tasks.view_models import NextAction
 if TYPE_CHECKING:
     from rover_mcp.tasks.status_report import StatusReport
 
-Works = Callable[[NextAction], bool]
+CallCheck = Callable[[NextAction], bool]
 
 
-def working(status: StatusReport, caller: Caller, tools: Container[str]) -> Works:
+def working(status: StatusReport, caller: Caller, tools: Container[str]) -> CallCheck:
     """A function that says whether a call works for a caller who is offered these tools."""
 
     def works(call: NextAction) -> bool:
@@ -29,7 +29,7 @@ def working(status: StatusReport, caller: Caller, tools: Container[str]) -> Work
 
 # A model makes a call that it is offered. One that is refused costs a turn, and trust in the next
 # one.
-def keep_working(model: BaseModel, works: Works) -> None:
+def drop_refused_calls(model: BaseModel, works: CallCheck) -> None:
     """Remove from a result, wherever they are in it, the calls that do not work."""
     for name in type(model).model_fields:
         value: object = getattr(model, name)
@@ -37,7 +37,7 @@ def keep_working(model: BaseModel, works: Works) -> None:
             if not works(value):
                 setattr(model, name, None)
         elif isinstance(value, BaseModel):
-            keep_working(value, works)
+            drop_refused_calls(value, works)
         elif isinstance(value, list):
             parts = cast("list[object]", value)
             kept = [part for part in parts if not isinstance(part, NextAction) or works(part)]
@@ -45,7 +45,7 @@ def keep_working(model: BaseModel, works: Works) -> None:
                 setattr(model, name, kept)
             for part in kept:
                 if isinstance(part, BaseModel):
-                    keep_working(part, works)
+                    drop_refused_calls(part, works)
 
 
 def callable_next(

@@ -46,7 +46,7 @@ CHANNEL_CAPABILITY = "claude/channel"
 
 
 class EventBroadcaster:
-    """Sessions register here. `poke` announces that the store has new events."""
+    """Sessions register here. `wake` announces that the store has new events."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class EventBroadcaster:
             return self._bus
         return self._buses.setdefault(caller.user, InMemorySubscriptionBus())
 
-    def poke(self) -> None:
+    def wake(self) -> None:
         """Announce that there may be new events. Call it on the event loop's thread."""
         self._wake.set()
         self.also()

@@ -15,7 +15,7 @@ from agent_runner.models import Budget
 from rover_mcp.domain.errors import Conflict, RoverError, UserFixable
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.domain.usage_window import time_of
-from rover_mcp.server.allowed_calls import Works, keep_working
+from rover_mcp.server.allowed_calls import CallCheck, drop_refused_calls
 from rover_mcp.server.elicitation import Decision, decision, needs_person, pause_form, pause_message
 from rover_mcp.server.event_broadcast import TASKS, EventBroadcaster
 from rover_mcp.server.handle_text import first_note, status_message
@@ -62,7 +62,7 @@ class TaskHandles:
     """A TaskSource over the use cases, for one session. `works` says which calls work for it."""
 
     def __init__(
-        self, tasks: TaskService, hub: EventBroadcaster, session: ClientSession, works: Works
+        self, tasks: TaskService, hub: EventBroadcaster, session: ClientSession, works: CallCheck
     ) -> None:
         self._works = works
         self._tasks = tasks
@@ -102,7 +102,7 @@ class TaskHandles:
         span = known[parsed[1]]
         self._session.hold(row.id, span.number, self._hub.clock())
         view = self._tasks.view(row) if span.end else self._tasks.with_cautions(row)
-        keep_working(view, self._works)
+        drop_refused_calls(view, self._works)
         asks = row.status is TaskStatus.PAUSED and span.end is None
         shown = last_shown(row, span, marks)
         return _Named(row, span, as_of(view, span), question(marks) if asks else None, shown)

@@ -36,7 +36,7 @@ class HooksControl(Protocol):
 
     def retry(self, delivery: str) -> None: ...
 
-    def poke(self) -> None: ...
+    def wake(self) -> None: ...
 
 
 class HooksParams(RequestParams):
@@ -64,7 +64,7 @@ async def hooks(desk: HooksControl, params: HooksParams) -> dict[str, Any]:
                 return {"dead": await anyio.to_thread.run_sync(desk.dead)}
             case "retry":
                 await anyio.to_thread.run_sync(desk.retry, params.id or "")
-                desk.poke()
+                desk.wake()
                 return {"retrying": params.id}
     except RoverError as error:
         hint = f"; {error.hint}" if error.hint else ""

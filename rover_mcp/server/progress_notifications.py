@@ -8,7 +8,7 @@ NEARER = 1000
 """A notification without progress moves by this part of the distance that is left."""
 
 
-class Rising:
+class IncreasingProgress:
     """Converts the progress of a task, which may stand still or fall back, into the values of one
     request, which must always rise and stay below the total."""
 

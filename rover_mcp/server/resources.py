@@ -14,7 +14,7 @@ from rover_mcp.domain.errors import NotFound
 from rover_mcp.domain.ids import parse_task
 from rover_mcp.domain.task_status import ENDED, TaskStatus
 from rover_mcp.domain.usage_window import time_of
-from rover_mcp.server.allowed_calls import Works, keep_working
+from rover_mcp.server.allowed_calls import CallCheck, drop_refused_calls
 from rover_mcp.server.pages import task_list
 from rover_mcp.server.session import TASKS_URI, ClientSession, task_uri
 from rover_mcp.server.skills import skill_file, skills
@@ -62,7 +62,7 @@ class Resources:
     tasks: TaskService
     status: StatusReport
     session: ClientSession
-    works: Works
+    works: CallCheck
 
     def list(self, cursor: str | None) -> tuple[list[Resource], str | None]:
         """A page of resources and the cursor of the next page: first what can be followed and what
@@ -156,7 +156,7 @@ class Resources:
 
     def _as_json(self, view: BaseModel) -> str:
         """A view as the tools return it."""
-        keep_working(view, self.works)
+        drop_refused_calls(view, self.works)
         return view.model_dump_json(exclude_none=True)
 
     def journal(self, match: re.Match[str]) -> str:

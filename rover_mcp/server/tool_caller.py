@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from rover_mcp.domain.errors import NeedsConsent, RoverError
 from rover_mcp.domain.text import visible
-from rover_mcp.server.allowed_calls import Works, callable_next, keep_working
+from rover_mcp.server.allowed_calls import CallCheck, callable_next, drop_refused_calls
 from rover_mcp.server.argument_errors import bad_arguments, corrected, unknown_tool
 from rover_mcp.server.arguments import Arguments, DeleteArguments
 from rover_mcp.server.brief_results import besides_shown, brief
@@ -24,7 +24,7 @@ from rover_mcp.server.consent_question import answer
 from rover_mcp.server.elicitation import can_ask, confirmed
 from rover_mcp.server.host_tools import delivery_asked, is_delivery
 from rover_mcp.server.mcp_task_handles import TaskHandles
-from rover_mcp.server.progress_notifications import Rising
+from rover_mcp.server.progress_notifications import IncreasingProgress
 from rover_mcp.server.result_text import text_of
 from rover_mcp.server.results import Result, TaskResult
 from rover_mcp.server.roots import run_where_a_repository_is
@@ -45,7 +45,7 @@ class ToolCaller:
     """Answers `tools/call` for one session."""
 
     def __init__(
-        self, services: Services, session: ClientSession, handles: TaskHandles, works: Works
+        self, services: Services, session: ClientSession, handles: TaskHandles, works: CallCheck
     ) -> None:
         self._services = services
         self._session = session
@@ -141,7 +141,7 @@ class ToolCaller:
         return answer
 
     def _as_call_result(self, result: Result, meta: dict[str, Any] | None = None) -> CallToolResult:
-        keep_working(result, self._works)
+        drop_refused_calls(result, self._works)
         brief(result)
         data = result.model_dump(mode="json", exclude_none=True)
         # Gemini CLI and opencode show their model the text alone, Codex and Claude Code the
@@ -179,10 +179,10 @@ class ToolCaller:
 
 def _progress(ctx: Context) -> Progress:
     """Reports the progress of a call in percent."""
-    rising = Rising()
+    increasing = IncreasingProgress()
 
     async def report(value: float, message: str) -> None:
-        await ctx.session.report_progress(rising(value), 100, message)
+        await ctx.session.report_progress(increasing(value), 100, message)
 
     return report
 

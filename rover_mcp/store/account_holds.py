@@ -13,7 +13,7 @@ from rover_mcp.domain.attempt_state import UNDER_WAY, WAITING, AttemptState
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import store_tables
 from rover_mcp.store.column_types import LATEST
-from rover_mcp.store.damaged_records import DamagedRecord, sound, sound_one, tell_once
+from rover_mcp.store.damaged_records import DamagedRecord, log_once, sound, sound_one
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_for
 from rover_mcp.store.record_reading import attempt_row, hold_row, report_row, task_row
@@ -218,7 +218,7 @@ def _probe_is_out(connection: sa.Connection, hold: HoldRow) -> bool:
         probe = attempt_at(connection, hold.probe_task, hold.probe_attempt or 0)
     except DamagedRecord as damaged:
         # The end of this probe cannot be recorded, so it will give no verdict, and is replaced.
-        tell_once(log, damaged.message)
+        log_once(log, damaged.message)
         return False
     if probe is None or probe.state not in UNDER_WAY:
         return False

@@ -81,16 +81,16 @@ def checked(adapter: TypeAdapter[T], values: Mapping[str, Any]) -> T:
     """The record with these values.
 
     Raises:
-        Bad: some values are not allowed in their column.
+        InvalidValues: some values are not allowed in their column.
     """
     try:
         return adapter.validate_python(dict(values))
     except (ValidationError, RecursionError) as error:
-        raise Bad(_wrong(error, values)) from error
+        raise InvalidValues(_wrong(error, values)) from error
 
 
 @dataclass
-class Bad(Exception):
+class InvalidValues(Exception):
     """What is wrong with a record, by column."""
 
     wrong: Mapping[str, str]
@@ -123,7 +123,7 @@ def sound(rows: Iterable[sa.Row[Any]], read: Callable[[sa.Row[Any]], T]) -> list
         try:
             records.append(read(row))
         except DamagedRecord as damaged:
-            tell_once(log, damaged.message)
+            log_once(log, damaged.message)
     return records
 
 
@@ -154,7 +154,7 @@ class _Once:
 _once = _Once()
 
 
-def tell_once(logger: logging.Logger, message: str) -> None:
+def log_once(logger: logging.Logger, message: str) -> None:
     """Log a warning only once, although each query meets the same damage."""
     if _once.is_new(message):
         logger.warning("%s", message)

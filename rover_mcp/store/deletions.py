@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from rover_mcp.domain.task_status import ENDED, TaskStatus
 from rover_mcp.store import store_tables
 from rover_mcp.store.column_types import Moment, Name
-from rover_mcp.store.damaged_records import Bad, DamagedRecord, checked, sound
+from rover_mcp.store.damaged_records import DamagedRecord, InvalidValues, checked, sound
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_event
 from rover_mcp.store.record_reading import columns_of
@@ -86,6 +86,6 @@ def deletion_row(row: sa.Row[Any]) -> DeletionRow:
     values = columns_of(row)
     try:
         return checked(_ROW, values)
-    except Bad as bad:
+    except InvalidValues as bad:
         message = f"a row of the trash is damaged, and its task is kept: {bad}"
         raise DamagedRecord(message) from bad

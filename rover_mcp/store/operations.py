@@ -18,7 +18,7 @@ from pydantic import AfterValidator, TypeAdapter
 from rover_mcp.domain.operation import OperationKind, OperationState
 from rover_mcp.store import store_tables
 from rover_mcp.store.column_types import Line, Moment, Name, Text
-from rover_mcp.store.damaged_records import Bad, DamagedRecord, checked, sound
+from rover_mcp.store.damaged_records import DamagedRecord, InvalidValues, checked, sound
 from rover_mcp.store.migrations import READ_ONLY
 from rover_mcp.store.record_reading import columns_of
 
@@ -115,5 +115,5 @@ def operation_row(row: sa.Row[Any]) -> OperationRow:
     values = columns_of(row)
     try:
         return checked(_ROW, values)
-    except Bad as bad:
+    except InvalidValues as bad:
         raise DamagedRecord(f"the operation {values['id']} is damaged: {bad}") from bad

@@ -12,7 +12,7 @@ from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import store_tables
-from rover_mcp.store.damaged_records import Bad, DamagedRecord, sound, sound_one
+from rover_mcp.store.damaged_records import DamagedRecord, InvalidValues, sound, sound_one
 from rover_mcp.store.events import insert_event
 from rover_mcp.store.record_reading import columns_of, project_row, task_of, task_row
 from rover_mcp.store.records import TaskRow
@@ -87,7 +87,7 @@ class Rebuilds:
         old = columns_of(row)
         try:
             task_of(old)
-        except Bad as bad:
+        except InvalidValues as bad:
             lost = set(bad.wrong)
             if lost & set(RAN):
                 lost |= set(RAN)

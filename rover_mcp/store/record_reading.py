@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
 from rover_mcp.store.column_types import Line, Moment, Name, Number, Text
-from rover_mcp.store.damaged_records import Bad, DamagedRecord, DamagedTask, checked
+from rover_mcp.store.damaged_records import DamagedRecord, DamagedTask, InvalidValues, checked
 from rover_mcp.store.records import (
     AttemptRow,
     CallRow,
@@ -50,7 +50,7 @@ def task_row(row: sa.Row[Any]) -> TaskRow:
     values = columns_of(row)
     try:
         return task_of(values)
-    except Bad as bad:
+    except InvalidValues as bad:
         task = damaged_task(values)
         raise DamagedRecord(
             f"the record of {task_name(task)} is damaged: {bad}", task=task, fields=bad.wrong
@@ -61,7 +61,7 @@ def task_of(values: Mapping[str, Any]) -> TaskRow:
     """A task with these columns.
 
     Raises:
-        Bad: some hold an invalid value.
+        InvalidValues: some hold an invalid value.
     """
     return checked(_adapter(TaskRow), values)
 
@@ -166,6 +166,6 @@ def project_row(row: sa.Row[Any]) -> ProjectRow:
 def _of(kind: type[T], values: Mapping[str, Any], name: str, task: DamagedTask | None = None) -> T:
     try:
         return checked(_adapter(kind), values)
-    except Bad as bad:
+    except InvalidValues as bad:
         wrong = f"{name[:300]} is damaged: {bad}"
         raise DamagedRecord(wrong, task=task, fields=bad.wrong) from bad

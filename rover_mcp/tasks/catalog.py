@@ -12,7 +12,7 @@ from typing import Literal
 from agent_runner.workflow.loader import check_workflow
 from agent_runner.workflow.models import Workflow, WorkflowError
 from agent_runner.workflow.yaml_source import MAX_BYTES, decode
-from rover_mcp.config.safe_read import NotTaken, names_beneath, read_beneath, read_regular_file
+from rover_mcp.config.safe_read import FileRefused, names_beneath, read_beneath, read_regular_file
 from rover_mcp.domain.errors import NotFound, UserFixable
 from rover_mcp.domain.ids import meant, named, nearest
 
@@ -145,7 +145,7 @@ def _files_beneath(repository: Path) -> Iterator[_WorkflowFile]:
         # Read by descriptor below the root: a repository may have a link here that leads to a file
         # of the user's.
         names = names_beneath(repository, FOLDER, MAX_FILES)
-    except NotTaken:
+    except FileRefused:
         return
     for name in names:
         path = repository / FOLDER / name
@@ -170,7 +170,7 @@ def _entry(file: _WorkflowFile, shadowed: Source | None) -> CatalogEntry:
         checked = check_workflow(decode(data, str(path), "the workflow"), str(path))
     except WorkflowError as error:
         return CatalogEntry(name, file.source, path, None, str(error), shadowed=shadowed)
-    except (NotTaken, OSError) as error:
+    except (FileRefused, OSError) as error:
         return CatalogEntry(name, file.source, path, None, f"{path}: {error}", shadowed=shadowed)
     advice = tuple(f"{path.name}:{a.line}:{a.column}: {a.message}" for a in checked.advice)
     return CatalogEntry(name, file.source, path, checked.workflow, None, data, shadowed, advice)

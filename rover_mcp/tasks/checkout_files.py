@@ -10,7 +10,7 @@ from pathlib import Path
 from agent_runner.workflow.models import AgentStep, Workflow, walk
 from agent_runner.worktree.local_files import LocalFile, LocalFiles
 from rover_mcp.config.project import FILE
-from rover_mcp.config.safe_read import NotTaken, read_beneath
+from rover_mcp.config.safe_read import FileRefused, read_beneath
 from rover_mcp.domain.errors import UserFixable
 
 MAX_FILE = 1024**2
@@ -34,7 +34,7 @@ def read_copies(
             raise _refused(name, "git tracks it or a part of its path: the task has what is there")
         try:
             content = read_beneath(root, name, MAX_FILE)
-        except NotTaken as error:
+        except FileRefused as error:
             if not error.missing:
                 raise _refused(name, str(error)) from None
             warnings.append(

@@ -24,7 +24,7 @@ def schema_of(model: type[BaseModel], title: str) -> dict[str, Any]:
     event is one of those that there are."""
     schema = model.model_json_schema(mode="serialization")
     kinds = sorted(str(kind) for kind in KINDS)
-    news = schema if model is EventView else schema["$defs"]["NewsView"]
+    news = schema if model is EventView else schema["$defs"]["HookEventView"]
     news["properties"]["event"]["enum"] = kinds
     if model is HookMessage:
         schema["properties"]["type"]["enum"] = [*kinds, "test"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from agent_runner.agents import agent_provider
-from agent_runner.classify.scope import akin, canonical_model
+from agent_runner.classify.scope import canonical_model, models_of_vendor
 from rover_mcp.config.settings import Settings
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.options import DEFAULT_AGENT
@@ -56,7 +56,11 @@ class Proposals:
         own = self.settings.model if task.agent == first else None
         seen = {closed}
         own_api = self.control.asks_provider(task)
-        served = () if own_api else akin(task.model or closed, self.control.served_models(task))
+        served = (
+            ()
+            if own_api
+            else models_of_vendor(task.model or closed, self.control.served_models(task))
+        )
         named = self.inventory.models(task.agent, own_api=own_api)
         for model in (own, *named, *served[:MOST_TRIED]):
             if model is None or canonical_model(model) in seen:

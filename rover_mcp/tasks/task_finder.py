@@ -15,7 +15,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.task_ports import Repositories
 
-Found = Sequence[TaskRow | DamagedRecord]
+FoundTasks = Sequence[TaskRow | DamagedRecord]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class TaskFinder:
 
     def _in_project(
         self, caller: Caller, name: TaskName, place: CallOrigin, *, changes: bool, deleted: bool
-    ) -> Found:
+    ) -> FoundTasks:
         named = partial(
             self.store.tasks.named, name.kind, name.value, owner=caller.user, deleted=deleted
         )
@@ -138,7 +138,7 @@ class TaskFinder:
         return elsewhere
 
 
-def _ambiguous(task: str, tasks: Found) -> UserFixable:
+def _ambiguous(task: str, tasks: FoundTasks) -> UserFixable:
     return UserFixable(
         f"more than one project has a task {task}",
         code="ambiguous_task",
@@ -157,7 +157,7 @@ def _sees(caller: Caller, row: TaskRow | DamagedRecord) -> bool:
     return caller.sees(row.owner)
 
 
-def _ids(tasks: Found) -> str:
+def _ids(tasks: FoundTasks) -> str:
     """The ids of tasks in other projects, for a hint."""
     rows = [row for row in tasks if isinstance(row, TaskRow)][:_MOST_NAMED]
     named = ", ".join(f"task {row.number} of {row.project_path} is {row.id}" for row in rows)

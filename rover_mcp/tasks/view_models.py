@@ -221,7 +221,7 @@ class AttentionView(EventView):
     )
 
 
-class NewsView(EventView):
+class HookEventView(EventView):
     """An event as a hook receives it, including what its receiver cannot look up."""
 
     title: str
@@ -234,4 +234,4 @@ class HookMessage(_View):
 
     type: str
     timestamp: datetime
-    data: NewsView
+    data: HookEventView

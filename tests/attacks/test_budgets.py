@@ -22,7 +22,7 @@ from rover_mcp.gateway.call_estimate import with_output_limit
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.grant import BudgetState, GatewayGrant, UsageEntry
 from tests.support.samples import NOW
-from tests.unit.gateway.doors import TASK, TOKEN, access_to
+from tests.unit.gateway.open_gateway import TASK, TOKEN, access_to
 from tests.unit.gateway.test_streams import HEAD, Upstream, chunk
 
 HEADERS = {"authorization": f"Bearer {TOKEN}"}

@@ -14,7 +14,7 @@ from rover_mcp.gateway.grant import ProviderAccess
 from tests.attacks.attack import PWNED, Attack, fill
 from tests.attacks.classes.credentials import CLASS, GATEWAY
 from tests.attacks.stage import Provider
-from tests.unit.gateway.doors import KEY, TOKEN, door
+from tests.unit.gateway.open_gateway import KEY, TOKEN, open_gateway
 
 ASKED = [a for a in CLASS.attacks if GATEWAY in a.commands]
 
@@ -36,7 +36,7 @@ def test_the_key_is_neither_told_nor_lent(
     env = {"ROVER_SPEC": str(tmp_path), "ROVER_GATEWAY": str(tmp_path / "g.sock")}
 
     async def play() -> str:
-        async with door(tmp_path / "g.sock", access):
+        async with open_gateway(tmp_path / "g.sock", access):
             text = fill(attack.commands, {"VICTIM_TOKEN": "rover-" + "0" * 48})
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", text, env=env,

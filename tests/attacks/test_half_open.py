@@ -9,7 +9,7 @@ import pytest
 
 from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.grant import GatewayGrant
-from tests.unit.gateway.doors import TASK, TOKEN, access_to
+from tests.unit.gateway.open_gateway import TASK, TOKEN, access_to
 
 MOST, AT_A_TIME, WAVES = 32, 500, 20
 BEGUN = (

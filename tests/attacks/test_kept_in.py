@@ -19,7 +19,7 @@ from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.grant import GatewayGrant
 from rover_mcp.gateway.refusals import RefusedHost
 from tests.support.fake_models import FakeModels
-from tests.unit.gateway.doors import TASK, TOKEN, access_to
+from tests.unit.gateway.open_gateway import TASK, TOKEN, access_to
 
 Json = dict[str, Any]
 HEADERS = {"x-api-key": TOKEN}

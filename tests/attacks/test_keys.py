@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 from rover_mcp.gateway.routes import request_headers, route
-from tests.unit.gateway.doors import TOKEN, door
+from tests.unit.gateway.open_gateway import TOKEN, open_gateway
 from tests.unit.gateway.test_streams import Upstream, chunk
 
 SECRET = "sk-ant-api03-the-real-one"
@@ -122,7 +122,7 @@ def test_a_key_that_is_echoed_in_whatever_way_does_not_come_in(tmp_path: Path) -
         async with Upstream(answer).listening() as url:
             here = ProviderAccess(url, access.header_name, SECRET, access.account)
             path = tmp_path / f"{abs(hash(name))}.sock"
-            async with door(path, here):
+            async with open_gateway(path, here):
                 reader, writer = await asyncio.open_unix_connection(path)
                 writer.write(
                     b"POST /anthropic/v1/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
@@ -224,7 +224,7 @@ def test_whatever_bytes_come_the_gateway_answers_the_next_one(tmp_path: Path) ->
             upstream = Upstream(answer).listening()
             url = await upstream.__aenter__()
             path = tmp_path / "g.sock"
-            made = door(path, ProviderAccess(url, "x-api-key", SECRET))
+            made = open_gateway(path, ProviderAccess(url, "x-api-key", SECRET))
             here = await made.__aenter__()
             stack.extend((made, upstream))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rover_mcp.domain.network_policy import BadHost, NetworkPolicy, parse_host
 from rover_mcp.gateway.policy import destination, judge
-from rover_mcp.gateway.tunnel import Greeting, GreetsAnother
+from rover_mcp.gateway.tunnel import ClientHello, WrongServerName
 from tests.unit.gateway.test_egress import BASIC, gate, run
 from tests.unit.gateway.test_tunnel import hello, with_extension
 
@@ -55,12 +55,12 @@ def test_a_name_that_passes_is_the_one_that_is_dialled(name: str, method: str) -
 @settings(deadline=None)
 @given(names)
 def test_a_name_that_is_greeted_is_the_one_that_was_judged(name: str) -> None:
-    """Anchor 3: the server name in a TLS greeting is the CONNECT's, or nothing passes."""
+    """Anchor 3: the server name in a TLS ClientHello is the CONNECT's, or nothing passes."""
     raw = name.encode("utf-8")
     body = (len(raw) + 3).to_bytes(2) + b"\0" + len(raw).to_bytes(2) + raw
-    with suppress(GreetsAnother):
+    with suppress(WrongServerName):
         greeting = with_extension(hello(None), 0, body)
-        if Greeting(OURS).pass_on(greeting):
+        if ClientHello(OURS).pass_on(greeting):
             assert name.lower() in (OURS, f"{OURS}.")
 
 

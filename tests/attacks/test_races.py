@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.config.safe_read import NotTaken, read_beneath
+from rover_mcp.config.safe_read import FileRefused, read_beneath
 from rover_mcp.domain.errors import EnvironmentFault, NotFound
 from rover_mcp.git.bundle import open_bundle
 from rover_mcp.tasks.step_logs import read_journal, read_log
@@ -124,7 +124,7 @@ def test_what_is_swapped_while_it_is_read_gives_nothing_from_elsewhere(
                 break
             try:
                 said = read(scene.root)
-            except (EnvironmentFault, NotFound, NotTaken) as error:
+            except (EnvironmentFault, NotFound, FileRefused) as error:
                 said = str(error)
                 seen["refused"] += 1
             assert CANARY not in said

@@ -264,7 +264,7 @@ def _sweep(desk: Desk) -> None:
         uniform=lambda: 0.0, sleep=lambda _: None,
     ))  # fmt: skip
     Reconciler(attempts, NoPlane(), spawn=lambda work: work()).sweep()
-    attempts.waiting.tend()
+    attempts.waiting.release_due()
 
 
 def _hooks(desk: Desk) -> None:
@@ -273,10 +273,10 @@ def _hooks(desk: Desk) -> None:
     hooks = HookRunner(settings, desk.store, desk.store.deliveries("roverd"), {}, now=NOW.timestamp)
 
     async def work() -> None:
-        for due in (await hooks.look()).values():
+        for due in (await hooks.plan_and_list_due()).values():
             for delivery in due:
                 await hooks.deliver(delivery)
-        hooks.nap()
+        hooks.seconds_until_retry()
 
     anyio.run(work)
     hooks.dead()

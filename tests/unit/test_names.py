@@ -16,6 +16,13 @@ MAY_REPEAT = {"models", "protocol", "__main__", "__init__"}
 VAGUE = {"told", "found", "said", "made", "asked", "whole"}
 """Words that no local variable is called: they do not say what it holds."""
 
+POETIC = {
+    "akin", "bring_home", "complain", "door", "furnish", "hear", "last_words", "look", "nap",
+    "poke", "say_nothing", "strain", "tend",
+}  # fmt: skip
+"""Words that no class, function or argument is called, in any case: a reader who knows the field
+looks for another one there."""
+
 
 def sources() -> list[Path]:
     return sorted(p for package in PACKAGES for p in ROOT.joinpath(package).rglob("*.py"))
@@ -51,6 +58,28 @@ def test_local_variables_say_what_they_hold() -> None:
         if (names := [*vague_variables(ast.parse(path.read_text("utf-8")))])
     }
     assert vague == {}
+
+
+def test_definitions_are_called_by_the_fields_terms() -> None:
+    poetic = {
+        f"{path.relative_to(ROOT)}:{node.lineno}": name
+        for path in sources()
+        for node, name in definitions(ast.parse(path.read_text("utf-8")))
+        if name.strip("_").lower() in POETIC
+    }
+    assert poetic == {}
+
+
+def definitions(tree: ast.AST) -> Iterator[tuple[ast.stmt | ast.arg, str]]:
+    """Every class, function and argument, with its name."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+                yield node, name
+            case ast.AsyncFunctionDef(name=name) | ast.arg(arg=name):
+                yield node, name
+            case _:
+                pass
 
 
 def vague_variables(node: ast.AST) -> Iterator[str]:

@@ -144,7 +144,7 @@ class Night:
                     self.swept = self.now()
                     self.plane.reconcile()
                     self.sweeper.sweep()
-                self.plane.look()
+                self.plane.enqueue_signed_in()
                 self.plane.warn_of_log_ins()
                 self.dbos.run()
             except Died:

@@ -15,7 +15,14 @@ import anyio
 import pytest
 
 from rover_mcp.config import descriptors
-from rover_mcp.config.descriptors import BURST, PER_SECOND, AcceptPace, Strain, accept_from, share
+from rover_mcp.config.descriptors import (
+    BURST,
+    PER_SECOND,
+    AcceptErrors,
+    AcceptPace,
+    accept_from,
+    share,
+)
 from rover_mcp.daemon.heartbeat import STUCK_SECONDS, Heartbeat
 from rover_mcp.gateway.unix_socket import refuse
 
@@ -65,7 +72,7 @@ def test_accepting_outlives_whatever_the_system_lacks(
 
 def test_a_broken_listening_socket_is_an_error_and_no_endless_loop() -> None:
     with pytest.raises(OSError, match="Bad file"):
-        anyio.run(Strain().wait, OSError(errno.EBADF, "Bad file descriptor"))
+        anyio.run(AcceptErrors().wait, OSError(errno.EBADF, "Bad file descriptor"))
 
 
 def test_a_listener_that_is_flooded_leaves_time_to_others() -> None:

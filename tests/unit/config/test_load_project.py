@@ -10,7 +10,7 @@ import pytest
 
 from rover_mcp.config.load_project import ConfigError, load_config, parse_config
 from rover_mcp.config.project import ProjectConfig
-from rover_mcp.config.safe_read import NotTaken, read_beneath
+from rover_mcp.config.safe_read import FileRefused, read_beneath
 
 FULL = """\
 version: 1
@@ -208,13 +208,13 @@ def test_nothing_but_a_file_beneath_the_root_is_read(root: Path, make: Any, says
 
 @pytest.mark.parametrize("path", ["../outside/config.yaml", "a/../../x", "", "a//b", "./a", ".."])
 def test_a_path_that_leaves_the_root_is_not_opened(root: Path, path: str) -> None:
-    with pytest.raises(NotTaken, match="not a path beneath"):
+    with pytest.raises(FileRefused, match="not a path beneath"):
         read_beneath(root, path, 10)
 
 
 def test_a_file_over_the_limit_is_not_read(root: Path) -> None:
     (root / "big").write_bytes(b"x" * 11)
-    with pytest.raises(NotTaken, match="larger than 10 bytes"):
+    with pytest.raises(FileRefused, match="larger than 10 bytes"):
         read_beneath(root, "big", 10)
     (root / "fits").write_bytes(b"x" * 10)
     (root / "fits").chmod(0o755)

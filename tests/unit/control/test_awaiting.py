@@ -41,13 +41,13 @@ def test_a_task_that_is_due_waits_for_its_credential_and_goes_on_once_it_is_ther
     assert site.attempt(2).state == "awaiting"
     assert site.kinds("task.paused") == ["task.paused"] * 2
     for _ in range(3):
-        assert site.attempts.waiting.look() == []
+        assert site.attempts.waiting.release_signed_in() == []
     site.restart()
     site.door.missing = None
     site.door.label = "anthropic-1"
-    [found] = site.attempts.waiting.look()
+    [found] = site.attempts.waiting.release_signed_in()
     assert (found.attempt, found.state) == (2, "released")
-    assert site.attempts.waiting.look() == []
+    assert site.attempts.waiting.release_signed_in() == []
     assert site.claim(2)
     assert (site.task().status, site.task().auto_retries) == (S.IN_PROGRESS, 1)
 
@@ -60,7 +60,7 @@ def test_a_credential_that_comes_and_goes_is_told_once(site: Site) -> None:
         site.door.missing = MISSING
         assert not site.claim(1)
         site.door.missing = None
-        assert len(site.attempts.waiting.look()) == 1
+        assert len(site.attempts.waiting.release_signed_in()) == 1
     assert site.kinds("task.paused") == ["task.paused"]
     assert site.claim(1)
 
@@ -72,10 +72,10 @@ def test_a_refused_credential_is_recorded_and_the_task_waits_for_another(site: S
     assert site.task().refused_keys == ["d1"]
     assert site.attempt(2).state == "awaiting"
     assert site.task().retry_at is None
-    assert site.attempts.waiting.look() == []
+    assert site.attempts.waiting.release_signed_in() == []
     site.restart()
     site.door.missing = None
-    assert len(site.attempts.waiting.look()) == 1
+    assert len(site.attempts.waiting.release_signed_in()) == 1
     assert site.claim(2)
     assert site.task().refused_keys == ["d1"], "the right one has not answered yet"
 
@@ -104,7 +104,7 @@ def test_where_automatic_resumes_are_off_a_task_waits_for_a_person(site: Site, h
     assert site.task().status is S.PAUSED
     assert site.attempt(1).state == "ended"
     site.door.missing = None
-    assert site.attempts.waiting.look() == []
+    assert site.attempts.waiting.release_signed_in() == []
 
 
 def test_switching_automatic_resumes_off_and_on_ends_and_begins_the_wait(site: Site) -> None:
@@ -114,12 +114,12 @@ def test_switching_automatic_resumes_off_and_on_ends_and_begins_the_wait(site: S
     assert not site.claim(1)
     assert site.store.switches.set_for_task(TASK, enabled=False) == 1
     site.door.label, site.door.missing = "anthropic-1", None
-    assert site.attempts.waiting.look() == []
+    assert site.attempts.waiting.release_signed_in() == []
     site.store.switches.set_for_task(TASK, enabled=True)
     made = site.attempts.waiting.schedule(site.task())
     assert made is not None
     assert made.state == "awaiting"
-    assert len(site.attempts.waiting.look()) == 1
+    assert len(site.attempts.waiting.release_signed_in()) == 1
 
 
 def test_an_agent_that_needs_no_credential_is_not_started_again(site: Site) -> None:
@@ -142,14 +142,14 @@ def test_a_task_that_an_earlier_version_paused_is_watched_too(site: Site) -> Non
         site.attempts.waiting.await_credentials()
     assert [a.attempt for a in site.store.attempts.in_states(("awaiting",))] == [2]
     site.door.label, site.door.missing = "anthropic-1", None
-    assert len(site.attempts.waiting.look()) == 1
+    assert len(site.attempts.waiting.release_signed_in()) == 1
 
 
 def test_a_person_resumes_a_task_that_waits_for_its_credential(site: Site) -> None:
     """J1: one attempt, which is theirs."""
     refused(site, "d1")
     assert site.store.transitions.resume(TASK, "client-2")
-    assert site.attempts.waiting.look() == []
+    assert site.attempts.waiting.release_signed_in() == []
     site.door.missing = None
     assert site.claim(2)
     assert site.task().refused_keys is None

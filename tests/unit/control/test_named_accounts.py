@@ -151,15 +151,15 @@ def test_the_gateway_asks_with_the_account_of_the_attempt(
     leases: list[Any] = []
     real: Any = SimpleNamespace(open=leases.append, call=lambda work, *args: work(*args))
     networks = TaskNetworks(site.settings, site.store, two)
-    door = GatewayAdapter(
+    adapter = GatewayAdapter(
         site.home, real, real, site.store, two, networks, lambda _: None, lambda *_: None,
     )  # fmt: skip
     site.create()
-    assert [*door.accounts(TASK, 1, "claude")] == [Account(WORK), Account(HOME)]
+    assert [*adapter.accounts(TASK, 1, "claude")] == [Account(WORK), Account(HOME)]
     for account, key in ((HOME, "home"), (WORK, "work"), (f"{HOME}#opus", "home")):
         site.store.tasks.update(TASK, account=account)
-        door.open(TASK, 1, Path("/gateway.sock"), "token", "claude")
+        adapter.open(TASK, 1, Path("/gateway.sock"), "token", "claude")
         found = leases[-1].credentials("anthropic")
         assert found is not None
         assert (found.account, found.header_value) == (f"anthropic:{key}", f"key-of-{key}")
-    assert door.used(TASK, 1, "anthropic") is None
+    assert adapter.used(TASK, 1, "anthropic") is None

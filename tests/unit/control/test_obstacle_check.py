@@ -12,7 +12,7 @@ from agent_runner.no_space import FREE_FIRST
 from agent_runner.worktree.disk_watch import Free
 from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control import obstacle_check
-from rover_mcp.control.resume_tries import Tries
+from rover_mcp.control.resume_tries import ResumeTries
 from rover_mcp.domain.disk_full_error import DISK_FULL
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
 from rover_mcp.domain.obstacles import CLEARED_FIRST, DELIVERY_LEFT, Obstacle
@@ -62,9 +62,12 @@ def test_a_branch_that_is_in_use_pauses_the_task_until_it_is_free(
     assert waits(site) == CLEARED_FIRST[Obstacle.BRANCH]
     site.restart()
     monkeypatch.setattr(obstacle_check, "blocked", lambda *_: "it is checked out")
-    assert (site.attempts.waiting.look_for_room(), site.attempts.waiting.look()) == ([], [])
+    assert (
+        site.attempts.waiting.release_unblocked(),
+        site.attempts.waiting.release_signed_in(),
+    ) == ([], [])
     monkeypatch.setattr(obstacle_check, "blocked", lambda *_: None)
-    [found] = site.attempts.waiting.look_for_room()
+    [found] = site.attempts.waiting.release_unblocked()
     assert found.state == "released"
     site.hub.publish_fault = None
     assert site.claim(2)
@@ -89,9 +92,9 @@ def test_a_task_resumes_once_its_disk_has_twice_what_a_run_needs(
     assert FREE_FIRST in task.pause.message
     assert waits(site) == CLEARED_FIRST[Obstacle.DISK]
     monkeypatch.setattr(obstacle_check, "free_space", lambda _: Free(free, free))
-    assert site.attempts.waiting.look_for_room() == []
+    assert site.attempts.waiting.release_unblocked() == []
     monkeypatch.setattr(obstacle_check, "free_space", lambda _: Free(2 * FLOOR, 2 * FLOOR))
-    assert len(site.attempts.waiting.look_for_room()) == 1
+    assert len(site.attempts.waiting.release_unblocked()) == 1
 
 
 def test_a_task_waits_for_space_on_the_disk_of_its_engine(
@@ -108,9 +111,9 @@ def test_a_task_waits_for_space_on_the_disk_of_its_engine(
     monkeypatch.setattr(obstacle_check, "free_space", free)
     engine = type(site.attempts.context.engines["docker"])
     monkeypatch.setattr(engine, "disk_folders", lambda _: [tmp_path], raising=False)
-    assert site.attempts.waiting.look_for_room() == []
+    assert site.attempts.waiting.release_unblocked() == []
     left[tmp_path] = 2**40
-    assert len(site.attempts.waiting.look_for_room()) == 1
+    assert len(site.attempts.waiting.release_unblocked()) == 1
 
 
 def test_a_task_that_starts_on_a_full_disk_waits_for_space_too(
@@ -122,11 +125,11 @@ def test_a_task_that_starts_on_a_full_disk_waits_for_space_too(
     assert not site.attempts.launch.bring_up(TASK, 1)
     assert (site.task().status, waits(site)) == (S.PAUSED, CLEARED_FIRST[Obstacle.DISK])
     monkeypatch.setattr(obstacle_check, "free_space", lambda _: Free(2**40, 2**40))
-    [found] = site.attempts.waiting.look_for_room()
+    [found] = site.attempts.waiting.release_unblocked()
     assert site.claim(found.attempt)
     assert not site.attempts.launch.bring_up(TASK, found.attempt)
     assert site.task().status is S.PAUSED
-    assert site.attempts.waiting.look_for_room() == [], "it is tried again only after a while"
+    assert site.attempts.waiting.release_unblocked() == [], "it is tried again only after a while"
 
 
 @pytest.mark.parametrize("where", ["task", "settings", "no tries"])
@@ -142,7 +145,7 @@ def test_nothing_resumes_by_itself_where_that_is_off(
     if where == "task":
         site.store.switches.set_for_task(TASK, enabled=False)
     monkeypatch.setattr(obstacle_check, "blocked", lambda *_: None)
-    assert site.attempts.waiting.look_for_room() == []
+    assert site.attempts.waiting.release_unblocked() == []
     policy = Policy(config_off=where == "settings", max_auto_retries=0 if where[0] == "n" else 5)
     view = pause_view(site.task(), None, 0.0, policy)
     assert view is not None
@@ -150,12 +153,12 @@ def test_nothing_resumes_by_itself_where_that_is_off(
     site.restart(auto_resume=True, retry=RetrySettings())
     site.store.switches.set_for_task(TASK, enabled=True)
     site.attempts.waiting.await_credentials()
-    assert len(site.attempts.waiting.look_for_room()) == 1
+    assert len(site.attempts.waiting.release_unblocked()) == 1
 
 
 def test_what_comes_back_at_once_is_tried_less_and_less_often() -> None:
     clock, retry = [0.0], RetrySettings()
-    tries = Tries(lambda: clock[0])
+    tries = ResumeTries(lambda: clock[0])
     waited: list[float] = []
     for _ in range(4):
         began = clock[0]

@@ -37,7 +37,7 @@ def settle(site: Site) -> None:
     """What its workflow does once the sandbox has ended."""
     attempt = site.task().attempt
     site.attempts.finish.settle(TASK, attempt, site.attempts.wait.follow(TASK, attempt))
-    for row in site.attempts.waiting.tend():
+    for row in site.attempts.waiting.release_due():
         begin(site, row.attempt)
 
 
@@ -66,7 +66,7 @@ def time_passes(site: Site) -> None:
         connection.exec_driver_sql(
             "UPDATE rover_tasks SET retry_at = ? WHERE retry_at > 0", (past,)
         )
-    freed = site.attempts.waiting.tend()
+    freed = site.attempts.waiting.release_due()
     waiting = site.store.attempts.in_states(["scheduled"])
     for row in [*freed, *waiting]:
         begin(site, row.attempt)

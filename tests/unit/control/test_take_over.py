@@ -76,7 +76,7 @@ def test_where_all_are_closed_the_one_that_opens_first_is_waited_for(site: Site)
     with site.store.database.engine.begin() as connection:
         past = (time.time() - 1, WORK)
         connection.exec_driver_sql("UPDATE rover_holds SET until = ? WHERE account = ?", past)
-    [row] = site.attempts.waiting.tend()
+    [row] = site.attempts.waiting.release_due()
     assert (row.task_id, row.attempt) == (TASK, 3)
     assert site.claim(3)
     assert site.task().account == WORK

@@ -49,7 +49,7 @@ def probed(site: Site, reason: PauseReason = R.CREDITS) -> int:
     """TASK was refused, and is now the probe; the number of its attempt, which runs."""
     site.paused(pause(reason))
     the_hold_is_over(site)
-    [row] = site.attempts.waiting.tend()
+    [row] = site.attempts.waiting.release_due()
     assert site.claim(row.attempt)
     assert site.attempts.launch.bring_up(TASK, row.attempt)
     return row.attempt
@@ -123,7 +123,7 @@ def test_a_probe_that_is_refused_prolongs_the_hold_and_only_its_retry_counts(sit
     assert (task.auto_retries, site.task(OTHER).auto_retries) == (1, 0)
     assert site.task(OTHER).retry_at == hold.until
     the_hold_is_over(site)
-    assert [row.task_id for row in site.attempts.waiting.tend()] == [OTHER], (
+    assert [row.task_id for row in site.attempts.waiting.release_due()] == [OTHER], (
         "another goes first now"
     )
 
@@ -144,7 +144,7 @@ def test_a_probe_that_is_not_refused_opens_the_account(site: Site, how: str) -> 
         site.record(Run.resume(attempt), Run.start("plan"), said, Run.pause(pause(R.TRANSIENT)))
         site.settle(2, attempt)
     assert site.store.holds.all() == []
-    [row] = site.attempts.waiting.tend()
+    [row] = site.attempts.waiting.release_due()
     assert row.task_id == OTHER
     assert site.attempts.launch.claim(OTHER, row.attempt, row.workflow_id)
     assert site.task(OTHER).auto_retries == 0
@@ -169,9 +169,9 @@ def test_a_probe_that_ends_without_a_verdict_leaves_it_to_the_next(
     """K5: at once."""
     attempt = probed(site)
     waiting(site)
-    assert site.attempts.waiting.tend() == []
+    assert site.attempts.waiting.release_due() == []
     refused_again(site, attempt, reason=reason)
-    [row] = site.attempts.waiting.tend()
+    [row] = site.attempts.waiting.release_due()
     assert row.task_id == OTHER
     assert (hold_of(site).refusals, hold_of(site).probe_task) == (1, OTHER)
 
@@ -181,10 +181,10 @@ def test_a_probe_without_a_credential_leaves_it_to_the_next(site: Site) -> None:
     site.paused(pause())
     waiting(site)
     the_hold_is_over(site)
-    site.attempts.waiting.tend()
+    site.attempts.waiting.release_due()
     site.door.missing = "set a key"
     assert not site.claim(2)
-    assert [row.task_id for row in site.attempts.waiting.tend()] == [OTHER]
+    assert [row.task_id for row in site.attempts.waiting.release_due()] == [OTHER]
 
 
 def test_an_account_that_never_opens_is_tried_again_without_an_end(site: Site) -> None:
@@ -195,7 +195,7 @@ def test_an_account_that_never_opens_is_tried_again_without_an_end(site: Site) -
         assert task.retry_at is not None
         attempt = task.attempt + 1
         the_hold_is_over(site)
-        [row] = site.attempts.waiting.tend()
+        [row] = site.attempts.waiting.release_due()
         assert row.attempt == attempt
         assert site.claim(attempt)
         assert site.attempts.launch.bring_up(TASK, attempt)
@@ -213,7 +213,7 @@ def test_seconds_that_an_account_tells_again_and_again_in_vain_become_longer(sit
         attempt = refused_again(site, attempt, reason=R.RATE_LIMIT, retry_at=soon).attempt + 1
         waits.append(round(hold_of(site).until - time.time(), -1))
         the_hold_is_over(site)
-        site.attempts.waiting.tend()
+        site.attempts.waiting.release_due()
         assert site.claim(attempt)
         assert site.attempts.launch.bring_up(TASK, attempt)
     assert waits == [60, 120, 240, 480]
@@ -247,18 +247,18 @@ def test_a_window_that_may_open_early_is_tried_now_and_then_by_one_task(
     waiting(site)
     until = hold_of(site).until
     asked_last(site, ago * 3600)
-    found = site.attempts.waiting.tend()
+    found = site.attempts.waiting.release_due()
     assert [row.task_id for row in found] == ([TASK] if looks else [])
     assert hold_of(site).probe_task == (TASK if looks else None)
     if not looks:
         return
-    assert site.attempts.waiting.tend() == [], "one is enough"
+    assert site.attempts.waiting.release_due() == [], "one is enough"
     assert site.claim(2)
     assert site.attempts.launch.bring_up(TASK, 2)
     told = datetime.fromtimestamp(until, UTC)
     refused_again(site, 2, reason=reason, retry_at=told)
     assert hold_of(site).until == until
-    assert site.attempts.waiting.tend() == [], "the next in six hours"
+    assert site.attempts.waiting.release_due() == [], "the next in six hours"
     assert site.task(OTHER).auto_retries == 0
 
 
@@ -267,10 +267,10 @@ def test_a_window_that_opened_early_lets_everybody_go(site: Site) -> None:
     site.paused(pause(R.USAGE_WINDOW, retry_at=datetime.now(UTC) + timedelta(days=4)))
     waiting(site)
     asked_last(site, 7 * 3600)
-    site.attempts.waiting.tend()
+    site.attempts.waiting.release_due()
     assert site.claim(2)
     assert site.attempts.waiting.answered(TASK, 2, None)
-    assert [row.task_id for row in site.attempts.waiting.tend()] == [OTHER]
+    assert [row.task_id for row in site.attempts.waiting.release_due()] == [OTHER]
 
 
 def test_looking_early_can_be_switched_off(site: Site) -> None:
@@ -278,7 +278,7 @@ def test_looking_early_can_be_switched_off(site: Site) -> None:
     site.restart(retry=RetrySettings(look_again=0))
     site.paused(pause(R.USAGE_WINDOW, retry_at=datetime.now(UTC) + timedelta(days=4)))
     asked_last(site, 90 * 3600)
-    assert site.attempts.waiting.tend() == []
+    assert site.attempts.waiting.release_due() == []
 
 
 def gave_up(site: Site, *, ago: float) -> TaskRow:
@@ -301,11 +301,11 @@ def another_is_answered(site: Site) -> None:
 def test_an_account_that_answers_another_task_wakes_those_that_had_given_up(site: Site) -> None:
     """K3."""
     gave_up(site, ago=3700)
-    assert site.attempts.waiting.tend() == []
+    assert site.attempts.waiting.release_due() == []
     another_is_answered(site)
-    [row] = site.attempts.waiting.tend()
+    [row] = site.attempts.waiting.release_due()
     assert (row.task_id, row.state) == (TASK, "scheduled")
-    assert site.attempts.waiting.tend() == [], "once"
+    assert site.attempts.waiting.release_due() == [], "once"
     assert site.claim(row.attempt)
 
 
@@ -320,7 +320,7 @@ def test_a_task_that_had_given_up_sleeps_on(site: Site, why: str) -> None:
     if why == "another account":
         site.store.tasks.update(TASK, account="anthropic-2")
     another_is_answered(site)
-    assert site.attempts.waiting.tend() == []
+    assert site.attempts.waiting.release_due() == []
 
 
 # Crashes
@@ -341,7 +341,7 @@ def test_a_refused_probe_ends_the_same_after_a_crash_at_any_write(site: Site, wr
     assert sorted(a.task_id for a in site.store.attempts.in_states(["held"])) == [TASK, OTHER]
     assert hold_of(site).refusals == 2
     the_hold_is_over(site)
-    assert len(site.attempts.waiting.tend()) == 1
+    assert len(site.attempts.waiting.release_due()) == 1
 
 
 # What rests on words
@@ -422,7 +422,7 @@ def test_the_same_task_confirms_nothing_not_even_as_the_probe(site: Site) -> Non
     words = Grounds.WORDS
     refused_again(site, attempt, grounds=words, retry_at=far, retry_grounds=words)
     assert hold_of(site) == before
-    assert [row.task_id for row in site.attempts.waiting.tend()] == [OTHER], (
+    assert [row.task_id for row in site.attempts.waiting.release_due()] == [OTHER], (
         "another goes first now"
     )
 

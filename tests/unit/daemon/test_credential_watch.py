@@ -31,7 +31,7 @@ class Watched:
 def test_nothing_is_looked_for_while_no_task_waits(tmp_path: Path) -> None:
     watched = Watched(tmp_path / "key")
     watched.clock.at += 1000
-    watched.watch.poke()
+    watched.watch.wake()
     assert not watched.watch.is_due([])
 
 
@@ -46,7 +46,7 @@ def test_a_minute_a_client_a_file_and_another_task_are_each_a_reason_once(tmp_pa
     assert due() == [False, False]
     watched.clock.at += 1
     assert due() == [True, False]
-    watched.watch.poke()
+    watched.watch.wake()
     assert due() == [True, False]
     watched.file.write_text("k")
     assert due() == [True, False]

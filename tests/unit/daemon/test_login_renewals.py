@@ -56,7 +56,7 @@ class Host:
         return self.renewals.obstacle("claude", self.environ)
 
     def tended(self) -> int:
-        self.renewals.tend()
+        self.renewals.renew_due()
         return len(self.runs)
 
 

@@ -11,7 +11,7 @@ import pytest
 from rover_mcp.gateway.credential_redactor import CredentialRedactor
 from rover_mcp.gateway.grant import ProviderAccess
 
-from .doors import door
+from .open_gateway import open_gateway
 from .test_streams import HEAD, Upstream, answered, chunk
 
 SECRET = "sk-ant-sk-ant-the-real-one"
@@ -82,7 +82,7 @@ def test_an_agent_never_sees_it(path: Path, stream: bool) -> None:
     async def run() -> None:
         async with Upstream(answer).listening() as url:
             access = ProviderAccess(url, "x-api-key", SECRET, "the account")
-            async with door(path, access) as here:
+            async with open_gateway(path, access) as here:
                 got = await here.ask()
                 assert SECRET not in got.text
                 assert STARS in got.text

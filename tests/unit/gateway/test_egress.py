@@ -23,7 +23,7 @@ from rover_mcp.gateway.internet import UpstreamProxy
 from rover_mcp.gateway.refusals import RefusedHost
 from tests.support.fake_internet import PUBLIC, FakeInternet
 
-from .doors import TASK, TOKEN
+from .open_gateway import TASK, TOKEN
 
 BASIC = "Proxy-Authorization: Basic " + base64.b64encode(f"rover:{TOKEN}".encode()).decode()
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -16,13 +16,13 @@ from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.grant import GatewayGrant, ProviderAccess
 from tests.support.fake_anthropic import CREDIT_MESSAGE, FakeAnthropic, credit, rate_limit, text
 
-from .doors import ASK, KEY, TASK, TOKEN, Door, access_to, door, through
+from .open_gateway import ASK, KEY, TASK, TOKEN, OpenGateway, access_to, open_gateway, through
 
 
 def test_the_real_key_goes_out_and_the_token_does_not(path: Path) -> None:
     """Credentials stay in the gateway; the agent's token is worth nothing elsewhere."""
 
-    async def work(here: Door, provider: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, provider: FakeAnthropic) -> None:
         answer = await here.ask()
         assert answer.json()["content"][0]["text"] == "hello"
         seen = provider.requests[0]
@@ -39,7 +39,7 @@ def test_the_real_key_goes_out_and_the_token_does_not(path: Path) -> None:
 def test_usage_is_read_from_streams_and_bodies_alike(path: Path) -> None:
     """The gateway counts tokens, output and cache included."""
 
-    async def work(here: Door, _: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, _: FakeAnthropic) -> None:
         await here.ask()
         await here.ask(stream=True)
         first, second = here.answers
@@ -61,7 +61,7 @@ def test_usage_is_read_from_streams_and_bodies_alike(path: Path) -> None:
 def test_a_provider_error_is_recorded_before_the_agent_sees_its_end(path: Path) -> None:
     """D3: first-hand evidence, complete by the time that the agent can end."""
 
-    async def work(here: Door, _: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, _: FakeAnthropic) -> None:
         answer = await here.ask()
         assert answer.status_code == 400
         limited = await here.ask()
@@ -87,7 +87,7 @@ def test_a_provider_error_is_recorded_before_the_agent_sees_its_end(path: Path) 
 def test_an_error_inside_a_stream_is_recorded(path: Path) -> None:
     """An overload can come after 200."""
 
-    async def work(here: Door, _: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, _: FakeAnthropic) -> None:
         await here.ask(stream=True)
         (answer,) = here.answers
         assert answer.status == 200
@@ -115,7 +115,7 @@ def test_everything_else_is_refused_and_named(
 ) -> None:
     """It logs what it refused."""
 
-    async def work(here: Door, provider: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, provider: FakeAnthropic) -> None:
         reader, writer = await asyncio.open_unix_connection(path)
         writer.write(
             f"{method} {target} HTTP/1.1\r\nHost: x\r\nX-Api-Key: {TOKEN}\r\n"
@@ -140,7 +140,7 @@ def test_everything_else_is_refused_and_named(
 )
 @pytest.mark.parametrize("target", ["/anthropic/v1/messages", "/rover/v1/bell"])
 def test_nothing_passes_without_the_token(path: Path, headers: Any, target: str) -> None:
-    async def work(here: Door, provider: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, provider: FakeAnthropic) -> None:
         answer = await here.client.post(target, json=ASK, headers=headers)
         assert answer.status_code == 403
         assert "token" in answer.json()["error"]["message"]
@@ -152,7 +152,7 @@ def test_nothing_passes_without_the_token(path: Path, headers: Any, target: str)
 def test_the_bell_rings(path: Path) -> None:
     """The runner says that the journal grew."""
 
-    async def work(here: Door, _: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, _: FakeAnthropic) -> None:
         headers = {"authorization": f"Bearer {TOKEN}"}
         answer = await here.client.post("/rover/v1/bell", headers=headers)
         assert (answer.status_code, answer.content, here.bells) == (204, b"", [TASK])
@@ -164,7 +164,7 @@ def test_without_a_credential_the_answer_says_which_and_where(path: Path) -> Non
     """D9: none to be had, with what is missing."""
 
     async def run() -> None:
-        async with door(path, None) as here:
+        async with open_gateway(path, None) as here:
             answer = await here.ask()
             assert answer.status_code == 401
             assert answer.json()["error"]["type"] == "authentication_error"
@@ -183,7 +183,7 @@ def test_a_credential_that_cannot_be_fetched_says_why(path: Path) -> None:
         raise EnvironmentFault("`pass` is locked", hint="unlock it")
 
     async def run() -> None:
-        async with door(path, broken) as here:
+        async with open_gateway(path, broken) as here:
             answer = await here.ask()
             assert answer.status_code == 401
             assert answer.json()["error"]["message"] == "`pass` is locked; unlock it"
@@ -194,7 +194,7 @@ def test_a_credential_that_cannot_be_fetched_says_why(path: Path) -> None:
 def test_a_subscription_token_goes_as_bearer_with_its_beta(path: Path) -> None:
     async def run(provider: FakeAnthropic) -> None:
         access = ProviderAccess(provider.url, "authorization", "Bearer oat", None)
-        async with door(path, access) as here:
+        async with open_gateway(path, access) as here:
             await here.ask()
             seen = provider.requests[0]
             assert (seen.api_key, seen.authorization) == (None, "Bearer oat")
@@ -208,7 +208,7 @@ def test_a_provider_that_cannot_be_reached_is_a_502_and_recorded(path: Path) -> 
     """D5: transient; status None tells that no answer came."""
 
     async def run() -> None:
-        async with door(path, access_to("http://127.0.0.1:1")) as here:
+        async with open_gateway(path, access_to("http://127.0.0.1:1")) as here:
             answer = await here.ask()
             assert answer.status_code == 502
             assert answer.json()["error"]["type"] == "api_error"
@@ -221,7 +221,7 @@ def test_a_provider_that_cannot_be_reached_is_a_502_and_recorded(path: Path) -> 
 
 
 def test_a_reset_by_the_provider_is_recorded(path: Path) -> None:
-    async def work(here: Door, _: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, _: FakeAnthropic) -> None:
         assert (await here.ask()).status_code == 502
         assert here.answers[0].error
         assert here.answers[0].error.code == "connection_failed"
@@ -232,7 +232,7 @@ def test_a_reset_by_the_provider_is_recorded(path: Path) -> None:
 def test_the_records_are_bounded(path: Path) -> None:
     """What grows has a limit, and says so there."""
 
-    async def work(here: Door, _: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, _: FakeAnthropic) -> None:
         for _number in range(60):
             await here.ask()
         assert len(here.answers) == 50
@@ -244,7 +244,7 @@ def test_the_records_are_bounded(path: Path) -> None:
 def test_opening_again_replaces_a_stale_socket_and_keeps_the_records(path: Path) -> None:
     """The next daemon serves the same socket."""
 
-    async def work(here: Door, provider: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, provider: FakeAnthropic) -> None:
         await here.ask()
         inode = path.lstat().st_ino
         await here.gateway.open(here.lease)
@@ -270,7 +270,7 @@ def test_opening_again_replaces_a_stale_socket_and_keeps_the_records(path: Path)
 
 
 def test_the_agents_user_can_connect(path: Path) -> None:
-    async def work(_: Door, __: FakeAnthropic) -> None:
+    async def work(_: OpenGateway, __: FakeAnthropic) -> None:
         assert path.lstat().st_mode & 0o777 == 0o666
         assert path.parent.stat().st_mode & 0o777 == 0o755
 
@@ -310,7 +310,7 @@ def test_something_else_at_the_path_is_left_alone(path: Path) -> None:
 
 
 def test_closing_ends_what_passes_through(path: Path) -> None:
-    async def work(here: Door, provider: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, provider: FakeAnthropic) -> None:
         asking = asyncio.ensure_future(here.ask())
         async with asyncio.timeout(5):
             while not provider.requests:
@@ -325,7 +325,7 @@ def test_closing_ends_what_passes_through(path: Path) -> None:
 
 
 def test_a_request_that_is_not_http_is_refused_and_the_gateway_goes_on(path: Path) -> None:
-    async def work(here: Door, _: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, _: FakeAnthropic) -> None:
         for content in (b"\x16\x03\x01 hello\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000):
             reader, writer = await asyncio.open_unix_connection(path)
             writer.write(content)
@@ -340,7 +340,7 @@ def test_a_body_beyond_the_limit_is_refused(path: Path, monkeypatch: pytest.Monk
     """Everything has a cap, and says so."""
     monkeypatch.setattr("rover_mcp.gateway.http_server.MAX_REQUEST_BYTES", 100_000)
 
-    async def work(here: Door, _: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, _: FakeAnthropic) -> None:
         answer = await here.ask(system="x" * 200_000)
         assert answer.status_code == 413
         assert answer.json()["error"]["type"] == "request_too_large"
@@ -349,7 +349,7 @@ def test_a_body_beyond_the_limit_is_refused(path: Path, monkeypatch: pytest.Monk
 
 
 def test_one_connection_carries_many_requests(path: Path) -> None:
-    async def work(here: Door, _: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, _: FakeAnthropic) -> None:
         for _number in range(3):
             assert (await here.ask()).status_code == 200
             assert (await here.client.get("/nothing")).status_code == 403

@@ -23,7 +23,7 @@ from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.grant import GatewayGrant
 from rover_mcp.sandbox.npm_install import NpmFailed, install
 from tests.support.certificates import server_context
-from tests.unit.gateway.doors import TASK, TOKEN, access_to
+from tests.unit.gateway.open_gateway import TASK, TOKEN, access_to
 
 LOGIN = "cmV2aWV3ZXI6czNjcmV0"
 """reviewer:s3cret"""

@@ -1,4 +1,4 @@
-"""Three providers behind one door: paths, tokens, credentials, errors (M2)."""
+"""Three providers behind one opened: paths, tokens, credentials, errors (M2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.gateway.providers import PROVIDERS
 
-from .doors import KEY, TOKEN, door
+from .open_gateway import KEY, TOKEN, open_gateway
 from .test_streams import Upstream
 
 MODELS = ("anthropic", "openai", "google")
@@ -57,7 +57,7 @@ def asked(
                 base = f"{url}/v1" if name == "openai" else url
                 return ProviderAccess(base, header, value)
 
-            async with door(path, access, providers) as here:
+            async with open_gateway(path, access, providers) as here:
                 for method, target, headers in targets:
                     content = b"{}" if method == "POST" else None
                     answers.append(
@@ -184,7 +184,7 @@ def test_faults_have_the_providers_shape(path: Path, provider: str) -> None:
     }[provider]
 
     async def run() -> None:
-        async with door(path, None, MODELS) as here:
+        async with open_gateway(path, None, MODELS) as here:
             answer = await here.client.post(target, json={}, headers={"x-api-key": TOKEN})
             error = answer.json()["error"]
             assert answer.status_code == 401
@@ -210,7 +210,7 @@ def test_an_agents_own_log_in_goes_on_and_the_token_does_not(path: Path) -> None
     async def run() -> None:
         async with Upstream(seen.answer).listening() as url:
             access = ProviderAccess(f"{url}/backend-api", "", "", "own", passthrough=True)
-            async with door(path, access, ("openai",)) as here:
+            async with open_gateway(path, access, ("openai",)) as here:
                 headers = {
                     "x-api-key": TOKEN,
                     "authorization": "Bearer the-log-in",

@@ -17,7 +17,7 @@ import pytest
 from agent_runner.process.forward import connect_unix
 from tests.support.certificates import server_context
 
-from .doors import ASK, TOKEN, access_to, door
+from .open_gateway import ASK, TOKEN, access_to, open_gateway
 
 
 class Upstream:
@@ -66,7 +66,7 @@ def test_a_stream_is_not_held_back(path: Path) -> None:
 
         async with (
             Upstream(answer).listening() as url,
-            door(path, access_to(url)) as here,
+            open_gateway(path, access_to(url)) as here,
             here.client.stream(
                 "POST", "/anthropic/v1/messages", json=ASK, headers={"x-api-key": TOKEN}
             ) as response,
@@ -90,7 +90,7 @@ def test_an_agent_that_goes_away_ends_the_providers_work(path: Path) -> None:
                 pass
 
         upstream = Upstream(answer)
-        async with upstream.listening() as url, door(path, access_to(url)) as here:
+        async with upstream.listening() as url, open_gateway(path, access_to(url)) as here:
             async with here.client.stream(
                 "POST", "/anthropic/v1/messages", json=ASK, headers={"x-api-key": TOKEN}
             ) as response:
@@ -113,7 +113,7 @@ def test_a_stream_that_breaks_off_breaks_off_for_the_agent_too(path: Path) -> No
             writer.write(HEAD + chunk(b"data: first\n\n"))
             await writer.drain()
 
-        async with Upstream(answer).listening() as url, door(path, access_to(url)) as here:
+        async with Upstream(answer).listening() as url, open_gateway(path, access_to(url)) as here:
             with pytest.raises(httpx2.RemoteProtocolError):
                 await here.ask()
             assert here.answers[0].status == 200
@@ -136,7 +136,7 @@ def test_twenty_streams_at_once_are_byte_exact_both_ways(path: Path) -> None:
             writer.write(chunk(b""))
             await writer.drain()
 
-        async with Upstream(answer).listening() as url, door(path, access_to(url)) as here:
+        async with Upstream(answer).listening() as url, open_gateway(path, access_to(url)) as here:
 
             async def one(number: int) -> None:
                 sent = hashlib.sha256(bytes([number])).digest() * 10_000
@@ -182,7 +182,10 @@ def test_streams_of_any_chunks_are_exact_on_one_connection(
             await writer.drain()
 
     async def run() -> None:
-        async with Upstream(answer).listening(context) as url, door(path, access_to(url)) as here:
+        async with (
+            Upstream(answer).listening(context) as url,
+            open_gateway(path, access_to(url)) as here,
+        ):
             for body in bodies:
                 got = await here.ask()
                 assert hashlib.sha256(got.content).digest() == (
@@ -207,7 +210,7 @@ def test_a_body_that_is_not_framed_as_it_must_be_breaks_off(path: Path, wrong: b
         await reader.read()
 
     async def run() -> None:
-        async with Upstream(answer).listening() as url, door(path, access_to(url)) as here:
+        async with Upstream(answer).listening() as url, open_gateway(path, access_to(url)) as here:
             for _ in range(2):
                 with pytest.raises(httpx2.RemoteProtocolError):
                     await here.ask()
@@ -237,7 +240,7 @@ def test_an_agent_that_reads_slowly_holds_the_provider_back(path: Path) -> None:
 
         async with (
             Upstream(answer).listening() as url,
-            door(path, access_to(url)) as here,
+            open_gateway(path, access_to(url)) as here,
             here.client.stream(
                 "POST", "/anthropic/v1/messages", json=ASK, headers={"x-api-key": TOKEN}
             ) as response,
@@ -264,7 +267,7 @@ def test_a_client_of_http_1_0_gets_the_body_without_chunks(path: Path) -> None:
         await reader.read()
 
     async def run() -> None:
-        async with Upstream(answer).listening() as url, door(path, access_to(url)):
+        async with Upstream(answer).listening() as url, open_gateway(path, access_to(url)):
             connection = connect_unix(str(path))
             connection.setblocking(False)
             reader, writer = await asyncio.open_unix_connection(sock=connection)

@@ -1,4 +1,4 @@
-"""A TLS greeting passes through a tunnel only if it is for the tunnel's own host."""
+"""A TLS ClientHello passes through a tunnel only if it is for the tunnel's own host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rover_mcp.gateway import tunnel as module
-from rover_mcp.gateway.tunnel import MAX_GREETING_BYTES, Greeting, GreetsAnother
+from rover_mcp.gateway.tunnel import MAX_CLIENT_HELLO_BYTES, ClientHello, WrongServerName
 from tests.support.certificates import server_context
 
 from .test_egress import Gate, gate, run, server
@@ -52,7 +52,7 @@ def in_records(message: bytes, size: int) -> bytes:
 
 
 def passed(name: str | None, *pieces: bytes) -> bytes:
-    greeting = Greeting(name)
+    greeting = ClientHello(name)
     return b"".join(greeting.pass_on(piece) for piece in pieces)
 
 
@@ -70,8 +70,8 @@ def test_to_an_address_any_name_may_be_greeted() -> None:
 @pytest.mark.known_escape(3)
 @pytest.mark.parametrize("name", [OTHER, f"a.{OURS}", f"{OURS}.example"])
 def test_a_greeting_for_another_host_passes_not_a_byte(name: str) -> None:
-    greeting = Greeting(OURS)
-    with pytest.raises(GreetsAnother, match="another host, "):
+    greeting = ClientHello(OURS)
+    with pytest.raises(WrongServerName, match="another host, "):
         greeting.pass_on(hello(name))
 
 
@@ -80,13 +80,13 @@ def test_however_it_is_cut_it_is_held_back_until_it_is_whole(cuts: list[int], si
     """By TCP into pieces, and by TLS into records."""
     for name, fine in ((OURS, True), (OTHER, False)):
         whole = in_records(hello(name)[HEAD:], size)
-        greeting, at, sent = Greeting(OURS), 0, b""
+        greeting, at, sent = ClientHello(OURS), 0, b""
         try:
             for cut in [*cuts, len(whole)]:
                 sent += greeting.pass_on(whole[at : at + cut])
                 assert sent in (b"", whole[: at + cut])
                 at += cut
-        except GreetsAnother:
+        except WrongServerName:
             assert not fine
             assert sent == b""
         else:
@@ -94,10 +94,10 @@ def test_however_it_is_cut_it_is_held_back_until_it_is_whole(cuts: list[int], si
 
 
 def test_a_greeting_whose_host_cannot_be_read_does_not_pass() -> None:
-    with pytest.raises(GreetsAnother, match="ECH"):
+    with pytest.raises(WrongServerName, match="ECH"):
         passed(OURS, with_extension(hello(OURS), 0xFE0D, b"\0" * 40))
     second = b"\0\x14\0\0\x11" + OTHER.encode()[:17]
-    with pytest.raises(GreetsAnother, match="another host"):
+    with pytest.raises(WrongServerName, match="another host"):
         passed(OURS, with_extension(hello(OURS), 0, second))
 
 
@@ -107,21 +107,21 @@ def test_a_greeting_whose_host_cannot_be_read_does_not_pass() -> None:
         b"\x15\x03\x01\0\x02\x01\0" + hello(OURS),  # an alert first
         b"\x16\x03\x01\0\x04\x02\0\0\0",  # no client's greeting
         b"\x16\x03\x01\0\x08\x01\0\0\x04\x03\x03\0\0",  # ends within its random number
-        b"\x16\x03\x01\0\0" * (MAX_GREETING_BYTES // 5 + 1),  # never ends
+        b"\x16\x03\x01\0\0" * (MAX_CLIENT_HELLO_BYTES // 5 + 1),  # never ends
         with_extension(hello(OURS), 1, b"x")[:-1],
     ],
 )
 def test_what_is_broken_does_not_pass(data: bytes) -> None:
-    with suppress(GreetsAnother):
-        assert Greeting(OURS).pass_on(data) == b""
+    with suppress(WrongServerName):
+        assert ClientHello(OURS).pass_on(data) == b""
 
 
 @pytest.mark.known_escape(3, 18)
 @given(st.binary(max_size=200))
 def test_whatever_comes_is_passed_whole_held_or_refused(data: bytes) -> None:
     for start in (b"", b"\x16\x03\x01", hello(OURS)[:HEAD]):
-        with suppress(GreetsAnother):
-            assert Greeting(OURS).pass_on(start + data) in (b"", start + data)
+        with suppress(WrongServerName):
+            assert ClientHello(OURS).pass_on(start + data) in (b"", start + data)
 
 
 def test_other_protocols_pass_and_a_server_may_speak_first(path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_greeting_that_comes_byte_by_byte_is_looked_at_once_per_record(size: i
     copied, so that 60 kB held up the loop of every task for a minute."""
     whole = with_extension(hello(OURS), 21, b"\0" * 9000)  # padding, RFC 7685
     cut = in_records(whole[HEAD:], size)
-    greeting, sent, calls = Greeting(OURS), b"", 0
+    greeting, sent, calls = ClientHello(OURS), b"", 0
 
     def count(frame: FrameType, event: str, _: object) -> None:
         nonlocal calls
@@ -196,7 +196,7 @@ def test_a_greeting_that_comes_byte_by_byte_is_looked_at_once_per_record(size: i
     finally:
         sys.setprofile(None)
     assert sent == cut
-    assert greeting.looks == -(-(len(whole) - HEAD) // size)
+    assert greeting.parses == -(-(len(whole) - HEAD) // size)
     assert calls < 8 * len(cut)
 
 
@@ -214,6 +214,6 @@ def test_a_greeting_that_comes_byte_by_byte_is_looked_at_once_per_record(size: i
 )
 def test_a_name_that_two_servers_could_read_differently_does_not_pass(body: bytes) -> None:
     """Anchor 3 (parsers that differ). Succeeded at 700cc57 with any length and kind."""
-    greeting = Greeting(OURS)
-    with pytest.raises(GreetsAnother):
+    greeting = ClientHello(OURS)
+    with pytest.raises(WrongServerName):
         greeting.pass_on(with_extension(hello(None), 0, body))

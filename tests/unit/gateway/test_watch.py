@@ -14,7 +14,7 @@ from rover_mcp.gateway.routes import MAX_WATCH_SECONDS, EvidenceWait, watch
 from tests.support.fake_anthropic import FakeAnthropic, overloaded, text
 from tests.support.samples import NOW
 
-from .doors import TOKEN, Door, through
+from .open_gateway import TOKEN, OpenGateway, through
 
 ANSWER = ProviderAnswer(NOW, "POST", "/anthropic/v1/messages", 200)
 FAILED = ProviderAnswer(
@@ -22,13 +22,13 @@ FAILED = ProviderAnswer(
 )
 
 
-async def asked(here: Door, query: str) -> dict[str, Any]:
+async def asked(here: OpenGateway, query: str) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {TOKEN}"}
     return (await here.client.get(f"/rover/v1/evidence{query}", headers=headers)).json()
 
 
 def test_it_answers_when_there_is_a_newer_answer(path: Path) -> None:
-    async def work(here: Door, _: FakeAnthropic) -> None:
+    async def work(here: OpenGateway, _: FakeAnthropic) -> None:
         waiting = asyncio.ensure_future(asked(here, "?after=0&wait=60"))
         assert (await asked(here, "?after=0"))["last"] == 0
         assert not waiting.done()

@@ -65,10 +65,10 @@ class Scene:
 
     async def step(self) -> None:
         """One round of `run`, waited for."""
-        for due in (await self.hooks.look()).values():
+        for due in (await self.hooks.plan_and_list_due()).values():
             for delivery in due:
                 await self.hooks.deliver(delivery)
-        await self.hooks.look()
+        await self.hooks.plan_and_list_due()
 
 
 Body = Callable[[Scene], Awaitable[None]]
@@ -106,7 +106,9 @@ def test_what_fails_is_repeated_under_its_id_and_then_dead(scene: Scene) -> None
         for wait, after in ((0, 10), (10, 50), (50, None)):
             scene.now += wait
             await scene.step()
-            assert scene.hooks.nap() == (after if after is not None else float("inf"))
+            assert scene.hooks.seconds_until_retry() == (
+                after if after is not None else float("inf")
+            )
 
     run(body)
     assert len(scene.receiver.got) == 3
@@ -163,7 +165,7 @@ def test_the_daemon_stays_for_what_is_due_soon_and_for_nothing_else(scene: Scene
         await scene.step()
         scene.now -= LINGER_SECONDS
         assert not scene.hooks.has_work
-        scene.hooks.poke()
+        scene.hooks.wake()
         assert scene.hooks.has_work
 
     run(body)

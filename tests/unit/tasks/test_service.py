@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from agent_runner.agents import agent_provider
-from agent_runner.classify.scope import akin
+from agent_runner.classify.scope import models_of_vendor
 from agent_runner.models import Budget, PauseReason, Usage
 from rover_mcp.daemon.host_adapters import HostAgents
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, NotFound, UserFixable
@@ -741,7 +741,7 @@ def test_models_that_another_service_serves_are_proposed(desk: Desk) -> None:
 
 def test_models_of_claude_are_akin_whatever_they_are_called() -> None:
     names = ["anthropic/claude-sonnet-5", "haiku", "text-embed", "kimi-k2", "claude-2"]
-    assert akin("opus", names) == ["anthropic/claude-sonnet-5", "haiku", "claude-2"]
+    assert models_of_vendor("opus", names) == ["anthropic/claude-sonnet-5", "haiku", "claude-2"]
 
 
 def test_a_resume_with_another_model_asks_for_it(desk: Desk) -> None:

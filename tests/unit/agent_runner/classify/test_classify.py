@@ -16,7 +16,7 @@ from agent_runner.classify.rules import FIRST, RULES, rule_for
 from agent_runner.classify.verdict import FAR, MAX_MESSAGE, MAX_WAIT, classify
 from agent_runner.models import Failure, PauseReason
 from agent_runner.run.step import wait_in_place
-from rover_mcp.explain.readers import hear
+from rover_mcp.explain.readers import read_failures
 from tests.limits import FOLDER, NOW, PAGE, Message, as_markdown, corpus, failure, message
 from tests.reported import cases
 
@@ -34,7 +34,7 @@ def gateway(said: str, **fields: object) -> Failure:
 
 def by_rule() -> dict[str, list[FailureFacts]]:
     found: dict[str, list[FailureFacts]] = {}
-    reported = [f for c in cases() for f in hear(c)]
+    reported = [f for c in cases() for f in read_failures(c)]
     for each in (*(m.failure for m in CORPUS if not m.failure.interrupted), *reported):
         told = read(each)
         if (rule := rule_for(told)) is not None:

@@ -81,7 +81,9 @@ def credentials(site: Site) -> Credentials:
 
 
 @pytest.fixture
-def door(site: Site, gateway: FakeGateway, told: Told, credentials: Credentials) -> GatewayAdapter:
+def adapter(
+    site: Site, gateway: FakeGateway, told: Told, credentials: Credentials
+) -> GatewayAdapter:
     real: Any = gateway
     portal: Any = FakePortal()
     networks = TaskNetworks(site.settings, site.store, credentials)
@@ -91,17 +93,17 @@ def door(site: Site, gateway: FakeGateway, told: Told, credentials: Credentials)
     )  # fmt: skip
 
 
-def lease(door: GatewayAdapter, gateway: FakeGateway, attempt: int = 1) -> GatewayGrant:
-    door.open(TASK, attempt, Path("/gateway.sock"), "token", "claude")
+def lease(adapter: GatewayAdapter, gateway: FakeGateway, attempt: int = 1) -> GatewayGrant:
+    adapter.open(TASK, attempt, Path("/gateway.sock"), "token", "claude")
     return gateway.leases[-1]
 
 
 def test_the_first_good_answer_of_an_attempt_is_told_once_and_not_on_the_gateways_thread(
-    door: GatewayAdapter, gateway: FakeGateway, told: Told
+    adapter: GatewayAdapter, gateway: FakeGateway, told: Told
 ) -> None:
     """K5: the gateway's loop waits for nobody."""
     for attempt in (1, 2):
-        opened = lease(door, gateway, attempt)
+        opened = lease(adapter, gateway, attempt)
         for _ in range(3):
             opened.on_answer(TASK, GOOD)
         assert told.came.acquire(timeout=10)
@@ -121,10 +123,10 @@ def test_the_first_good_answer_of_an_attempt_is_told_once_and_not_on_the_gateway
     ids=["refused", "no answer", "server error", "error in the stream", "no model call"],
 )
 def test_an_answer_that_says_nothing_good_of_the_account_is_not_told(
-    door: GatewayAdapter, gateway: FakeGateway, told: Told, answer: ProviderAnswer
+    adapter: GatewayAdapter, gateway: FakeGateway, told: Told, answer: ProviderAnswer
 ) -> None:
     """K5: a good one after it is."""
-    opened = lease(door, gateway)
+    opened = lease(adapter, gateway)
     opened.on_answer(TASK, answer)
     opened.on_answer(TASK, GOOD)
     assert told.came.acquire(timeout=10)
@@ -132,26 +134,26 @@ def test_an_answer_that_says_nothing_good_of_the_account_is_not_told(
 
 
 def test_an_account_is_a_label_and_never_the_credential(
-    door: GatewayAdapter, site: Site, credentials: Credentials
+    adapter: GatewayAdapter, site: Site, credentials: Credentials
 ) -> None:
     """M2, D9: or what is missing, and where to configure it."""
     site.create()
-    missing = next(door.accounts(TASK, 1, "claude")).missing
+    missing = next(adapter.accounts(TASK, 1, "claude")).missing
     assert missing is not None
     assert "credentials.anthropic in config.yaml" in missing
     credentials.remember(Caller("client-1", site.home, env={"ANTHROPIC_API_KEY": "sk-secret"}))
-    found = next(door.accounts(TASK, 1, "claude"))
+    found = next(adapter.accounts(TASK, 1, "claude"))
     assert (found.label or "").startswith("anthropic-")
     assert "secret" not in str(found)
     assert (
-        next(door.accounts(TASK, 1, "scripted"))
-        == next(door.accounts("e" * 32, 1, "claude"))
+        next(adapter.accounts(TASK, 1, "scripted"))
+        == next(adapter.accounts("e" * 32, 1, "claude"))
         == Account()
     )
 
 
 def test_a_lease_reaches_only_the_providers_of_the_attempts_agents(
-    door: GatewayAdapter, site: Site, gateway: FakeGateway
+    adapter: GatewayAdapter, site: Site, gateway: FakeGateway
 ) -> None:
     """M2: the agent's, and those that the workflow names; a scripted one's none."""
     task = site.create()
@@ -162,20 +164,20 @@ def test_a_lease_reaches_only_the_providers_of_the_attempts_agents(
     for text in (f"{step}}}\n", f"{step}, tool: codex}}\n", "no workflow"):
         workflow.write_text(text)
         for agent in ("claude", "gemini", "scripted"):
-            door.open(TASK, 1, Path("/gateway.sock"), "token", agent)
+            adapter.open(TASK, 1, Path("/gateway.sock"), "token", agent)
             found.append(set(gateway.leases[-1].providers))
     alone = [{"anthropic"}, {"google"}, set[str]()]
     assert found == [*alone, {"openai"}, {"openai"}, set[str](), *alone]
 
 
 def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
-    door: GatewayAdapter, site: Site, gateway: FakeGateway
+    adapter: GatewayAdapter, site: Site, gateway: FakeGateway
 ) -> None:
     """The larger counts; a task without a budget is not asked at all."""
     site.create()
-    assert lease(door, gateway).used_up is None
+    assert lease(adapter, gateway).used_up is None
     site.store.tasks.update(TASK, budget=Budget(tokens=10))
-    used_up = lease(door, gateway).used_up
+    used_up = lease(adapter, gateway).used_up
     assert used_up is not None
     assert used_up() is None
     write_entries(site.store, [UsageEntry(TASK, "1", 1, NOW, "openai", "m", Usage(input_tokens=9))])
@@ -186,7 +188,7 @@ def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
     assert used_up() == "it has used 12 of 10 tokens"
     site.store.tasks.update(TASK, run_state=RunState(usage=Usage(output_tokens=20)))
     assert used_up() == "it has used 20 of 10 tokens"
-    standing = lease(door, gateway).budget_state
+    standing = lease(adapter, gateway).budget_state
     assert standing is not None
     now = standing()
     assert now is not None
@@ -194,7 +196,7 @@ def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
 
 
 def test_a_call_that_a_killed_daemon_made_is_estimated_once(
-    door: GatewayAdapter, site: Site, gateway: FakeGateway
+    adapter: GatewayAdapter, site: Site, gateway: FakeGateway
 ) -> None:
     """U10: what was reserved is neither lost nor doubled. One that goes on here is left alone."""
     site.create()
@@ -206,7 +208,7 @@ def test_a_call_that_a_killed_daemon_made_is_estimated_once(
 
     write_entries(site.store, [call("a", Usage()), call("b", Usage(input_tokens=7))])
     assert site.store.usage.spent(TASK).tokens == 7
-    lease(door, gateway)
+    lease(adapter, gateway)
     for _ in range(2):
         [use] = site.store.usage.by_model(TASK)
         assert (use.calls, use.estimated, use.usage.input_tokens) == (2, 2, 1007)
@@ -214,7 +216,7 @@ def test_a_call_that_a_killed_daemon_made_is_estimated_once(
         assert use.usage.cost_usd == pytest.approx((1007 * 1.25 + 600 * 10) / 1e6)
         assert site.store.usage.on_their_way(TASK) == []
         write_entries(site.store, [call("c", Usage())])
-        lease(door, gateway, 2)
+        lease(adapter, gateway, 2)
         assert [c.id for c in site.store.usage.on_their_way(TASK)] == ["c"]
         write_entries(site.store, [replace(call("c", Usage()), reserved=None, calls=0)])
 
@@ -237,10 +239,10 @@ def test_models_are_asked_of_another_service_than_the_provider_only(
         real: Any = gateway
         portal: Any = FakePortal()
         networks = TaskNetworks(settings, site.store, credentials)
-        door = GatewayAdapter(
+        adapter = GatewayAdapter(
             site.home, real, portal, site.store, credentials, networks, lambda _: None, told
         )
-        return [*door.served_models(replace(row, **task))]
+        return [*adapter.served_models(replace(row, **task))]
 
     monkeypatch.setenv("PROXY_KEY", "sk-proxy")
     row = site.create()

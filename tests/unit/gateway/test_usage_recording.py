@@ -23,7 +23,7 @@ from rover_mcp.gateway.usage_writer import UsageWriter
 from tests.support.fake_anthropic import FakeAnthropic, rate_limit, text
 from tests.support.samples import NOW
 
-from .doors import TASK, TOKEN, Door, access_to, door
+from .open_gateway import TASK, TOKEN, OpenGateway, access_to, open_gateway
 from .test_dialects import CASES, sse
 from .test_streams import HEAD, Upstream, chunk
 
@@ -77,8 +77,8 @@ def test_an_answer_is_in_the_books_by_the_time_that_the_agent_sees_its_end(path:
 
     async def run(provider: FakeAnthropic) -> None:
         gateway = await opened(path, book, provider.url)
-        async with door(path.with_name("other.sock"), None) as other:
-            here = Door(gateway, other.lease, _client(path))
+        async with open_gateway(path.with_name("other.sock"), None) as other:
+            here = OpenGateway(gateway, other.lease, _client(path))
             for stream in (False, True):
                 await here.ask(stream=stream)
                 assert book.tokens == (155 if not stream else 310)
@@ -261,13 +261,13 @@ def test_the_same_answer_told_again_replaces_what_it_said() -> None:
     async def run() -> None:
         usage_writer = UsageWriter(book.write)
         for count in range(50):
-            usage_writer.book(replace(ENTRY, usage=Usage(input_tokens=count)))
-            usage_writer.book(replace(ENTRY, id="2", usage=Usage(output_tokens=count)))
+            usage_writer.record(replace(ENTRY, usage=Usage(input_tokens=count)))
+            usage_writer.record(replace(ENTRY, id="2", usage=Usage(output_tokens=count)))
         await usage_writer.written()
         assert book.writes == [2]
         assert book.tokens == 98
         assert await usage_writer.after(lambda: book.tokens) == 98
-        usage_writer.book(replace(ENTRY, id="3"))
+        usage_writer.record(replace(ENTRY, id="3"))
         assert await usage_writer.after(lambda: book.tokens) == 103
         await usage_writer.aclose()
 
@@ -283,9 +283,9 @@ def test_a_disk_that_fails_loses_nothing(
 
     async def run() -> None:
         usage_writer = UsageWriter(book.write)
-        usage_writer.book(ENTRY)
+        usage_writer.record(ENTRY)
         await usage_writer.written()
-        usage_writer.book(replace(ENTRY, usage=Usage(input_tokens=8)))
+        usage_writer.record(replace(ENTRY, usage=Usage(input_tokens=8)))
         async with asyncio.timeout(5):
             while not book.entries:
                 await asyncio.sleep(0.001)

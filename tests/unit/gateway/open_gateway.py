@@ -22,7 +22,7 @@ ASK = {"model": "m", "tools": [{"name": "Write"}], "messages": [{"role": "user",
 
 
 @dataclass
-class Door:
+class OpenGateway:
     """An open gateway and a client that stands where the agent stands."""
 
     gateway: Gateway
@@ -47,7 +47,7 @@ class Door:
 
 
 @asynccontextmanager
-async def door(
+async def open_gateway(
     path: Path,
     access: ProviderAccess | Callable[[str], Any] | None,
     providers: Collection[str] = ("anthropic",),
@@ -69,7 +69,7 @@ async def door(
     transport = httpx2.AsyncHTTPTransport(uds=str(path))
     try:
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
-            yield Door(gateway, lease, client, told, bells)
+            yield OpenGateway(gateway, lease, client, told, bells)
     finally:
         await gateway.aclose()
 
@@ -79,12 +79,12 @@ def access_to(url: str) -> ProviderAccess:
 
 
 def through(
-    path: Path, plan: list[Any], work: Callable[[Door, FakeAnthropic], Awaitable[None]]
+    path: Path, plan: list[Any], work: Callable[[OpenGateway, FakeAnthropic], Awaitable[None]]
 ) -> None:
     with FakeAnthropic(plan) as provider:
 
         async def run() -> None:
-            async with door(path, access_to(provider.url)) as here:
+            async with open_gateway(path, access_to(provider.url)) as here:
                 await work(here, provider)
 
         asyncio.run(run())
