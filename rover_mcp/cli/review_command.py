@@ -28,7 +28,7 @@ from rover_mcp.cli.review_file import (
 )
 from rover_mcp.cli.terminal_text import clean
 from rover_mcp.cli.tool_commands import call, follow, home_of, of_task, show
-from rover_mcp.config.safe_read import NotTaken, read_regular
+from rover_mcp.config.safe_read import FileRefused, read_regular
 
 FALLBACKS = ("sensible-editor", "nano", "vim", "vi")
 WAITING = frozenset(
@@ -182,7 +182,7 @@ def _read(name: str) -> str:
         return sys.stdin.read()
     try:
         return read_regular(Path(name), MAX_FILE).decode("utf-8-sig")
-    except (NotTaken, UnicodeDecodeError) as error:
+    except (FileRefused, UnicodeDecodeError) as error:
         raise ClientError(f"the review {name}: {error}", code="invalid_arguments") from error
 
 
