@@ -49,6 +49,8 @@ def command_for(tool: object, arguments: Json | None = None) -> str:
     if tool not in _COMMANDS:
         return "rover --help"
     words = ["rover", _COMMANDS[str(tool)]]
+    if tool == "delete_task" and given.get("others"):
+        words = ["rover", "choose"]
     if tool == "set_auto_resume":
         words += _switch(given)
     elif tool == "create_task":

@@ -47,7 +47,8 @@ def _working(kind: str, *marks: str) -> Read:
 
 LISTED: Mapping[str, Read] = _fields(
     "number", "id", "title", "status", "phase", "progress", "agent", "cost_usd", "branch",
-    "repo_path", "origin", "updated_at", "error", "pause.reason", "pause.message", "pause.account",
+    "repo_path", "origin", "racers", "updated_at", "error", "pause.reason", "pause.message",
+    "pause.account",
     "pause.provider", "pause.since", "pause.retry_at", "pause.auto_resume",
 )  # fmt: skip
 TASK: Mapping[str, Read] = {

@@ -4,6 +4,7 @@ EXAMPLES = {
     "create": (
         'rover create "Fix the failing test in tests/test_sum.py" --watch',
         'rover create "Add a --dry-run option" --workflow swe-tdd --budget-usd 5',
+        'rover create "Make the parser faster" --agents claude,codex --budget-usd 2',
     ),
     "list": (
         "rover list", "rover list --all --status PAUSED",
@@ -20,7 +21,10 @@ EXAMPLES = {
     "pause": ("rover pause 3 4",),
     "restart": ("rover restart 3",),
     "history": ("rover history 3", "rover history 3 s4"),
-    "fork": ("rover fork 3 s4", "rover fork 3 s4 'Use a queue' --agent codex"),
+    "fork": ("rover fork 3 s4", "rover fork 3 s4 'Use a queue' --agent codex",
+             "rover fork 3 s4 --agents claude,codex"),
+    "race": ("rover race 3",),
+    "choose": ("rover choose 3", "rover choose 3 --yes"),
     "rewind": ("rover rewind 3 s4 'Use the standard library instead' --watch",),
     "iterate": (
         "rover iterate 3 'Also handle empty input' --watch",

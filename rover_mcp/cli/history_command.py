@@ -7,10 +7,10 @@ import os
 import sys
 
 from agent_runner.json_object import Json
-from rover_mcp.cli import render
 from rover_mcp.cli.attention import attention
 from rover_mcp.cli.copyable_command import next_command
 from rover_mcp.cli.iterate_command import iterate
+from rover_mcp.cli.race_command import begun, check_follows_one
 from rover_mcp.cli.render_diff import diff_lines
 from rover_mcp.cli.terminal_text import Paint, clean
 from rover_mcp.cli.tool_commands import call, follow, of_task, show
@@ -33,12 +33,14 @@ def rewind(args: argparse.Namespace) -> int:
 
 
 def fork(args: argparse.Namespace) -> int:
-    """Create a task from a snapshot; with --watch stay until it stops."""
+    """Create a task from a snapshot, or several that race; with --watch stay until it stops."""
+    check_follows_one(args)
     text = sys.stdin.read() if args.instructions == "-" else args.instructions
-    given = {"snapshot": args.snapshot, "instructions": text or None, "agent": args.agent}
-    result = call(args, "fork_task", **of_task(args), **given)
+    given = {"snapshot": args.snapshot, "instructions": text or None}
+    who = {"agent": args.agent, "agents": args.agents}
+    result = call(args, "fork_task", **of_task(args), **given, **who)
     if not args.watch:
-        show(args, result, render.task)
+        show(args, result, begun)
         return 0
     args.task, args.repo = result["task"]["id"], None
     return follow(args, result["task"])

@@ -38,8 +38,8 @@ def _row(t: Json, several: bool, paid: bool, now: datetime) -> list[str]:
         f"{t['progress']} %",
         ago(t["updated_at"], now),
         *([shorten(clean(t["repo_path"]).rpartition("/")[2], 20)] if several else []),
-        clean(t["agent"]),
-        *([_dollars(cost) if cost else ""] if paid else []),
+        clean(t["agent"]) + (f" (1 of {t['racers']})" if t.get("racers") else ""),
+        *([dollars(cost) if cost else ""] if paid else []),
         in_short(pause, now) if pause else shorten(clean(t["phase"]), 60),
         shorten(clean(t["title"]), TITLE_SHOWN),
     ]
@@ -59,5 +59,6 @@ def _coloured(lines: list[str], tasks: list[Json], paint: Paint, first: int) -> 
     return painted
 
 
-def _dollars(cost: float) -> str:
+def dollars(cost: float) -> str:
+    """An amount of money in a column."""
     return f"${cost:.2f}" if cost >= 0.01 else "<$0.01"

@@ -90,6 +90,18 @@ COMMANDS = (
         tasks.add_fork,
     ),
     (
+        "race",
+        "race_command:race",
+        "compare the tasks of a race: checks, changes, cost, time",
+        tasks.add_task,
+    ),
+    (
+        "choose",
+        "race_command:choose",
+        "keep one task of a race, the others go into the trash; without --yes, only show it",
+        tasks.add_choose,
+    ),
+    (
         "restart",
         "several_tasks:restart",
         "start a failed task again from its base commit",

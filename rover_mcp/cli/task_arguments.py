@@ -20,6 +20,11 @@ _TASK_OPTIONS: dict[str, dict[str, Any]] = {
         "help": "the agent (default: claude; see `rover doctor`); of several, the next one takes "
         "over while the account of the one before is closed",
     },
+    "--agents": {
+        "metavar": "NAME,NAME",
+        "help": "a race: each of these agents does the whole task, in a task of its own; "
+        "`rover race` compares them",
+    },
     "--model": {"metavar": "NAME", "help": "the agent's model (default: the agent's own)"},
     "--base-branch": {
         "metavar": "REF",
@@ -224,6 +229,8 @@ def add_fork(sub: Parser) -> None:
     about = "what the new task shall do (default: what was left to do); - reads it from stdin"
     sub.add_argument("instructions", metavar="INSTRUCTIONS", nargs="?", default="", help=about)
     sub.add_argument("--agent", metavar="NAME[,NAME]", help="the agent (default: the same)")
+    about = "a race: a fork for each of these agents; `rover race` compares them"
+    sub.add_argument("--agents", metavar="NAME,NAME", help=about)
     sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
 
 
@@ -261,6 +268,11 @@ def _add_instructions(sub: Parser) -> None:
 def add_delete(sub: Parser) -> None:
     add_tasks(sub)
     sub.add_argument("--yes", action="store_true", help="delete them")
+
+
+def add_choose(sub: Parser) -> None:
+    add_task(sub)
+    sub.add_argument("--yes", action="store_true", help="put the others into the trash")
 
 
 def add_logs(sub: Parser) -> None:

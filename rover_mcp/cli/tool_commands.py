@@ -129,6 +129,9 @@ def create(args: Arguments) -> int:
         from rover_mcp.cli import rehearse
 
         return rehearse.dry_run(args, description, parse_inputs(args.input) or {})
+    from rover_mcp.cli.race_command import begun, check_follows_one
+
+    check_follows_one(args)
     result = call(
         args,
         "create_task",
@@ -144,7 +147,7 @@ def create(args: Arguments) -> int:
         **{name: getattr(args, name) for name in args.options},
     )
     if not args.watch:
-        show(args, result, render.task)
+        show(args, result, begun)
         return 0
     args.task, args.repo = result["task"]["id"], None
     return follow(args, result["task"])

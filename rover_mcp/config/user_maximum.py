@@ -3,8 +3,8 @@ without a person. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from agent_runner.models import SCRIPTED, Budget
@@ -83,6 +83,14 @@ def wider_budget(budget: Budget | None, settings: Settings, old: Budget | None) 
             values[name] = given
     if beyond:
         yield Wider(" and ".join(beyond), budget_line(**values))
+
+
+def for_each(wider: Iterable[Wider], tasks: int) -> list[Wider]:
+    """The same where several tasks are created at once: a person is asked once for all of them."""
+    # The question has to name the number: what a person allows for one task, they may not for all.
+    if tasks == 1:
+        return list(wider)
+    return [replace(one, what=f"{one.what} (for each of {tasks} tasks)") for one in wider]
 
 
 def budget_line(usd: float | None, tokens: int | None) -> str:

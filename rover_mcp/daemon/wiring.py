@@ -69,6 +69,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
 from rover_mcp.tasks.checkout import CheckoutTask
+from rover_mcp.tasks.choose import ChooseTask
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.forget import ForgetProject
@@ -247,15 +248,18 @@ def _services(
     host_rebases = HostRebases(home, repositories, attempts.finish.import_snapshots)
     rebase = RebaseTask(store, host_rebases, operations)
     checkout = CheckoutTask(store, HostCheckouts(repositories, home), operations)
-    shells = TaskShells(
-        core.settings, core.engines, repositories.hub, core.gateway_adapter, core.spares,
-        attempts.finish.import_snapshots,
-    )  # fmt: skip
-    shell = OpenShell(shells)
     return Services(
         tasks, status, hub, touch, images, hooks, trash, FreeSpace(sources, operations), builds,
-        forget, merge, push, rebase, checkout, shell,
+        forget, merge, push, rebase, checkout, _shell(core, attempts),
+        ChooseTask(store, trash.delete, operations),
     )  # fmt: skip
+
+
+def _shell(core: _Core, attempts: Attempts) -> OpenShell:
+    return OpenShell(TaskShells(
+        core.settings, core.engines, core.repositories.hub, core.gateway_adapter, core.spares,
+        attempts.finish.import_snapshots,
+    ))  # fmt: skip
 
 
 def _space_sources(

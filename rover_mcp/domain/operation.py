@@ -20,6 +20,8 @@ class OperationKind(StrEnum):
     """all that is kept of it is removed"""
     COLLECT = "collect"
     """what can be made again of a finished task is removed"""
+    CHOOSE = "choose"
+    """a task of a race stays, and the others go into the trash"""
 
 
 class OperationState(StrEnum):

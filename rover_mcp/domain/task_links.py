@@ -24,6 +24,15 @@ class AwaitedTask(BaseModel):
     number: int
 
 
+class Racer(BaseModel):
+    """One of the tasks that do the same work, and the agent that it began with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    agent: str
+
+
 class TaskLinks(BaseModel):
     """The tasks that a task comes from. They are known by their ids, because numbers are a
     project's own; a number is kept beside an id for people."""
@@ -34,6 +43,8 @@ class TaskLinks(BaseModel):
     after: tuple[AwaitedTask, ...] = ()
     base: AwaitedTask | None = None
     """whose result it starts from; also one of `after`"""
+    race: tuple[Racer, ...] = ()
+    """every task of its race, itself included, in the order of the call"""
 
     def words(self) -> str | None:
         """The same for people."""
@@ -45,4 +56,6 @@ class TaskLinks(BaseModel):
             parts.append(f"starts from the result of task {self.base.number}")
         if others := [str(t.number) for t in self.after if t != self.base]:
             parts.append(f"comes after task {', '.join(others)}")
+        if self.race:
+            parts.append(f"in a race of {', '.join(racer.agent for racer in self.race)}")
         return "; ".join(parts) or None

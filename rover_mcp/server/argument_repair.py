@@ -174,6 +174,13 @@ def names_in_order(value: object) -> object:
     return ", ".join(map(str, names))
 
 
+def name_list(value: object) -> object:
+    """Several names, which may also be given as "a, b"."""
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return [name for part in value.split(",") if (name := part.strip())]
+    return items(value)
+
+
 def statuses(known: Iterable[str]) -> Callable[[object], object]:
     """A reader of task statuses, in any case and in other words; "all" stands for every status."""
     by_word = {_word(status): (status,) for status in known}

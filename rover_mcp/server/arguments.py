@@ -60,6 +60,9 @@ def _budget(usd: float | None, tokens: int | None) -> Budget | None:
     return None if usd is None and tokens is None else Budget(usd=usd, tokens=tokens)
 
 
+Agents = Annotated[list[str], BeforeValidator(argument_repair.name_list)]
+
+
 class CreateTaskArguments(Arguments):
     description: str = Field(
         max_length=50_000,
@@ -73,6 +76,11 @@ class CreateTaskArguments(Arguments):
         None,
         max_length=200,
         description="default claude; get_status lists all; 'a, b': b while a's account is closed",
+    )
+    agents: Agents = Field(
+        default_factory=list[str],
+        max_length=20,
+        description="race: a task for each; inspect compares them",
     )
     model: str | None = Field(None, max_length=100, description="default the agent's own")
     base_branch: str | None = Field(
@@ -123,16 +131,17 @@ class CreateTaskArguments(Arguments):
         BeforeValidator(argument_repair.choice("off", "image", "all", none="off")),
     ] = Field(
         None,
-        description="use of devcontainer.json: nothing, all but commands, all; default: project's",
+        description="use of devcontainer.json: nothing, all but commands, all",
     )
     script: str | None = Field(None, max_length=200_000, description="YAML for agent scripted")
 
     @property
     def options(self) -> TaskOptions:
         """The task's options among the arguments. Agents and the budget are flat fields here,
-        because models fill in a flat field more reliably than a nested one."""
+        because models fill in a flat field more reliably than a nested one. The `agents` of a race
+        are several tasks and no option of one."""
         agents = [name for part in (self.agent or "").split(",") if (name := part.strip())]
-        same = TaskOptions.model_fields.keys() & type(self).model_fields.keys()
+        same = (TaskOptions.model_fields.keys() & type(self).model_fields.keys()) - {"agents"}
         values = {name: getattr(self, name) for name in same}
         budget = _budget(self.budget_usd, self.budget_tokens)
         return TaskOptions(**values, agents=tuple(agents), budget=budget)
@@ -146,7 +155,7 @@ class ListTasksArguments(Arguments):
     all_projects: bool = Field(False, description="of all repositories")
     cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
     limit: Annotated[int | None, BeforeValidator(argument_repair.within(1, 100))] = Field(
-        None, description="default: up to 20 that fit 2,000 tokens"
+        None, description="default: what fits 2,000 tokens"
     )
 
 
@@ -200,15 +209,16 @@ class DiffArguments(TaskArguments):
     paths: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list[str], max_length=100, description="only these"
     )
-    stat_only: bool = Field(False, description="totals and files without the patch")
+    stat_only: bool = Field(False, description="without the patch")
     offset: Annotated[int, BeforeValidator(argument_repair.within(0, 10**9))] = Field(
-        0, description="list the files from this one on; the first is 0"
+        0, description="list files from this one on"
     )
 
 
 class DeleteArguments(TaskArguments):
     confirm: bool = Field(False, description="do it")
     restore: bool = Field(False, description="undelete")
+    others: bool = Field(False, description="choose it: delete the others of its race")
 
     @property
     def deletes(self) -> bool:
@@ -295,6 +305,7 @@ class ForkArguments(TaskArguments):
     agent: Annotated[str | None, BeforeValidator(argument_repair.names_in_order)] = Field(
         None, max_length=200, description="default the same"
     )
+    agents: Agents = Field(default_factory=list[str], max_length=20, description="race")
 
 
 class HistoryArguments(TaskArguments):

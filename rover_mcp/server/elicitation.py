@@ -67,6 +67,9 @@ class Confirmation:
 DELETION = Confirmation(
     ("keep", "Keep it"), ("delete", "Delete it"), "nothing was deleted", "delete"
 )
+CHOICE_OF_RACE = Confirmation(
+    ("keep", "Keep them all"), ("choose", "Choose it"), "nothing was chosen", "choose"
+)
 MERGE = Confirmation(("leave", "Leave it"), ("merge", "Merge it"), "nothing was merged", "merge")
 PUSH = Confirmation(("leave", "Leave it"), ("push", "Push it"), "nothing was pushed", "push")
 
@@ -238,7 +241,7 @@ def can_ask(ctx: Context) -> bool:
 
 
 async def confirmed(
-    ctx: Context, params: CallToolRequestParams, message: str, asks: Confirmation = DELETION
+    ctx: Context, params: CallToolRequestParams, message: str, asks: Confirmation
 ) -> InputRequiredResult | None:
     """Ask a person to confirm. None: they did, or the client cannot ask and `confirm` counts. A
     result: the client has to ask first and then repeats the call.

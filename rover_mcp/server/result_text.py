@@ -17,6 +17,7 @@ from rover_mcp.server.task_text import (
     task_text,
 )
 from rover_mcp.tasks.quoted_text import named, printable, quoted
+from rover_mcp.tasks.race import race_lines
 from rover_mcp.tasks.view_models import TaskView
 
 
@@ -41,12 +42,12 @@ def _main(result: r.Result) -> str:
             return _switched(result)
         case r.InspectResult():
             events = [f"{e.at:%Y-%m-%d %H:%M:%S}Z {event_text(e)}" for e in result.events or ()]
-            return "\n".join([task_text(result.task), *events])
+            return "\n".join([_task(result), *events])
         case r.DeleteResult() | r.MergeResult() | r.RebaseResult() | r.PushResult():
             is_deletion = isinstance(result, r.DeleteResult)
             return _deletion(result) if is_deletion else _in_repository(result)
         case r.TaskResult():
-            return task_text(result.task)
+            return _task(result)
         case r.TaskListResult() | r.HistoryResult():
             listed = _page(result) if isinstance(result, r.TaskListResult) else _history(result)
             return "\n".join(listed)
@@ -63,6 +64,13 @@ def _main(result: r.Result) -> str:
             return _status(result)
         case _:
             return "done"
+
+
+def _task(result: r.TaskResult) -> str:
+    """A task, and the race that it is in."""
+    race = result.race
+    lines = race_lines(race) if race else ()
+    return "\n".join([task_text(result.task), *lines])
 
 
 def _page(result: r.TaskListResult) -> Iterator[str]:

@@ -17,6 +17,7 @@ from rover_mcp.server.session import ClientSession
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.checkout import CheckoutTask
+from rover_mcp.tasks.choose import ChooseTask
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.free_space import FreeSpace
 from rover_mcp.tasks.images import BuildImage, RoverImages
@@ -51,6 +52,7 @@ class Services:
     rebase: RebaseTask
     checkout: CheckoutTask
     shell: OpenShell
+    choose: ChooseTask
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from rover_mcp.server.argument_errors import bad_arguments, corrected, unknown_t
 from rover_mcp.server.arguments import Arguments, DeleteArguments
 from rover_mcp.server.brief_results import besides_shown, brief
 from rover_mcp.server.consent_question import answer
+from rover_mcp.server.deletion_tools import deletion_asked
 from rover_mcp.server.elicitation import can_ask, confirmed
 from rover_mcp.server.host_tools import delivery_asked, is_delivery
 from rover_mcp.server.mcp_task_handles import TaskHandles
@@ -33,7 +34,6 @@ from rover_mcp.server.tasks_extension import RECEIPT
 from rover_mcp.server.tasks_extension.extension import declared
 from rover_mcp.server.tasks_extension.protocol import Context
 from rover_mcp.server.tool_call import Call, Progress, Services, ToolEntry
-from rover_mcp.server.tool_handlers import deletion_asked
 from rover_mcp.server.tools import tools_for
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.tasks.view_models import NextAction
@@ -97,7 +97,7 @@ class ToolCaller:
         """Ask a person for the confirmation that a tool needs; None: they gave it, or none is
         needed. Here, because a form is a request to the client, and a use case knows no client."""
         if isinstance(arguments, DeleteArguments) and arguments.deletes:
-            return await confirmed(ctx, params, await deletion_asked(call, arguments))
+            return await confirmed(ctx, params, *(await deletion_asked(call, arguments)))
         if is_delivery(arguments) and arguments.confirm and can_ask(ctx):
             return await confirmed(ctx, params, *(await delivery_asked(call, arguments)))
         return None

@@ -3,22 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import anyio.to_thread
 
-from rover_mcp.domain.usage_window import time_of
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server.pages import task_list
 from rover_mcp.server.tool_call import Call
-from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.auto_resume import switch_auto_resume
 from rover_mcp.tasks.create_request import CreateRequest
-from rover_mcp.tasks.delete import Item
-from rover_mcp.tasks.quoted_text import quoted
-from rover_mcp.tasks.view_models import NextAction, TaskView
+from rover_mcp.tasks.race import choosing
+from rover_mcp.tasks.race_links import racing_agents
 
 PATCH_BYTES = 24_000
 EVENTS_SHOWN = 20
@@ -39,10 +37,24 @@ async def create_task(call: Call, args: a.CreateTaskArguments) -> r.TaskResult:
         consent=call.consent,
         unasked=call.unasked,
     )
-    view = await anyio.to_thread.run_sync(call.services.tasks.create, call.session.caller, request)
+    tasks, caller = call.services.tasks, call.session.caller
+    create = partial(tasks.create_all, caller, request, args.agents)
+    return await _begun(call, create)
+
+
+async def _begun(call: Call, create: Callable[[], Sequence[TaskRow]]) -> r.TaskResult:
+    """The result of creating a task, or the tasks of a race."""
+    tasks = call.services.tasks
+
+    def work() -> tuple[Sequence[TaskRow], r.TaskResult]:
+        rows = create()
+        return rows, r.TaskResult(task=tasks.begun(rows), race=tasks.race(rows[0]))
+
+    rows, result = await anyio.to_thread.run_sync(work)
     # The client that created a task is notified of it, in whatever project it works later.
-    call.session.watch(view.id)
-    return r.TaskResult(task=view)
+    for row in rows:
+        call.session.watch(row.id)
+    return result
 
 
 async def list_tasks(call: Call, args: a.ListTasksArguments) -> r.TaskListResult:
@@ -66,7 +78,10 @@ async def inspect(call: Call, args: a.InspectArguments) -> r.InspectResult:
     def read() -> r.InspectResult:
         tasks = call.services.tasks
         events = tasks.events(task, EVENTS_SHOWN) if full else None
-        return r.InspectResult(task=tasks.inspect(task, full=full), events=events)
+        race = tasks.race(task)
+        view = tasks.inspect(task, full=full)
+        view.next_actions += choosing(race, task) if race else []
+        return r.InspectResult(task=view, events=events, race=race)
 
     return await anyio.to_thread.run_sync(read)
 
@@ -133,14 +148,10 @@ async def fork_task(call: Call, args: a.ForkArguments) -> r.TaskResult:
     task = await call.find(args)
     tasks, caller = call.services.tasks, call.session.caller
 
-    def fork() -> TaskView:
-        given = (args.snapshot, args.instructions)
-        row = tasks.fork(caller, task, *given, agent=args.agent, consent=call.consent)
-        return tasks.with_cautions(row)
-
-    view = await anyio.to_thread.run_sync(fork)
-    call.session.watch(view.id)
-    return r.TaskResult(task=view)
+    agents = racing_agents(args.agents, args.agent, None) if args.agents else [args.agent]
+    given = (args.snapshot, args.instructions)
+    race = partial(tasks.fork.race, caller, task, *given, agents=agents, consent=call.consent)
+    return await _begun(call, race)
 
 
 async def get_history(call: Call, args: a.HistoryArguments) -> r.HistoryResult:
@@ -169,66 +180,6 @@ async def pause_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
 async def cancel_task(call: Call, args: a.TaskArguments) -> r.TaskResult:
     task = await call.find(args, changes=True)
     return r.TaskResult(task=await anyio.to_thread.run_sync(call.services.tasks.cancel, task))
-
-
-def shown_time(moment: float) -> str:
-    """A time for people, to the minute."""
-    return f"{time_of(moment):%Y-%m-%d %H:%M}Z"
-
-
-async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
-    if args.restore:
-        return await _restore(call, args)
-    task = await call.find_or_damage(args)
-    trash = call.services.trash
-    until = trash.until(task)
-    items = await anyio.to_thread.run_sync(trash if args.confirm else trash.plan, task)
-    named = {"task": args.task, "repo_path": args.repo_path}
-    if isinstance(task, TaskRow):
-        # By its id, because the call may be repeated from another folder, where the number means
-        # another task.
-        named = {"task": task.id}
-    kept = {k: v for k, v in named.items() if v is not None}
-    again = NextAction(
-        tool="delete_task",
-        arguments=kept | {"confirm": True},
-        why="delete it; only if the user agrees to what is lost",
-    )
-    back = NextAction(tool="delete_task", arguments=kept | {"restore": True}, why="give it back")
-    return r.DeleteResult(
-        task=task.id if isinstance(task, TaskRow) else args.task,
-        deleted=args.confirm,
-        items=[_item(item) for item in items],
-        until=shown_time(until) if until is not None else None,
-        next_actions=([back] if until is not None else []) if args.confirm else [again],
-    )
-
-
-async def _restore(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
-    task = await call.find(args, changes=True, deleted=True)
-    task = await anyio.to_thread.run_sync(call.services.trash.restore, task)
-    look = NextAction(tool="inspect", arguments={"task": task.id}, why="look at it")
-    back = r.DeleteItem(what="task", kept=True, detail=f"{task.status}, out of the trash")
-    return r.DeleteResult(task=task.id, deleted=False, items=[back], next_actions=[look])
-
-
-def _item(item: Item) -> r.DeleteItem:
-    return r.DeleteItem(what=item.what, kept=item.kept, detail=item.detail)
-
-
-async def deletion_asked(call: Call, args: a.DeleteArguments) -> str:
-    """The question for a person before a task is deleted: what is lost and when, what stays."""
-    task = await call.find_or_damage(args)
-    trash = call.services.trash
-    items = await anyio.to_thread.run_sync(trash.plan, task)
-    lost = "; ".join(f"{item.what}: {item.detail}" for item in items if not item.kept)
-    kept = "; ".join(f"{item.what}: {item.detail}" for item in items if item.kept)
-    if isinstance(task, DamagedRecord):
-        return f"Delete task {args.task}, whose record is damaged? Lost: {lost}. Kept: {kept}."
-    until = trash.until(task)
-    when = f" (it can be given back until {shown_time(until)})" if until is not None else ""
-    name = f"task {task.number} {quoted(task.title, 80)}"
-    return f"Delete {name}? Lost{when}: {lost}. Kept: {kept}."
 
 
 async def list_workflows(call: Call, args: a.WorkflowsArguments) -> r.WorkflowsResult:

@@ -10,8 +10,10 @@ from rover_mcp.launcher import handshake
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server import tool_handlers as h
+from rover_mcp.server.deletion_tools import delete_task
 from rover_mcp.server.host_tools import merge_task, push_task, rebase_task
 from rover_mcp.server.tool_call import Handler, ToolEntry
+from rover_mcp.server.tool_schemas import input_schema, output_schema
 from rover_mcp.server.wait_for_task import wait_for_task
 from rover_mcp.tasks.caller import Caller
 
@@ -46,8 +48,8 @@ def _entry(
         # The title stands once, in the annotations: both places name a tool for people, and every
         # conversation pays for each.
         description=description,
-        input_schema=r.input_schema(arguments),
-        output_schema=r.output_schema(result),
+        input_schema=input_schema(arguments),
+        output_schema=output_schema(result),
         annotations=ToolAnnotations(
             title=title,
             read_only_hint=read_only,
@@ -154,7 +156,7 @@ _ENTRIES = (
         words="abort, kill, stop",
     ),
     _entry(
-        h.delete_task, a.DeleteArguments, r.DeleteResult, "Delete task",
+        delete_task, a.DeleteArguments, r.DeleteResult, "Delete task",
         "Put a paused or ended task into the trash for 14 days; its branch stays. "
         "Without confirm it only says what would be lost: show that first.",
         destructive=True, admin=True,

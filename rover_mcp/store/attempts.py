@@ -12,6 +12,7 @@ from rover_mcp.domain.attempt_state import BY_ITSELF, WAITING, AttemptState
 from rover_mcp.domain.obstacles import obstacle_of
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import store_tables
+from rover_mcp.store.column_types import LATEST
 from rover_mcp.store.damaged_records import sound
 from rover_mcp.store.database import Database
 from rover_mcp.store.record_reading import attempt_row, task_row
@@ -51,6 +52,15 @@ class AttemptStore:
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         return attempt_row(row) if row is not None else None
+
+    def seconds_at_work(self, task_id: str) -> float:
+        """How long the task's sandboxes have run until now, all attempts together."""
+        query = sa.select(A.c.started_at, A.c.ended_at)
+        query = query.where(A.c.task_id == task_id, A.c.started_at.between(0, LATEST))
+        now = self._database.now()
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return sum(max(0.0, (row.ended_at or now) - row.started_at) for row in rows)
 
     def in_states(self, states: Collection[str]) -> list[AttemptRow]:
         """All attempts in one of these states, the oldest first."""

@@ -6,12 +6,14 @@ that giving it back is one row less, and a crash leaves it either in the trash o
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
 
+from rover_mcp.domain.stacking import SATISFIES
 from rover_mcp.domain.task_status import ENDED, TaskStatus
 from rover_mcp.store import store_tables
 from rover_mcp.store.column_types import Moment, Name
@@ -19,7 +21,7 @@ from rover_mcp.store.damaged_records import DamagedRecord, InvalidValues, checke
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import insert_event
 from rover_mcp.store.record_reading import columns_of
-from rover_mcp.store.row_changes import T, locked_task
+from rover_mcp.store.row_changes import T, cancel_paused, lock_live_task, locked_task
 
 D = store_tables.deletions
 
@@ -44,14 +46,27 @@ class Deletions:
             row = connection.execute(locked_task(task_id)).one_or_none()
             if row is None or row.status not in ENDED:
                 return False
-            query = sa.select(D.c.task_id).where(D.c.task_id == task_id)
-            if connection.execute(query).first() is None:
-                now = self._database.now()
-                connection.execute(D.insert().values(task_id=task_id, deleted_at=now))
-                # A request that is made again makes a new task, as if this one were gone.
-                connection.execute(T.update().where(T.c.id == task_id).values(request_key=None))
-                status = TaskStatus(row.status)
-                insert_event(connection, now, task_id, "task.deleted", status, {}, notable=False)
+            _put(connection, self._database.now(), row)
+        self._database.on_event()
+        return True
+
+    def choose(self, kept: str, others: Collection[str]) -> bool:
+        """Put the other tasks of a race into the trash and end the pauses among them: all of it or
+        nothing. False: the kept one is not done, or another one is neither paused nor ended."""
+        now = self._database.now()
+        with self._database.write() as connection:
+            # Every transaction locks tasks in the order of their ids.
+            rows = {i: lock_live_task(connection, i) for i in sorted({kept, *others})}
+            chosen = rows.pop(kept)
+            if chosen is None or chosen.status not in SATISFIES:
+                return False
+            losers = [row for row in rows.values() if row is not None]
+            if any(row.status not in (TaskStatus.PAUSED, *ENDED) for row in losers):
+                return False
+            for row in losers:
+                if row.status == TaskStatus.PAUSED:
+                    cancel_paused(connection, now, row)
+                _put(connection, now, connection.execute(locked_task(row.id)).one())
         self._database.on_event()
         return True
 
@@ -72,6 +87,18 @@ class Deletions:
         task stays."""
         with self._database.read() as connection:
             return sound(connection.execute(sa.select(D).order_by(D.c.deleted_at)), deletion_row)
+
+
+def _put(connection: sa.Connection, now: float, row: sa.Row[Any]) -> None:
+    """Put one task into the trash, unless it is there."""
+    query = sa.select(D.c.task_id).where(D.c.task_id == row.id)
+    if connection.execute(query).first() is not None:
+        return
+    connection.execute(D.insert().values(task_id=row.id, deleted_at=now))
+    # A request that is made again makes a new task, as if this one were gone.
+    connection.execute(T.update().where(T.c.id == row.id).values(request_key=None))
+    status = TaskStatus(row.status)
+    insert_event(connection, now, row.id, "task.deleted", status, {}, notable=False)
 
 
 _ROW: Final = TypeAdapter(DeletionRow)

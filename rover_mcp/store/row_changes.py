@@ -119,6 +119,15 @@ def end_waiting_attempts(connection: sa.Connection, now: float, task_id: str) ->
     )
 
 
+def cancel_paused(connection: sa.Connection, now: float, task: sa.Row[Any]) -> None:
+    """Cancel a paused task, whose row is locked, and record the event."""
+    target = advance(TaskStatus(task.status), Event.CANCEL)
+    values = columns_after(now, target, {})
+    connection.execute(T.update().where(T.c.id == task.id).values(**values))
+    insert_event(connection, now, task.id, Event.CANCEL, target, {}, notable=False)
+    end_waiting_attempts(connection, now, task.id)
+
+
 def has_waiting_attempt(connection: sa.Connection, task_id: str) -> bool:
     """Whether an attempt of the task has not begun."""
     query = sa.select(A.c.attempt).where(A.c.task_id == task_id, A.c.state.in_(WAITING))

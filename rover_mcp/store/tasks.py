@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -170,18 +170,27 @@ class TaskStore:
         If a task of the project has this `request_key` already, that task is returned and nothing
         is written.
         """
+        rows, is_new = self.create_all([new], taken, prefix)
+        return rows[0], is_new
+
+    def create_all(
+        self, several: Sequence[NewTask], taken: frozenset[str], prefix: str = "rover"
+    ) -> tuple[list[TaskRow], bool]:
+        """The same for tasks of one project, all of them or none. The first may have a request
+        key."""
+        first = several[0]
         try:
             with self._database.write() as connection:
-                row = self._insert(connection, new, taken, prefix)
+                rows = [self._insert(connection, new, taken, prefix) for new in several]
         except IntegrityError:
             # Two calls with the same key can both find no task before they write. The unique
             # constraint lets one of them through.
-            existing = self.by_request(new.project_id, new.request_key or "")
+            existing = self.by_request(first.project_id, first.request_key or "")
             if existing is None:
                 raise
-            return existing, False
+            return [existing], False
         self._database.on_event()
-        return row, True
+        return rows, True
 
     def _insert(
         self, connection: sa.Connection, new: NewTask, taken: frozenset[str], prefix: str

@@ -101,11 +101,8 @@ class CreateTask:
         """
         # Before all checks: a repeated call has to return its task even if the checks would refuse
         # it by now.
-        if key := caller.key(request.request_key):
-            title_of(request.description)
-            repository = self.repositories.inspect(caller.folder(request.repo_path))
-            if known := self._known(repository, key):
-                return known
+        if known := self.known(caller, request):
+            return known
         checked = self.plan(caller, request)
         links = checked.new.links
         waits = links is not None and bool(links.after)
@@ -115,11 +112,14 @@ class CreateTask:
         if spare is not None:
             # A sandbox that was started in advance is named after the id of its future task.
             checked = replace(checked, new=replace(checked.new, id=spare))
-        return self._write(checked, request.script)
+        return self.write([(checked, request.script)])[0]
 
-    def plan(self, caller: Caller, request: CreateRequest) -> CheckedTask:
+    def plan(
+        self, caller: Caller, request: CreateRequest, pieces: Sequence[Piece] | None = None
+    ) -> CheckedTask:
         """What the task would be, after all checks. Nothing is written but the project's hub, and
-        what a person has just consented to. Raises as the call does."""
+        what a person has just consented to. `pieces`: the context, where it has been fetched
+        already. Raises as the call does."""
         request = self._checked(request)
         parts = self._parts(caller, request)
         options = allowed_options(self.settings, self.trust, caller, request, parts)
@@ -131,7 +131,8 @@ class CreateTask:
         # A disk that fills up during a task costs its work; here it costs an error message.
         check_space(self.settings, lambda: self.repositories.size(repository, commit))
         # The last check, since it takes longest and asks other machines.
-        pieces = self._pieces(caller, request, repository)
+        if pieces is None:
+            pieces = self._pieces(caller, request, repository)
         project = self._project(repository)
         lists = {
             "copies": tuple(copy.path for copy in copies),
@@ -226,7 +227,13 @@ class CreateTask:
         tracked = self.repositories.tracked(parts.repository, parts.commit, names)
         return read_copies(parts.repository.root, names, tracked)
 
-    def _known(self, repository: Repository, key: str) -> TaskRow | None:
+    def known(self, caller: Caller, request: CreateRequest) -> TaskRow | None:
+        """The task that an earlier call with the same request key has created."""
+        key = caller.key(request.request_key)
+        if not key:
+            return None
+        title_of(request.description)
+        repository = self.repositories.inspect(caller.folder(request.repo_path))
         project = self.store.projects.at(str(repository.project))
         return self.store.tasks.by_request(project.id, key) if project else None
 
@@ -244,33 +251,37 @@ class CreateTask:
             return policy
         return policy.with_hosts(self.repositories.git_hosts(parts.repository.root))
 
-    def _write(self, checked: CheckedTask, script: str | None) -> TaskRow:
-        """Write the files, then the row, and queue the first attempt. If any of it fails, or
-        another call with the same request key was first, the files are removed again."""
-        new, repository = checked.new, checked.repository
-        folders = TaskFolders(self.settings.home, new.id, 1)
-        prefix = self.settings.branch_prefix
+    def write(self, several: Sequence[tuple[CheckedTask, str | None]]) -> list[TaskRow]:
+        """Write the files of tasks of one repository, each with the script of its agent, then their
+        rows, and queue their first attempts. If any of it fails, or another call with the same
+        request key was first, the files are removed again."""
+        repository = several[0][0].repository
+        folders = [TaskFolders(self.settings.home, checked.new.id, 1) for checked, _ in several]
+        prefix, rows = self.settings.branch_prefix, [checked.new for checked, _ in several]
         try:
             with input_faults(self.settings.home):
                 ignored = self.repositories.ignored(repository)
-                write_input(folders.input, checked, script, ignored)
-                task, is_new = self.store.tasks.create(new, repository.branches, prefix)
+                for (checked, script), folder in zip(several, folders, strict=True):
+                    write_input(folder.input, checked, script, ignored)
+                tasks, are_new = self.store.tasks.create_all(rows, repository.branches, prefix)
         except BaseException:
             self._undo(folders)
             raise
         # Two calls with one request key may run side by side. The store decides which of them is
         # first.
-        if not is_new:
+        if not are_new:
             self._undo(folders)
-            return task
-        attempt = self.store.attempts.get(task.id, 1)
-        if attempt is not None:
-            self.control.enqueue(attempt)
-        return task
+            return tasks
+        for task in tasks:
+            attempt = self.store.attempts.get(task.id, 1)
+            if attempt is not None:
+                self.control.enqueue(attempt)
+        return tasks
 
-    def _undo(self, folders: TaskFolders) -> None:
-        self.spares.discard(folders.task_id)
-        shutil.rmtree(folders.root, ignore_errors=True)
+    def _undo(self, several: Sequence[TaskFolders]) -> None:
+        for folders in several:
+            self.spares.discard(folders.task_id)
+            shutil.rmtree(folders.root, ignore_errors=True)
 
 
 def _record(

@@ -34,6 +34,8 @@ class CreateRequest:
     """issues, requests, pages and files for the agent to read"""
     context_authors: Sequence[str] = ()
     """whose comments are read beside those of people with a role; `all`: everybody's"""
+    racers: int = 1
+    """how many tasks are created alike, each with an agent of its own"""
     consent: str | None = None
     """the digest of the question that a person said yes to; a caller cannot set it"""
     unasked: bool = False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 from agent_runner.models import AgentSession, RunState, RunStatus
 from agent_runner.spec import Instructions
-from rover_mcp.config.user_maximum import wider_budget
+from rover_mcp.config.user_maximum import for_each, wider_budget
 from rover_mcp.domain.errors import Conflict, RoverError, UserFixable
 from rover_mcp.domain.ids import agent_named, new_task_id
 from rover_mcp.domain.iteration import IterationInput
@@ -33,6 +34,7 @@ from rover_mcp.tasks.history import (
     stood_on,
 )
 from rover_mcp.tasks.iterate import MOST_CHANGES
+from rover_mcp.tasks.race_links import in_a_race
 from rover_mcp.tasks.task_ports import Work
 
 FIRST_BUNDLE: Final = "000001.bundle"
@@ -58,7 +60,21 @@ class ForkTask:
     ) -> TaskRow:
         """Fork at a snapshot, by default the newest. Without instructions the new task does what
         was left to do there, and its finished steps count as finished; with them it runs the
-        workflow for these. `agent`: others than the other task's, as `a, b`.
+        workflow for these. `agent`: others than the other task's, as `a, b`. Raises as `race`."""
+        return self.race(caller, task, snapshot, instructions, agents=[agent], consent=consent)[0]
+
+    def race(
+        self,
+        caller: Caller,
+        task: TaskRow,
+        snapshot: str | None = None,
+        instructions: str = "",
+        *,
+        agents: Sequence[str | None],
+        consent: str | None = None,
+    ) -> list[TaskRow]:
+        """Fork once for each of the agents (None: that of the task): all of the new tasks or none.
+        Several of them are a race.
 
         Raises:
             NotFound: the task has no such snapshot.
@@ -75,11 +91,11 @@ class ForkTask:
                 hint="say in instructions what the new task shall do, or name an earlier snapshot",
                 next_call={"tool": "get_history", "arguments": {"task": task.id}},
             )
-        self._check_budget(caller, task, consent)
-        columns = self._agents(caller, task, agent)
-        columns["onto"] = stood_on(self.create.settings.home, task, point.entry)
-        new = _record(caller, task, point, text, columns)
-        return self._write(task, new, point, text)
+        self._check_budget(caller, task, consent, len(agents))
+        onto = stood_on(self.create.settings.home, task, point.entry)
+        columns = [{**self._agents(caller, task, names), "onto": onto} for names in agents]
+        rows = [_record(caller, task, point, text, one) for one in columns]
+        return self._write(task, in_a_race(rows), point, text)
 
     def _point(self, task: TaskRow, name: str | None) -> HistoryPoint:
         home = self.create.settings.home
@@ -93,10 +109,10 @@ class ForkTask:
         entry = find_snapshot(entries, name) if name else entries[-1]
         return checkpoint_at(home, task, entry)
 
-    def _check_budget(self, caller: Caller, task: TaskRow, consent: str | None) -> None:
+    def _check_budget(self, caller: Caller, task: TaskRow, consent: str | None, tasks: int) -> None:
         """What a person once allowed for one task is not allowed for two."""
         settings = self.create.settings
-        wider = list(wider_budget(task.budget, settings, None))
+        wider = for_each(wider_budget(task.budget, settings, None), tasks)
         root = Path(task.project_path)
         check_consent(caller, settings.home / "config.yaml", root, wider, (), consent)
 
@@ -122,30 +138,37 @@ class ForkTask:
             "model": task.model if agents[0] == task.agent else None,
         }
 
-    def _write(self, task: TaskRow, new: NewTask, point: HistoryPoint, text: str) -> TaskRow:
-        """Write the files, then the row, and queue the first attempt. A folder without a row
-        belongs to no task, and is shown as such by get_status."""
+    def _write(
+        self, task: TaskRow, several: Sequence[NewTask], point: HistoryPoint, text: str
+    ) -> list[TaskRow]:
+        """Write the files, then the rows, and queue the first attempts."""
         settings, store = self.create.settings, self.create.store
         repository = self.create.repositories.inspect(Path(task.project_path))
         self.create.repositories.check_delivery(repository, settings.branch_prefix)
-        folders = TaskFolders(settings.home, new.id, 1)
-        source = TaskFolders(settings.home, task.id, task.iteration)
         try:
             with input_faults(settings.home):
-                shutil.copytree(source.input, folders.input, symlinks=True)
-                (folders.run / "bundles").mkdir(parents=True)
-                folders.agent_home.mkdir()
-                self.work.export(task, point.entry.snapshot, folders.run / "bundles" / FIRST_BUNDLE)
-                sessions = copy_sessions(source, folders, point.sessions, task.engine)
-            given = self._given(task, point, text, sessions)
-            new = replace(new, iteration_input=given)
-            row, _ = store.tasks.create(new, repository.branches, settings.branch_prefix)
+                news = [self._with_files(task, new, point, text) for new in several]
+            rows, _ = store.tasks.create_all(news, repository.branches, settings.branch_prefix)
         except BaseException:
-            shutil.rmtree(folders.root, ignore_errors=True)
+            for new in several:
+                shutil.rmtree(TaskFolders(settings.home, new.id, 1).root, ignore_errors=True)
             raise
-        if (attempt := store.attempts.get(row.id, 1)) is not None:
-            self.create.control.enqueue(attempt)
-        return row
+        for row in rows:
+            if (attempt := store.attempts.get(row.id, 1)) is not None:
+                self.create.control.enqueue(attempt)
+        return rows
+
+    def _with_files(self, task: TaskRow, new: NewTask, point: HistoryPoint, text: str) -> NewTask:
+        """Write the files of one new task; its row with what it starts with."""
+        home = self.create.settings.home
+        folders = TaskFolders(home, new.id, 1)
+        source = TaskFolders(home, task.id, task.iteration)
+        shutil.copytree(source.input, folders.input, symlinks=True)
+        (folders.run / "bundles").mkdir(parents=True)
+        folders.agent_home.mkdir()
+        self.work.export(task, point.entry.snapshot, folders.run / "bundles" / FIRST_BUNDLE)
+        sessions = copy_sessions(source, folders, point.sessions, task.engine)
+        return replace(new, iteration_input=self._given(task, point, text, sessions))
 
     def _given(
         self, task: TaskRow, point: HistoryPoint, text: str, sessions: dict[str, AgentSession]

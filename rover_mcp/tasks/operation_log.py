@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -46,23 +47,16 @@ class OperationLog:
         kind: OperationKind,
         plan: Mapping[str, Any],
         work: Callable[[OperationRow], T],
+        also: Collection[str] = (),
     ) -> T:
         """Do `work` between the two rows. Where it raises, it has undone what it did; after
-        NotSettled the row stays open, to be settled later.
+        NotSettled the row stays open, to be settled later. `also`: other tasks that it changes.
 
         Raises:
             Conflict: another operation of the task is at work.
             RoverError: as `work`.
         """
-        with self._lock:
-            if task_id in self._running:
-                raise Conflict(
-                    "another merge, rebase, push, checkout or deletion of this task is at work",
-                    hint="call again in some seconds",
-                    code="operation_running",
-                )
-            self._running.add(task_id)
-        try:
+        with self._claimed({task_id, *also}):
             row = self.rows.begin(task_id, kind, plan)
             # The row comes first, so that a daemon that starts after a crash knows which repository
             # to look at.
@@ -77,9 +71,24 @@ class OperationLog:
                 raise
             self.rows.end(row.id, OperationState.DONE)
             return result
+
+    @contextmanager
+    def _claimed(self, tasks: set[str]) -> Generator[None]:
+        """Let no other operation work on these tasks."""
+        # All at once under one lock, so that no two operations wait for each other's tasks.
+        with self._lock:
+            if tasks & self._running:
+                raise Conflict(
+                    "another merge, rebase, push, checkout or deletion of this task is at work",
+                    hint="call again in some seconds",
+                    code="operation_running",
+                )
+            self._running |= tasks
+        try:
+            yield
         finally:
             with self._lock:
-                self._running.discard(task_id)
+                self._running -= tasks
 
     def settle(self, task_id: str | None = None) -> None:
         """Finish or undo what was cut off: all of it, or a task's. What cannot be settled stays

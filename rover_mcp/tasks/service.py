@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO
 
 from agent_runner.models import Pause, RunState
@@ -19,19 +19,22 @@ from rover_mcp.tasks.account_names import account_name
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.cancel import CancelTask
 from rover_mcp.tasks.create import CreateTask
+from rover_mcp.tasks.create_race import CreateRace
 from rover_mcp.tasks.create_request import CreateRequest
 from rover_mcp.tasks.diff import changed, write_patch
 from rover_mcp.tasks.fork import ForkTask
 from rover_mcp.tasks.iterate import IterateTask
 from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.pause import PauseTask
+from rover_mcp.tasks.race import RaceReader
+from rover_mcp.tasks.race_links import racing_agents
 from rover_mcp.tasks.restart import RestartTask
 from rover_mcp.tasks.resume import ResumeTask
 from rover_mcp.tasks.show_history import History, ShowHistory
 from rover_mcp.tasks.step_logs import LogText, read_journal, read_log
 from rover_mcp.tasks.task_ports import AgentInventory, Control, DiffResult, Repositories, Work
 from rover_mcp.tasks.task_view import event_view
-from rover_mcp.tasks.view_models import EventView, TaskView
+from rover_mcp.tasks.view_models import EventView, RaceView, TaskView
 
 
 @dataclass
@@ -57,6 +60,28 @@ class TaskService(LiveTaskReader):
 
     def create(self, caller: Caller, request: CreateRequest) -> TaskView:
         return self.with_cautions(self.create_task(caller, request))
+
+    def create_all(
+        self, caller: Caller, request: CreateRequest, agents: Sequence[str]
+    ) -> list[TaskRow]:
+        """A task for each of the agents, which race; of none or one, a single task."""
+        options = request.options
+        names = racing_agents(agents, ", ".join(options.agents), options.model) if agents else []
+        if len(names) > 1:
+            return CreateRace(self.create_task)(caller, request, names)
+        if names:
+            options = options.model_copy(update={"agents": tuple(names)})
+        return [self.create_task(caller, replace(request, options=options))]
+
+    def begun(self, rows: Sequence[TaskRow]) -> TaskView:
+        """The first of tasks that were created together, with what the others warn of."""
+        first, *others = [self.with_cautions(row) for row in rows]
+        known = set(first.warnings or ())
+        for view in others:
+            fresh = [warning for warning in view.warnings or () if warning not in known]
+            named = [f"task {view.number} ({view.agent}): {warning}" for warning in fresh]
+            first.warnings = [*(first.warnings or ()), *named] or None
+        return first
 
     @property
     def resume(self) -> ResumeTask:
@@ -93,6 +118,13 @@ class TaskService(LiveTaskReader):
             except RoverError as fault:
                 view.warnings = [*(view.warnings or []), f"no diff: {fault.message}"]
         return view
+
+    def race(self, task: TaskRow) -> RaceView | None:
+        """How the task's race stands; None where it is in none."""
+        reader = RaceReader(self.store, self.work, self.settings.trash_days)
+        rows = reader.rows(task)
+        policy = self.policy()
+        return reader(rows, [self.view(row, policy=policy) for row in rows]) if rows else None
 
     def events(self, task: TaskRow, limit: int = 20) -> list[EventView]:
         """The newest events, oldest first, each with the channels over which it was reported."""

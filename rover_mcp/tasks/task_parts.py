@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent_runner.workflow.agents import agents_of
 from rover_mcp.config.settings import Settings
-from rover_mcp.config.user_maximum import wider_script
+from rover_mcp.config.user_maximum import for_each, wider_script
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import CatalogEntry
@@ -63,6 +63,7 @@ def allowed_options(
     """
     options, repository, commit = parts.options, parts.repository, parts.commit
     wider = [*options.wider, *wider_script(parts.agents_in_steps(), parts.engine.name, settings)]
+    wider = for_each(wider, request.racers)
     needed = trust.needed(repository, commit, options, parts.entry, parts.engine.name)
     missing, every = trust.missing(repository, commit, needed)
     setup = trust.can_do_without(repository, commit, needed) if missing else []

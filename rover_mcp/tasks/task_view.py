@@ -104,6 +104,7 @@ def _row_view(task: TaskRow, now: float, phase: str) -> TaskView:
         engine=task.engine,
         network=(task.network or {}).get("mode"),
         origin=task.links.words() if task.links else None,
+        racers=len(task.links.race) or None if task.links else None,
         iteration=task.iteration,
         attempt=task.attempt,
         created_at=time_of(task.created_at),

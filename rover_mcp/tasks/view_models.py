@@ -150,6 +150,7 @@ class TaskView(_View):
     engine: str | None = None
     network: str | None = None
     origin: str | None = Field(default=None, description="the task that it was forked from")
+    racers: int | None = Field(default=None, description="how many tasks its race has")
     iteration: int
     attempt: int
     created_at: datetime
@@ -186,6 +187,7 @@ class ListedTask(_View):
     branch: str
     agent: str
     origin: str | None = None
+    racers: int | None = None
     cost_usd: float | None = None
     updated_at: datetime
     pause: PauseView | None = None
@@ -193,6 +195,38 @@ class ListedTask(_View):
     next_actions: list[NextAction] | None = Field(
         default=None, description="the first, of a task that has not ended well"
     )
+
+
+class RacerView(_View):
+    """One task of a race. `in_common`: how many of its files another one changed, too."""
+
+    task: str
+    number: int
+    agent: str
+    model: str | None = None
+    status: TaskStatus
+    phase: str
+    checks: str | None = Field(default=None, description="what its last command said of the result")
+    files: int | None = None
+    added: int | None = None
+    removed: int | None = None
+    in_common: int | None = None
+    cost_usd: float | None = None
+    tokens: int | None = None
+    worked_s: float
+    waited_s: float = Field(description="in the queue and paused")
+    waits_for: str | None = None
+    waits_until: datetime | None = None
+    in_trash_until: datetime | None = None
+
+
+class RaceView(_View):
+    """Tasks that do the same work, to be compared. `common`: files that all of them changed."""
+
+    standing: str
+    budget: str | None = None
+    racers: list[RacerView]
+    common: list[str] | None = None
 
 
 class EventView(_View):

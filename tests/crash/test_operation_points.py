@@ -254,3 +254,38 @@ def test_removal_for_good_during_which_the_daemon_died_is_finished(
         with pytest.raises(ToolError):
             patient(client, "delete_task", task=task["id"], restore=True)
         assert git(repo, "show", f"{task['branch']}:new/file.txt") == "new"
+
+
+@pytest.mark.parametrize("point", [P.RECORDED, D.PUT_ASIDE])
+def test_a_choice_during_which_the_daemon_died_is_made_or_as_before(
+    tmp_path: Path, engine_for_daemons: None, point: OperationPoint | DeletionPoint
+) -> None:
+    """N8, N15."""
+    repo = make_repository(tmp_path / "repo")
+    edits = [{"path": "new.txt", "content": "new\n"}]
+    with daemon(tmp_path, str(point)) as home, LauncherClient(home, repo) as client:
+        client.open()
+        new = {"description": "Pay", "workflow": "quick", "agents": ["scripted", "scripted"],
+               "engine": "bubblewrap",
+               "script": script(implement=[{"error": CREDITS}, {"edits": edits}])}  # fmt: skip
+        race = client.tool("create_task", **new)["race"]["racers"]
+        winner, loser = (racer["task"] for racer in race)
+        for task in (winner, loser):
+            client.wait_until(task, "PAUSED")
+        client.tool("resume_task", task=winner)
+        client.wait_until(winner, "COMPLETED")
+        before = state(repo)
+        with pytest.raises(DaemonRestarted):
+            client.tool("delete_task", task=winner, others=True, confirm=True)
+        if point == P.RECORDED:
+            assert patient(client, "inspect", task=loser)["task"]["status"] == "PAUSED"
+            assert patient(client, "delete_task", task=winner, others=True)["deleted"] is False
+        else:
+            assert not is_listed(client, loser)
+        patient(client, "delete_task", task=winner, others=True, confirm=True)
+        assert not is_listed(client, loser)
+        assert is_listed(client, winner)
+        assert patient(client, "inspect", task=winner)["task"]["status"] == "COMPLETED"
+        patient(client, "delete_task", task=loser, restore=True)
+        assert patient(client, "inspect", task=loser)["task"]["status"] == "CANCELLED"
+        assert state(repo) == before

@@ -39,6 +39,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.catalog import Catalog
 from rover_mcp.tasks.checkout import CheckoutTask
+from rover_mcp.tasks.choose import ChooseTask
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.delete import DeleteTask, Leftover, Leftovers
 from rover_mcp.tasks.disk_space import TreeSize
@@ -354,6 +355,7 @@ class Desk:
                     self.log(),
                 ),
                 OpenShell(self.shells()),
+                ChooseTask(self.store, self.trash().delete, self.log()),
             )
         )
 

@@ -83,6 +83,18 @@ COMMANDS: Final = {
         and steps that were finished are not repeated; with them it runs the workflow for these.
         Claude Code continues in a copy of its conversation if the engine is bubblewrap.
     """,
+    "race": """
+        Compares the tasks of a race, which do the same work: what the project's checks said, how
+        much each changed and how many of its files another one changed too, cost, tokens, and how
+        long each worked and waited. TASK is any of them. A task that waits for its account pauses
+        its part of the race, and decides nothing.
+    """,
+    "choose": """
+        Keeps one completed task of a race and puts the others into the trash, from which
+        rover-undelete(1) gives them back for 14 days. Without `--yes` it only says what would
+        happen. A task that is still at work has to be cancelled first. If the daemon dies
+        meanwhile, the choice is made, or everything is as before.
+    """,
     "rewind": """
         Starts a new iteration of a task that has ended from one of its snapshots, with new
         instructions. What came later is not lost: the branch keeps its commits, and the new work

@@ -202,6 +202,13 @@ def status() -> Json:
             "fork_task",
             {"task": ID, "snapshot": "s4", "instructions": "Name it", "agent": "a,b"},
         ),
+        (
+            ["fork", ID, "s4", "--agents", "a,b"],
+            "fork_task",
+            {"task": ID, "snapshot": "s4", "agents": "a,b"},
+        ),
+        (["choose", ID], "delete_task", {"task": ID, "others": True}),
+        (["choose", ID, "--yes"], "delete_task", {"task": ID, "others": True, "confirm": True}),
         (["cancel", ID], "cancel_task", {"task": ID}),
         (["rebase", ID], "rebase_task", {"task": ID}),
         (

@@ -164,7 +164,7 @@ def test_a_store_that_fails_leaves_no_files(desk: Desk, monkeypatch: pytest.Monk
     def full(*_: object) -> None:
         raise RuntimeError("database is locked")
 
-    monkeypatch.setattr(desk.store.tasks, "create", full)
+    monkeypatch.setattr(desk.store.tasks, "create_all", full)
     with pytest.raises(RuntimeError, match="locked"):
         create(desk)
     assert not list((desk.home / "tasks").iterdir())

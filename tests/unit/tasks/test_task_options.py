@@ -24,7 +24,8 @@ OTHER_ARGUMENTS = {
     "description", "repo_path", "base_branch", "after", "inputs", "request_key", "script", "context",
     "context_authors",
 }  # fmt: skip
-WRITTEN_DIFFERENTLY = {"agents": {"agent"}, "budget": {"budget_usd", "budget_tokens"}}
+# `agents` of a call are several tasks, each with one agent.
+WRITTEN_DIFFERENTLY = {"agents": {"agent", "agents"}, "budget": {"budget_usd", "budget_tokens"}}
 
 CALL = """
 import sys
