@@ -51,7 +51,9 @@ def dry_run(args: argparse.Namespace, description: str, given: Mapping[str, str]
     workflow = chosen(workflow, inputs)
     scenes, complete = rehearse(workflow, inputs, task)
     if args.json:
-        print(json_text({"workflow": name, "whole": complete, "steps": [*map(_as_json, scenes)]}))
+        print(
+            json_text({"workflow": name, "complete": complete, "steps": [*map(_as_json, scenes)]})
+        )
         return 0
     paint = Paint(sys.stdout)
     print(paint(clean(name), "bold"), *wrap(INTRODUCTION, paint.width, ""), "", sep="\n")

@@ -30,7 +30,7 @@ steps:
   - id: change
     type: agent
     prompt: |
-      Do the task below in the repository in the current folder. Nobody can answer questions.
+      Do the task below in the repository in the current folder. No one can answer questions.
       You need not commit, and please stay on the present branch: Rover commits what you change.
       It will be checked by this command: {{{{inputs.check}}}}
 

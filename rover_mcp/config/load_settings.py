@@ -69,7 +69,7 @@ def settings_to_serve(home: Path) -> Settings:
 
 
 def _parsed(last: Path) -> Settings | None:
-    """The settings that were kept; None where there are none that this version can use."""
+    """The settings that were kept; None if this version cannot use any."""
     try:
         raw: object = yaml.safe_load(last.read_text("utf-8")) or {}
         values = {**cast("dict[str, Any]", raw), "home": last.parent, "text": "", "wrong": ""}

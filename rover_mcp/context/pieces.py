@@ -137,7 +137,7 @@ def _who(author: str, role: str) -> str:
 
 def _quoted(text: str) -> str:
     """Other people's text as a Markdown quotation, so that nothing in it looks like a heading or a
-    notice of ours."""
+    notice of Rover's."""
     lines = without_comments(text.replace("\r\n", "\n")).strip().splitlines() or ["(no text)"]
     return "\n".join(f"> {line}" if line else ">" for line in lines)
 

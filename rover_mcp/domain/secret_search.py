@@ -24,7 +24,7 @@ COPIED_FILE = "value of the copied file "
 SHORTEST = 8
 """Bytes of a known value. What is shorter stands in ordinary text."""
 _SHORTEST_LINE = 24
-"""Characters of a line of a copied file that is no assignment, to count as a secret."""
+"""Characters of a line of a copied file that is not an assignment, to count as a secret."""
 _SHORTEST_VALUE = 16
 """Characters of a value whose name does not say that it is secret."""
 
@@ -106,8 +106,8 @@ MOST_VALUES = 200
 
 
 def values_of_file(content: bytes) -> list[bytes]:
-    """What of a copied file is worth hiding: values with names such as PASSWORD, long values that
-    are no address without a password, and long lines that are not assignments."""
+    """What of a copied file is worth hiding: values with names such as PASSWORD, long values other
+    than addresses without a password, and long lines that are not assignments."""
     values: list[bytes] = []
     for line in content.splitlines():
         text = line.strip()

@@ -1,8 +1,8 @@
 """Go's modules, by the digest that the go.sum of a task's base demands.
 
 The digest is not that of a zip file but of the names and contents within it, so two zip files can
-have the same one, and readers of zip files can differ in what they find. What is kept is therefore
-written anew from the very contents that were hashed. Go's own note of a digest (`.ziphash`) is
+have the same one, and readers of zip files can differ in what they find. So what is kept is
+written from the very contents that were hashed. Go's own note of a digest (`.ziphash`) is
 neither kept nor lent: without it, go hashes the file itself and compares it with go.sum.
 """
 

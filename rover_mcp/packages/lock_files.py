@@ -10,7 +10,7 @@ from rover_mcp.packages import cargo, go, uv
 from rover_mcp.packages.package_store import Demanded
 
 MOST_LOCKS = 100
-"""Of one kind, those nearest to the root: each is read by itself."""
+"""How many files of one kind are read, those nearest to the root first. Each is read separately."""
 MOST_BYTES = 64 * 1024**2
 
 

@@ -119,7 +119,7 @@ class PackageStore:
 
     def lend(self, home: Path, demanded: Demanded = NOTHING, *, linked: bool = False) -> int:
         """Copy what is kept into the HOME of a task that has not begun; how many files. `linked`:
-        by hard links, into a folder that nobody writes to.
+        by hard links, into a folder that is never written to.
 
         Raises:
             OSError: it cannot be copied.

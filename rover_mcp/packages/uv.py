@@ -158,8 +158,8 @@ def lend(
 
 
 def units(store: Path) -> Iterator[tuple[float, int, Path]]:
-    """What is kept: when it was used last, its size, and the folder, which is of use only if it
-    is whole."""
+    """What is kept: when it was used last, its size, and the folder, which is only usable if it
+    is complete."""
     for kind in (_TREES, *BUCKETS):
         with suppress(FileNotFoundError):
             for path in (store / KEPT / kind).iterdir():

@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "real-projects.md"
 BEGIN = "<!-- table: written by python -m tests.real_projects -->"
 END = "<!-- end of table -->"
 HEAD = (
-    "| project | files | worktree add | engine | first step | install | change | test | whole "
+    "| project | files | worktree add | engine | first step | install | change | test | total "
     "| result |",
     "|---|---|---|---|---|---|---|---|---|---|",
 )

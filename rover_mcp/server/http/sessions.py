@@ -56,12 +56,12 @@ METHODS: Final = (
     "tasks/update", "tasks/cancel", "skills/list", "skills/get",
 )  # fmt: skip
 """The methods that a client's own server answers. Any other handler would see no tasks: see
-NOBODY."""
+NO_USER."""
 INITIALIZED: Final = "notifications/initialized"
 REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, SPACE, PATCH, CHECKOUT, SHELL)
 """Methods about this machine, which only its user may call."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
-NOBODY: Final = ""
+NO_USER: Final = ""
 """A name that no user has: it owns no task and is served no project."""
 MAX_NAMES: Final = 16
 """How many client names of a user have a session. The least recently used one makes room."""
@@ -111,7 +111,7 @@ class Users:
 
     def server(self) -> Server[Any]:
         """The one server that the SDK serves."""
-        server = self._new_peer(NOBODY).server
+        server = self._new_peer(NO_USER).server
         for method in METHODS:
             if (entry := server.get_request_handler(method)) is not None:
                 server.add_request_handler(method, entry.params_type, self._dispatch(method))
