@@ -61,6 +61,7 @@ def command_for(tool: object, arguments: Json | None = None) -> str:
         words += _delivery(given)
     if tool == "rebase_task":
         words += ["--onto", _quoted(given["onto"])] if given.get("onto") else []
+        words += ["--resolve"] if given.get("resolve") else []
         words += ["--yes"] if given.get("confirm") else []
     words += [flag for name, flag in _FLAGS.items() if given.get(name) is True]
     for name, option in _OPTIONS.items():

@@ -33,6 +33,8 @@ def add_push(sub: Parser) -> None:
 def add_rebase(sub: Parser) -> None:
     add_task(sub)
     sub.add_argument("--onto", metavar="BRANCH", help="default: the branch it was made from")
+    about = "have an agent resolve the conflicts, as a task of its own"
+    sub.add_argument("--resolve", action="store_true", help=about)
     sub.add_argument("--yes", action="store_true", help="do it")
 
 

@@ -56,14 +56,24 @@ def _merged(result: Json, paint: Paint) -> list[str]:
 def rebase(args: Arguments) -> int:
     """Rebase a task's branch; 1 where it only said that this cannot be done."""
     given = of_task(args)
-    result = call(args, "rebase_task", **given, onto=args.onto, confirm=args.yes or None)
+    result = call(
+        args, "rebase_task", **given, onto=args.onto, resolve=args.resolve or None,
+        confirm=args.yes or None,
+    )  # fmt: skip
     show(args, result, _rebased)
     return 1 if result.get("conflicts") else 0
 
 
 def _rebased(result: Json, paint: Paint) -> list[str]:
     lines = wrap(clean(for_terminal(result["message"])), paint.width, "")
-    return [*lines, "", _to_do_it(result, "rebase")] if result["next_actions"] else lines
+    if resolution := result.get("resolution"):
+        quoted = [f"  {clean(line)}" for line in str(resolution).split("\n")]
+        lines += ["", paint("How an agent resolved it (untrusted):", "bold"), *quoted]
+    if not result["next_actions"]:
+        return lines
+    resolves = result.get("conflicts") or result.get("resolver")
+    verb = "rebase" if not resolves else "follow" if result.get("resolver") else "resolve"
+    return [*lines, "", _to_do_it(result, verb)]
 
 
 def _files(result: Json, paint: Paint) -> list[str]:

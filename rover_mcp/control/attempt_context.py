@@ -13,7 +13,7 @@ from typing import Any
 from agent_runner.models import Pause, PauseReason, RunState
 from rover_mcp.config.settings import Settings
 from rover_mcp.control.accounts import Option
-from rover_mcp.control.control_ports import AttemptGateway, HubOf
+from rover_mcp.control.control_ports import AttemptGateway, HubOf, ResolutionRounds
 from rover_mcp.control.decide import NEVER_BY_ITSELF, PauseFor, retry_time
 from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.needed_models import need_of
@@ -59,6 +59,8 @@ class AttemptContext:
     uniform: Callable[[], float] = random.random
     offers_service: Callable[[], bool] = lambda: False
     """Whether to offer the user now, once, a service that starts Rover after a reboot."""
+    rounds: ResolutionRounds | None = None
+    """Set by the daemon's wiring: what judges the answers of tasks that resolve conflicts."""
     starting: dict[str, CancelToken] = field(default_factory=dict[str, CancelToken])
     """The token that cancels the preparation of a task's sandbox, by task."""
     tries: ResumeTries = field(default_factory=ResumeTries)

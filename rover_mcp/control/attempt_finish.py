@@ -19,6 +19,7 @@ from rover_mcp.control.attempt_context import (
 )
 from rover_mcp.control.checkpoint import T, with_hub
 from rover_mcp.control.control_points import ControlPoint
+from rover_mcp.control.control_ports import NextRound
 from rover_mcp.control.decide import (
     ENDS_SOMETIME,
     Decision,
@@ -29,6 +30,7 @@ from rover_mcp.control.decide import (
     for_disk,
 )
 from rover_mcp.control.journal_watch import UNREADABLE, read_state
+from rover_mcp.control.resolution_rounds import after_round
 from rover_mcp.control.task_packages import keep_packages
 from rover_mcp.control.work_delivery import WorkDelivery
 from rover_mcp.domain.attempt_state import OPEN, AttemptState
@@ -37,6 +39,7 @@ from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.iteration import with_earlier
 from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_links import resolves_conflicts
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.domain.text import plain
 from rover_mcp.sandbox.protocol import SandboxExit
@@ -113,6 +116,12 @@ class AttemptFinish:
             self._context.settings, task, attempt, base, self._context.engines[task.engine]
         )
         refused = False
+        if isinstance(decision, Finish) and resolves_conflicts(task.links):
+            followed = after_round(self._context, task, state)
+            if isinstance(followed, NextRound):
+                self._next_round(task, attempt, followed, state)
+                return
+            decision = followed
         if isinstance(decision, Finish):
             data = {"verdict": state.verdict} if state.verdict else {}
             after = self._context.store.transitions.apply(
@@ -140,9 +149,20 @@ class AttemptFinish:
             # The task was cancelled, perhaps just now. Its work until then is kept.
             self._context.store.tasks.update(task.id, run_state=state)
 
+    def _next_round(
+        self, task: TaskRow, attempt: int, following: NextRound, state: RunState
+    ) -> None:
+        begun = self._context.store.transitions.iterate(
+            task.id, attempt, None, following.given, Event.NEXT_ROUND,
+            inputs=dict(following.inputs),
+        )  # fmt: skip
+        if begun is None:
+            self._context.store.tasks.update(task.id, run_state=state)  # it was cancelled
+
     def scheduled(self, task_id: str) -> int | None:
-        """The attempt that resumes the task automatically, if there is one."""
-        waiting = self._context.store.attempts.in_states((AttemptState.SCHEDULED,))
+        """The attempt with which the task continues automatically, if there is one."""
+        states = (AttemptState.SCHEDULED, AttemptState.QUEUED)
+        waiting = self._context.store.attempts.in_states(states)
         return next((a.attempt for a in waiting if a.task_id == task_id), None)
 
     def _last_output(self, task: TaskRow, attempt: int) -> str:

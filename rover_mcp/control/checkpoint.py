@@ -78,14 +78,17 @@ def import_snapshots(
     Raises:
         RoverError: as with_hub; only the base is made again here.
     """
-    named = named_snapshots(folders)
+    named, begin = named_snapshots(folders), _begin(task, folders)
+    if begin and begin not in named and (folders.rebases / begin.bundle).exists():
+        # A stop of a rebase, which the host made for this iteration.
+        named = [begin, *named]
     if not named and folders.iteration > 1:
         # An iteration continues on the work of the one before it, unless it was sent back to an
         # earlier state. That is then in the hub, too: the numbers of snapshots count on.
         earlier = replace(folders, iteration=folders.iteration - 1)
         last = import_snapshots(task, earlier, hub, again=again)
-        return _begin(task, folders) or last
-    if not named and (begin := _begin(task, folders)):
+        return begin or last
+    if not named and begin:
         # Of a task that was forked: its first snapshot lies where its own runner would put it.
         named = [begin]
     if not named:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from agent_runner.models import Snapshot
+from agent_runner.models import RunState, Snapshot
 from rover_mcp.domain.cancellation import CancelToken
+from rover_mcp.domain.iteration import IterationInput
 from rover_mcp.domain.source_tree import SourceTree
 from rover_mcp.git.unfinished_commit import Unfinished
+from rover_mcp.store.records import TaskRow
 
 
 class HubFileChange(Protocol):
@@ -164,6 +166,36 @@ class AttemptGateway(Protocol):
 
     def used(self, task_id: str, attempt: int, provider: str) -> str | None:
         """The account with which this attempt last asked a provider, if that is known."""
+        ...
+
+
+@dataclass(frozen=True)
+class NextRound:
+    """A task that resolves the conflicts of a rebase continues with this."""
+
+    given: IterationInput
+    inputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RoundsEnd:
+    """Such a task has ended. `failed`: why the conflicts are not resolved. `verdict`: what is
+    wrong with the result, although they are."""
+
+    failed: str | None = None
+    verdict: str | None = None
+
+
+class ResolutionRounds(Protocol):
+    """Judges the answers of tasks that resolve conflicts, and prepares what follows."""
+
+    def follow(self, task: TaskRow, state: RunState) -> NextRound | RoundsEnd:
+        """What follows from a round whose steps are done. Repeating it is harmless.
+
+        Raises:
+            RoverError: the repository or the data folder cannot be used.
+            OSError: the data folder cannot be written.
+        """
         ...
 
 

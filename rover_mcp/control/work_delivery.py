@@ -27,6 +27,7 @@ from rover_mcp.domain.disk_full_error import DISK_FULL, write_fault
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.obstacles import DELIVERY_LEFT
 from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_links import resolves_conflicts
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.store.records import TaskRow
 
@@ -63,6 +64,8 @@ class WorkDelivery:
             self._context.warn(task, wrong)
             return Fail(wrong) if isinstance(decision, Finish) else decision
         crash_point(ControlPoint.WORK_IMPORTED)
+        if resolves_conflicts(task.links):
+            return decision  # its files become part of another task's branch, or nothing
         if isinstance(decision, Finish) and self._context.task(task.id).status in RUNNING:
             decision, is_delivered = self._deliver(task, folders, decision, state)
             if not is_delivered:

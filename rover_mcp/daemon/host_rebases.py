@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.host_merges import BRANCHES_NAMED, branch_move, delivered_head, delivered_tip
 from rover_mcp.domain.errors import Conflict, NotFound, RoverError, UserFixable
 from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.resolution import best_parts
+from rover_mcp.domain.resolution_text import ShownResolution
 from rover_mcp.git.branch_merge import contains
-from rover_mcp.git.conflicts import conflicted_files
+from rover_mcp.git.conflicts import conflict_pieces, conflicted_files
 from rover_mcp.git.move_branch import move_branch, settle
 from rover_mcp.git.rebase_branch import bundle_rebased, count_beyond, named_commit, writing
-from rover_mcp.git.replay import Replay, Replayed, own_commits
+from rover_mcp.git.replay import Git, Replay, Replayed, ReplayStop, own_commits
 from rover_mcp.git.repository import is_branch_name, list_branches
 from rover_mcp.git.repository_view import RepositoryView, opened
+from rover_mcp.git.resolved_stops import ResolvedFile, ResolvedStops, conflict_key
 from rover_mcp.git.work_tree import work_tree_of
 from rover_mcp.store.rebase_notes import (
     RebaseConflicts,
@@ -28,6 +32,7 @@ from rover_mcp.store.rebase_notes import (
     write_note,
 )
 from rover_mcp.store.records import TaskRow
+from rover_mcp.store.resolutions import Resolutions
 from rover_mcp.tasks.operation_log import settled
 from rover_mcp.tasks.rebase import RebasePlan
 
@@ -52,24 +57,42 @@ class HostRebases:
             base_branch, base, local = _base(view, task, onto)
             with writing(view, keep=keep) as git:
                 if contains(view, tip, base):
-                    replayed = Replayed(tip, "", 0, 0, collapsed=False, stop=None)
-                    return self._planned(view, task, (base_branch, base, local), tip, replayed)
-                commits = own_commits(git, tip, base, task.stands_on)
-                if not commits:
+                    nothing = BranchReplay(Replayed(tip, "", 0, 0, collapsed=False, stop=None))
+                    return self._planned(view, task, (base_branch, base, local), tip, nothing)
+                answers = self._answers(task)
+                branch = replay_branch(git, tip, base, task.stands_on, answers)
+                if branch is None:
                     raise Conflict(
                         f"{base_branch} has all of {task.branch} already",
                         code="nothing_to_rebase",
                         hint="merge_task records that it is merged",
                     )
-                replay = Replay(git)
-                replayed = replay.run(commits, base, tip)
-                stopped = replayed.stop.commit if replayed.stop else None
-                if stopped and not replayed.collapsed:
-                    # What is in the way of one commit a later one may have taken back.
-                    replayed = replay.together(commits, base, tip)
-                files = conflicted_files(git, replayed.stop, base, tip) if replayed.stop else ()
-            plan = self._planned(view, task, (base_branch, base, local), tip, replayed)
-            return dataclasses.replace(plan, conflicts=files, stopped=stopped)
+                stop = branch.conflict
+                files = conflicted_files(git, stop, base, tip) if stop else ()
+                resolved = [*shown_resolutions(git, branch.used, answers)]
+            plan = self._planned(view, task, (base_branch, base, local), tip, branch)
+            check = answers.check_of(plan.new) if resolved else None
+            return dataclasses.replace(
+                plan, conflicts=files, resolved=resolved, check=check.problem if check else None
+            )
+
+    def _answers(self, task: TaskRow) -> Resolutions:
+        return Resolutions(TaskFolders(self._home, task.id, task.iteration).resolutions)
+
+    def was_shown(self, task: TaskRow, plan: RebasePlan) -> bool:
+        return self._answers(task).shown == plan.new
+
+    def note_shown(self, task: TaskRow, plan: RebasePlan) -> None:
+        self._answers(task).note_shown(plan.new)
+
+    def resolver(self, task: TaskRow) -> str | None:
+        return self._answers(task).resolver
+
+    def begin_resolving(self, task: TaskRow, resolver: str, *, forget: bool) -> None:
+        answers = self._answers(task)
+        if forget:
+            answers.forget()
+        answers.begin(resolver)
 
     def _planned(
         self,
@@ -77,9 +100,9 @@ class HostRebases:
         task: TaskRow,
         base: tuple[str, str, bool],
         tip: str,
-        replayed: Replayed,
+        branch: BranchReplay,
     ) -> RebasePlan:
-        top = work_tree_of(view, task.branch)
+        top, replayed = work_tree_of(view, task.branch), branch.replayed
         return RebasePlan(
             repository=task.project_path,
             branch=task.branch,
@@ -96,6 +119,7 @@ class HostRebases:
             local=base[2],
             contained=not replayed.tree,
             work_tree=str(top) if top else None,
+            stopped=branch.stopped,
         )
 
     def prepare(self, task: TaskRow, plan: RebasePlan) -> RebaseNote:
@@ -152,6 +176,55 @@ class HostRebases:
     def settle(self, operation: str, move: Mapping[str, Any]) -> bool:
         done, _ = settled(lambda: settle(branch_move(operation, move)))
         return done
+
+
+@dataclass(frozen=True)
+class BranchReplay:
+    """A branch on its new base, as far as it comes. `used` are the answers for conflicts that it
+    takes. `conflict`: what all commits together, or what is left of them, conflict in. `stopped`:
+    the first commit that conflicts alone, where that is not all of them."""
+
+    replayed: Replayed
+    used: Sequence[ResolvedFile] = ()
+    conflict: ReplayStop | None = None
+    stopped: str | None = None
+
+
+def replay_branch(
+    git: Git, tip: str, base: str, stands_on: str, answers: Resolutions
+) -> BranchReplay | None:
+    """Replay a branch with the answers that are known; None where the base has all of it. Raises
+    as Replay.run."""
+    commits = own_commits(git, tip, base, stands_on)
+    if not commits:
+        return None
+    resolved = ResolvedStops(git, answers.text)
+    replayed = Replay(git, resolved).run(commits, base, tip)
+    stop = replayed.stop
+    if stop is None or replayed.collapsed:
+        return BranchReplay(replayed, resolved.used, stop, stop.commit if stop else None)
+    # What is in the way of one commit a later one may have taken back.
+    together = Replay(git).together(commits, base, tip)
+    if together.stop is None:
+        return BranchReplay(together, stopped=stop.commit)
+    return BranchReplay(replayed, resolved.used, together.stop, stop.commit)
+
+
+def shown_resolutions(
+    git: Git, used: Sequence[ResolvedFile], answers: Resolutions
+) -> Iterator[ShownResolution]:
+    """The answers that a replay takes, for a person."""
+    for file in used:
+        pieces = conflict_pieces(git, file.stop, file.path) or []
+        answer = answers.answer(conflict_key(file.stop, file.path))
+        subject = git(["show", "-s", "--format=%s", file.stop.commit]).text
+        yield ShownResolution(
+            path=file.path,
+            commit=file.stop.commit,
+            subject=subject,
+            parts=best_parts(pieces, file.text) or (),
+            given_up=answer.given_up if answer else (),
+        )
 
 
 def _base(view: RepositoryView, task: TaskRow, onto: str | None) -> tuple[str, str, bool]:

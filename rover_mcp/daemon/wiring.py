@@ -32,6 +32,7 @@ from rover_mcp.daemon.host_checkouts import HostCheckouts
 from rover_mcp.daemon.host_merges import HostMerges
 from rover_mcp.daemon.host_pushes import HostPushes
 from rover_mcp.daemon.host_rebases import HostRebases
+from rover_mcp.daemon.host_resolutions import HostResolutions
 from rover_mcp.daemon.hub_garbage import Garbage
 from rover_mcp.daemon.login_renewals import Renewals
 from rover_mcp.daemon.plane_adapter import PlaneControl
@@ -79,6 +80,7 @@ from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.operation_log import OperationLog
 from rover_mcp.tasks.push import PushTask
 from rover_mcp.tasks.rebase import RebaseTask
+from rover_mcp.tasks.resolve_conflicts import ResolveConflicts
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.shell import OpenShell
 from rover_mcp.tasks.status_report import StatusReport
@@ -247,11 +249,14 @@ def _services(
     push = PushTask(store, pushes, operations, core.settings.allowed_secrets)
     host_rebases = HostRebases(home, repositories, attempts.finish.import_snapshots)
     rebase = RebaseTask(store, host_rebases, operations)
+    resolutions = HostResolutions(home, store, repositories)
+    attempts.context.rounds = resolutions
+    resolve = ResolveConflicts(create, rebase, resolutions)
     checkout = CheckoutTask(store, HostCheckouts(repositories, home), operations)
     return Services(
         tasks, status, hub, touch, images, hooks, trash, FreeSpace(sources, operations), builds,
         forget, merge, push, rebase, checkout, _shell(core, attempts),
-        ChooseTask(store, trash.delete, operations),
+        ChooseTask(store, trash.delete, operations), resolve,
     )  # fmt: skip
 
 

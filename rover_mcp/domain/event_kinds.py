@@ -65,6 +65,9 @@ KINDS: Final[Mapping[str, EventKind]] = {
     Event.FAIL: EventKind("error", "yes", "a step failed, or nothing could be started"),
     Event.CANCEL: EventKind("info", "yes", "it was cancelled"),
     Event.ITERATE: EventKind("info", "no", "it has new instructions"),
+    Event.NEXT_ROUND: EventKind(
+        "info", "no", "it continues with the next conflicts of a rebase, or tries the same again"
+    ),
     REBASE: EventKind("info", "no", "its branch was rebased; `onto` is its new base"),
     Event.MERGE: EventKind("info", "no", "its branch was merged"),
     Event.PUSH: EventKind("info", "no", "its branch was pushed"),

@@ -8,6 +8,17 @@ from agent_runner.models import AgentSession, RunState, Snapshot, StepState, Usa
 from agent_runner.spec import Instructions
 
 
+class ResolutionRound(BaseModel):
+    """What an iteration of a task does that resolves the conflicts of a rebase: it resolves the
+    commit `stop`, or, without one, runs the check of the whole result. `refused`: how many answers
+    for this stop did not count."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stop: str | None = None
+    refused: int = 0
+
+
 class IterationInput(BaseModel):
     """New instructions, and what the earlier iterations left: the agents' conversations by step,
     the usage, and the last snapshot. `rewound`: it starts from the tree of an earlier snapshot
@@ -23,6 +34,7 @@ class IterationInput(BaseModel):
     snapshot: Snapshot | None = None
     rewound: bool = False
     carried: tuple[StepState, ...] = ()
+    round: ResolutionRound | None = None
 
     @property
     def begin(self) -> Snapshot | None:

@@ -78,6 +78,11 @@ class TaskFolders:
         """What rebases of the iteration's result added (store/rebase_notes.py)."""
         return self.root / "iterations" / str(self.iteration) / "rebases"
 
+    @property
+    def resolutions(self) -> Path:
+        """How conflicts of the task's branch were resolved (store/resolutions.py)."""
+        return self.root / "resolutions"
+
     def spec(self, attempt: int) -> Path:
         return self.root / "iterations" / str(self.iteration) / f"spec-{attempt}"
 

@@ -31,6 +31,7 @@ ALIKE = 0.4
 """From this likeness on (0 to 1) a line is a changed form of another."""
 _MARKER = re.compile(r"(?m)^(?:<{7,}|\|{7,}|>{7,})(?:\s|$)|^={7,}$")
 _FENCE = re.compile(r"\A\s*(?:```|~~~)[^\n]*\n|\n(?:```|~~~)\s*\Z")
+_FENCED = re.compile(r"\s*(?:```|~~~)[^\n]*\n(.*\n)(?:```|~~~)\s*", re.DOTALL)
 _NAMED = 3
 MOST_PLACEMENTS = 200
 """Ways to read an answer that are tried."""
@@ -72,12 +73,9 @@ def judge(
     problems = [*_form(answer, onto, branch), *_size(pieces, answer)]
     if problems:
         return Resolution(tuple(problems))
-    placements = list(itertools.islice(resolved_parts(pieces, answer), MOST_PLACEMENTS))
-    if not placements:
+    parts = best_parts(pieces, answer)
+    if parts is None:
         return Resolution(("it changes text outside of the places that are in conflict",))
-    # A short text between two places may stand in a resolution, too: where any reading of the
-    # answer accounts for both sides, that is the one.
-    parts = min(placements, key=lambda some: sum(1 for part in some for _ in lost(part)))
     dropped: list[str] = []
     for part in parts:
         for side, lines in lost(part):
@@ -89,6 +87,23 @@ def judge(
                             for line in lines]  # fmt: skip
     problems += _syntax(path, answer, (onto, branch))
     return Resolution(tuple(problems), tuple(dropped))
+
+
+def best_parts(pieces: Sequence[str | ConflictRegion], answer: str) -> list[ResolvedPart] | None:
+    """What took the place of each region; None where the text between them is not as it was."""
+    # A short text between two places may stand in a resolution, too: where any reading of the
+    # answer accounts for both sides, that is the one.
+    placements = itertools.islice(resolved_parts(pieces, answer), MOST_PLACEMENTS)
+    return min(placements, key=lambda some: sum(1 for p in some for _ in lost(p)), default=None)
+
+
+def unfenced(answer: str, pieces: Sequence[str | ConflictRegion]) -> str:
+    """The answer without a code fence that is around all of it, unless a side has one there."""
+    match = _FENCED.fullmatch(answer)
+    onto = _filled(pieces, lambda region: region.onto)
+    branch = _filled(pieces, lambda region: region.branch)
+    fenced = _FENCE.search(onto) or _FENCE.search(branch)
+    return answer if match is None or fenced else match[1]
 
 
 def resolved_parts(

@@ -33,6 +33,20 @@ class Racer(BaseModel):
     agent: str
 
 
+class ResolvesFor(BaseModel):
+    """The rebase whose conflicts a task resolves: of another task's branch, from the commit `tip`,
+    which stood on `stands_on`, onto the commit `onto` of `base_branch`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    number: int
+    tip: str
+    stands_on: str
+    onto: str
+    base_branch: str
+
+
 class TaskLinks(BaseModel):
     """The tasks that a task comes from. They are known by their ids, because numbers are a
     project's own; a number is kept beside an id for people."""
@@ -45,6 +59,7 @@ class TaskLinks(BaseModel):
     """whose result it starts from; also one of `after`"""
     race: tuple[Racer, ...] = ()
     """every task of its race, itself included, in the order of the call"""
+    resolves: ResolvesFor | None = None
 
     def words(self) -> str | None:
         """The same for people."""
@@ -52,6 +67,11 @@ class TaskLinks(BaseModel):
         if self.forked_from is not None:
             origin = self.forked_from
             parts.append(f"forked from task {origin.number} at {origin.snapshot}")
+        if self.resolves is not None:
+            rebase = self.resolves
+            parts.append(
+                f"resolves the conflicts of task {rebase.number} with {rebase.base_branch}"
+            )
         if self.base is not None:
             parts.append(f"starts from the result of task {self.base.number}")
         if others := [str(t.number) for t in self.after if t != self.base]:
@@ -59,3 +79,9 @@ class TaskLinks(BaseModel):
         if self.race:
             parts.append(f"in a race of {', '.join(racer.agent for racer in self.race)}")
         return "; ".join(parts) or None
+
+
+def resolves_conflicts(links: TaskLinks | None) -> bool:
+    """Whether a task with these links resolves the conflicts of another one's rebase. It has no
+    branch of its own."""
+    return links is not None and links.resolves is not None

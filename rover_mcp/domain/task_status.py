@@ -35,6 +35,7 @@ class Event(StrEnum):
 
     START = "task.started"
     ITERATE = "task.iterating"
+    NEXT_ROUND = "task.next_round"
     PAUSE = "task.paused"
     RESUME = "task.resumed"
     RESUME_ITERATION = "task.resumed_iteration"
@@ -55,6 +56,8 @@ TRANSITIONS: Final[Mapping[tuple[S, Event], S]] = {
     (S.IN_PROGRESS, Event.COMPLETE): S.COMPLETED,
     (S.IN_PROGRESS, Event.FAIL): S.FAILED,
     (S.IN_PROGRESS, Event.CANCEL): S.CANCELLED,
+    (S.IN_PROGRESS, Event.NEXT_ROUND): S.ITERATING,
+    (S.ITERATING, Event.NEXT_ROUND): S.ITERATING,
     (S.ITERATING, Event.PAUSE): S.PAUSED,
     (S.ITERATING, Event.COMPLETE): S.COMPLETED,
     (S.ITERATING, Event.FAIL): S.FAILED,

@@ -47,6 +47,27 @@ def files(repo: Path, commit: str, env: Mapping[str, str]) -> Sequence[str]:
     ]
 
 
+def file_bytes(
+    repo: Path, commit: str, path: str, limit: int, env: Mapping[str, str]
+) -> bytes | None:
+    """The content of a regular file of a commit; None where there is none, or it exceeds `limit`
+    bytes.
+
+    Raises:
+        EnvironmentFault: git failed.
+    """
+    argv = ["--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path]
+    listed = run_git(argv, repo, extra_env=env)
+    if listed.code != 0:
+        raise EnvironmentFault(f"git ls-tree failed: {listed.reason}", code="git_failed")
+    mode, _, rest = listed.stdout.partition(b" ")
+    if mode not in (b"100644", b"100755"):
+        return None
+    blob = rest.split()[1].decode()
+    shown = run_git(["cat-file", "blob", blob], repo, extra_env=env, output_limit=limit)
+    return None if shown.code != 0 or shown.truncated else shown.stdout
+
+
 def _fields(repo: Path, argv: Sequence[str], env: Mapping[str, str]) -> Iterator[bytes]:
     """The fields that git lists, split at NUL."""
     # By way of a file, because a list of all files can exceed the limit on what is kept in memory.

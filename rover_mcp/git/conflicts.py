@@ -115,14 +115,33 @@ def _empty() -> dict[str, list[str]]:
     return {"onto": [], "base": [], "branch": []}
 
 
+def conflict_pieces(git: Git, stop: ReplayStop, path: str) -> list[str | ConflictRegion] | None:
+    """The pieces of a file that conflicts; None where a side of it is not UTF-8 text."""
+    stages = {entry.stage: entry for entry in stop.entries if entry.path == path}
+    sides = [_blob(git, stages.get(stage)) for stage in (2, 1, 3)]
+    try:
+        for side in sides:
+            (side or b"").decode()
+        if any(side is None for side in sides):
+            return None
+        ours, common, theirs = (side or b"" for side in sides)
+        return list(pieces_of(_merged(git, ours, common, theirs).decode()))
+    except UnicodeDecodeError:
+        return None
+
+
 def _regions(git: Git, ours: bytes, common: bytes, theirs: bytes) -> Iterator[ConflictRegion]:
+    merged = _merged(git, ours, common, theirs).decode("utf-8", "backslashreplace")
+    yield from (piece for piece in pieces_of(merged) if isinstance(piece, ConflictRegion))
+
+
+def _merged(git: Git, ours: bytes, common: bytes, theirs: bytes) -> bytes:
     with tempfile.TemporaryDirectory(prefix="rover-conflict-") as name:
         files = [Path(name) / side for side in ("onto", "base", "branch")]
         for file, content in zip(files, (ours, common, theirs), strict=True):
             file.write_bytes(content)
         argv = ["merge-file", "-p", "--diff3", f"--marker-size={MARKER_SIZE}", *map(str, files)]
-        merged = git(argv).stdout.decode("utf-8", "backslashreplace")
-    yield from (piece for piece in pieces_of(merged) if isinstance(piece, ConflictRegion))
+        return git(argv, output_limit=4 * MOST_BYTES).stdout
 
 
 def _blob(git: Git, entry: StagedEntry | None) -> bytes | None:

@@ -25,7 +25,7 @@ from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git.base_lending import BaseLending, no_progress
 from rover_mcp.git.base_packs import Bases
 from rover_mcp.git.bundle import bad_bundle, open_bundle
-from rover_mcp.git.changes import ChangedFile, changes, files
+from rover_mcp.git.changes import ChangedFile, changes, file_bytes, files
 from rover_mcp.git.clone_refs import write_names
 from rover_mcp.git.collect import (
     clear,
@@ -297,6 +297,14 @@ class Hub:
         check_commit(base_commit)
         check_commit(commit)
         return files(self.hub, commit, self._own.reading(task_id, base_commit))
+
+    def file_bytes(
+        self, task_id: str, base_commit: str, commit: str, path: str, limit: int
+    ) -> bytes | None:
+        """See changes.file_bytes."""
+        check_commit(base_commit)
+        check_commit(commit)
+        return file_bytes(self.hub, commit, path, limit, self._own.reading(task_id, base_commit))
 
     def snapshots(self, task_id: str) -> dict[int, str]:
         """The commit of every snapshot that is here, by number."""

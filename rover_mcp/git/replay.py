@@ -7,8 +7,8 @@ conflict is a value that can be kept, not a state that somebody has to leave.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from agent_runner.worktree.worktree import USER_EMAIL, USER_NAME
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
@@ -18,7 +18,7 @@ from rover_mcp.git.git_process import GitResult
 MOST_COMMITS = 500
 """Of a branch that is replayed: each takes some processes."""
 _LIST_LIMIT = 64 * 1024**2
-_ANYBODY = {
+ANYBODY = {
     f"GIT_{role}_{part}": text
     for role in ("AUTHOR", "COMMITTER")
     for part, text in (("NAME", USER_NAME), ("EMAIL", USER_EMAIL), ("DATE", "@0 +0000"))
@@ -66,6 +66,11 @@ class ReplayStop:
         return list(dict.fromkeys(entry.path for entry in self.entries))
 
 
+def unresolved(stop: ReplayStop) -> str | None:
+    """Stands for `Replay.resolve` where nothing is resolved."""
+    return None
+
+
 @dataclass(frozen=True)
 class Replayed:
     """`tip` is the last commit of the branch on its new base; it has `commits` of its own.
@@ -102,11 +107,11 @@ def own_commits(git: Git, tip: str, onto: str, base: str) -> list[str]:
 
 @dataclass
 class Replay:
-    """Replays commits with `git`, which says where objects are written. `solved` are trees by the
-    commit that stopped there."""
+    """Replays commits with `git`, which says where objects are written. `resolve` gives the tree
+    that resolves a stop, if there is one: then the replay continues over it."""
 
     git: Git
-    solved: Mapping[str, str] = field(default_factory=dict[str, str])
+    resolve: Callable[[ReplayStop], str | None] = unresolved
 
     def run(self, commits: Sequence[str], onto: str, tip: str) -> Replayed:
         """Replay `commits`, the last of which is `tip`, on top of `onto`. The same commits on top
@@ -162,8 +167,6 @@ class Replay:
         return Replayed(new, self._tree(new), commits, dropped, collapsed, stop)
 
     def _merge(self, ours: str, commit: str, onto: str, parent: str) -> str | ReplayStop:
-        if commit in self.solved:
-            return self.solved[commit]
         merged = self.git(
             ["merge-tree", "--write-tree", "-z", "--messages", ours, commit],
             output_limit=_LIST_LIMIT,
@@ -172,7 +175,8 @@ class Replay:
             return merged.stdout.partition(b"\0")[0].decode()
         if merged.code == 1 and not merged.truncated:
             tree, entries, messages = _conflicts(merged.stdout)
-            return ReplayStop(commit, parent, onto, tree, entries, messages)
+            stop = ReplayStop(commit, parent, onto, tree, entries, messages)
+            return self.resolve(stop) or stop
         if "usage: git merge-tree" in merged.stderr:
             raise EnvironmentFault(
                 f"a rebase needs git {MERGE_TREE_SINCE} or later",
@@ -189,7 +193,7 @@ class Replay:
         """A commit with the files of `commit`, whose only parent is `parent`: so git takes that
         for the merge base. (The option that names a base is git 2.40's.)"""
         argv = ["commit-tree", f"{commit}^{{tree}}", "-p", parent, "-m", "replayed on"]
-        return _checked(self.git(argv, extra_env=_ANYBODY), "an object cannot be written").text
+        return _checked(self.git(argv, extra_env=ANYBODY), "an object cannot be written").text
 
     def _moved(self, commit: str, tree: str, parent: str, message: bytes | None = None) -> str:
         """The commit with another tree and parent. Author, committer and times stay: so the same

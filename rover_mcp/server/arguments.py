@@ -241,6 +241,7 @@ class MergeArguments(TaskArguments):
 
 class RebaseArguments(TaskArguments):
     onto: str | None = Field(None, max_length=250, description="default its base")
+    resolve: bool = Field(False, description="an agent resolves conflicts")
     confirm: bool = Field(False, description="do it")
 
 

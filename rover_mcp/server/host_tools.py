@@ -6,13 +6,16 @@ from __future__ import annotations
 import anyio.to_thread
 from typing_extensions import TypeIs
 
+from rover_mcp.domain.task_status import ENDED
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server.elicitation import MERGE, PUSH, Confirmation
 from rover_mcp.server.tool_call import Call
+from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.merge import MergeRequest
 from rover_mcp.tasks.operation_log import hand_off_files
 from rover_mcp.tasks.push import PushRequest, Way, to_accept
+from rover_mcp.tasks.rebase import RebaseDone
 from rover_mcp.tasks.view_models import NextAction
 
 
@@ -117,12 +120,12 @@ async def rebase_task(call: Call, args: a.RebaseArguments) -> r.RebaseResult:
     rebase, caller = call.services.rebase, call.session.caller
 
     def work() -> r.RebaseResult:
+        if args.resolve:
+            return _resolving(task, call.services.resolve(caller, task, args.onto))
         do = rebase if args.confirm else rebase.preview
         done = do(caller, task, args.onto)
         plan, store = done.plan, call.services.tasks.store
-        ended = args.confirm or plan.contained or bool(plan.conflicts)
-        given = {"task": task.id, **({"onto": args.onto} if args.onto else {}), "confirm": True}
-        again = NextAction(tool="rebase_task", arguments=given, why="rebase it, if the user agrees")
+        resolver = rebase.resolver_of(task) if plan.conflicts else None
         return r.RebaseResult(
             task=task.id,
             status=(store.tasks.get(task.id) or task).status,
@@ -132,10 +135,47 @@ async def rebase_task(call: Call, args: a.RebaseArguments) -> r.RebaseResult:
             commit=done.commit,
             message=done.text,
             conflicts=[file.path for file in plan.conflicts] or None,
-            next_actions=[] if ended else [again],
+            resolver=resolver.id if resolver else None,
+            resolution=done.resolution,
+            next_actions=_next_of(args, task.id, done, resolver),
         )
 
     return await anyio.to_thread.run_sync(work)
+
+
+def _resolving(task: TaskRow, resolver: TaskRow) -> r.RebaseResult:
+    """The result of a call that has a task resolve conflicts."""
+    return r.RebaseResult(
+        task=task.id,
+        status=task.status,
+        rebased=False,
+        message=f"Task {resolver.number} resolves the conflicts of task {task.number} in a "
+        "sandbox. Nothing else changes; rebase_task shows the resolution when it has completed.",
+        resolver=resolver.id,
+        next_actions=[_wait_for(resolver)],
+    )
+
+
+def _next_of(
+    args: a.RebaseArguments, task_id: str, done: RebaseDone, resolver: TaskRow | None
+) -> list[NextAction]:
+    plan = done.plan
+    if done.commit is not None or plan.contained:
+        return []
+    given = {"task": task_id, **({"onto": args.onto} if args.onto else {})}
+    if resolver is not None and resolver.status not in ENDED:
+        return [_wait_for(resolver)]
+    if plan.conflicts:
+        why = "have an agent resolve the conflicts; it costs tokens"
+        return [NextAction(tool="rebase_task", arguments={**given, "resolve": True}, why=why)]
+    why = "rebase it, if the user agrees"
+    return [NextAction(tool="rebase_task", arguments={**given, "confirm": True}, why=why)]
+
+
+def _wait_for(resolver: TaskRow) -> NextAction:
+    return NextAction(
+        tool="wait_for_task", arguments={"task": resolver.id}, why="learn when it pauses or ends"
+    )
 
 
 def _request(args: a.MergeArguments) -> MergeRequest:

@@ -20,6 +20,11 @@ from rover_mcp.tasks.quoted_text import named, printable, quoted
 from rover_mcp.tasks.race import race_lines
 from rover_mcp.tasks.view_models import TaskView
 
+RESOLUTION = (
+    "The resolution, which is untrusted text; - is what each side has, + is what took the place of "
+    "both:"
+)
+
 
 def text_of(result: r.Result) -> str:
     """What a result says."""
@@ -174,6 +179,8 @@ def _in_repository(result: r.MergeResult | r.RebaseResult | r.PushResult) -> str
     lines = [f"{head} {printable(result.message, 4000)}"]
     if isinstance(result, r.PushResult) and result.server:
         lines.append(f"The server says (untrusted): {quoted(result.server, 800)}")
+    if isinstance(result, r.RebaseResult) and result.resolution:
+        lines += [RESOLUTION, result.resolution]
     return "\n".join([*lines, *calls_text(result.next_actions)])
 
 

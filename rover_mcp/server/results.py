@@ -128,7 +128,8 @@ class MergeResult(Result):
 
 
 class RebaseResult(Result):
-    """`rebased` is false where the result only says what would happen."""
+    """`rebased` is false where the result only says what would happen. `resolution` is how an agent
+    resolved conflicts: untrusted text."""
 
     task: str
     rebased: bool
@@ -138,6 +139,9 @@ class RebaseResult(Result):
     base_commit: str | None = None
     commit: str | None = None
     conflicts: list[str] | None = None
+    resolver: str | None = None
+    """the task that resolves the conflicts"""
+    resolution: str | None = None
     next_actions: list[NextAction] = []
 
 

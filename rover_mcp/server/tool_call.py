@@ -24,6 +24,7 @@ from rover_mcp.tasks.images import BuildImage, RoverImages
 from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.push import PushTask
 from rover_mcp.tasks.rebase import RebaseTask
+from rover_mcp.tasks.resolve_conflicts import ResolveConflicts
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.shell import OpenShell
 from rover_mcp.tasks.status_report import StatusReport
@@ -53,6 +54,7 @@ class Services:
     checkout: CheckoutTask
     shell: OpenShell
     choose: ChooseTask
+    resolve: ResolveConflicts
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,8 @@ _ENTRIES = (
     ),
     _entry(
         rebase_task, a.RebaseArguments, r.RebaseResult, "Rebase task",
-        "Replay a COMPLETED task's branch on its base's new tip. Without confirm it previews.",
+        "Replay a COMPLETED task's branch on its base's new tip. Without confirm it previews. "
+        "resolve starts a task that resolves conflicts; show the user its result, then confirm.",
         destructive=True, admin=True,
     ),
     _entry(

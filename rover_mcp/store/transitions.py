@@ -196,14 +196,16 @@ class TaskTransitions:
         attempt: int,
         client_id: str | None,
         given: IterationInput,
+        event: Event = Event.ITERATE,
         **columns: Any,
     ) -> tuple[TaskRow, AttemptRow] | None:
         """Set a task that ended at `attempt` running in a further iteration, with an attempt that
         is queued. Of several callers one gets the task, and its `columns` are set. None for the
-        others, and if the task's deletion has begun."""
+        others, and if the task's deletion has begun. With the `event` NEXT_ROUND the task is still
+        running: it has done an iteration, and goes into the next one without a stop."""
         with self._database.write() as connection:
             task = lock_live_task(connection, task_id)
-            if task is None or task.status not in sources(Event.ITERATE):
+            if task is None or task.status not in sources(event):
                 return None
             if task.attempt != attempt or has_event(connection, task_id, DELETING):
                 return None
@@ -211,7 +213,7 @@ class TaskTransitions:
             if has_open_operation(connection, task_id, OperationKind.REBASE):
                 return None
             now, iteration = self._database.now(), task.iteration + 1
-            before = before_iteration(task)
+            before = before_iteration(task) if event is Event.ITERATE else None
             number = add_attempt(
                 connection, now, task, AttemptState.QUEUED,
                 iteration=iteration, client_id=client_id, before=before,
@@ -221,7 +223,7 @@ class TaskTransitions:
             data: dict[str, Any] = {"iteration": iteration, "attempt": number, "instructions": text}
             if given.begin is not None:
                 data["snapshot"] = f"s{given.begin.sequence}"
-            begun = self._apply(connection, task, Event.ITERATE, columns, data)
+            begun = self._apply(connection, task, event, columns, data)
             here = this_attempt(task_id, number)
             queued = attempt_row(connection.execute(sa.select(A).where(here)).one())
         self._database.on_event()

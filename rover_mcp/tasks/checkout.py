@@ -24,6 +24,7 @@ from rover_mcp.tasks.operation_log import (
     hand_off_lines,
 )
 from rover_mcp.tasks.quoted_text import printable
+from rover_mcp.tasks.resolver_tasks import check_has_branch
 
 NAMED = 20
 
@@ -134,6 +135,7 @@ class CheckoutTask:
 
     def _plan(self, caller: Caller, task: TaskRow, request: CheckoutRequest) -> CheckoutPlan:
         check_local(caller, "check it out")
+        check_has_branch(task)
         self.log.settle(task.id)
         task = self.store.tasks.get(task.id) or task
         if task.status not in ENDED:

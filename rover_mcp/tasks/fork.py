@@ -35,6 +35,7 @@ from rover_mcp.tasks.history import (
 )
 from rover_mcp.tasks.iterate import MOST_CHANGES
 from rover_mcp.tasks.race_links import in_a_race
+from rover_mcp.tasks.resolver_tasks import check_has_branch
 from rover_mcp.tasks.task_ports import Work
 
 FIRST_BUNDLE: Final = "000001.bundle"
@@ -82,6 +83,7 @@ class ForkTask:
             UserFixable, EnvironmentFault: the agent cannot be used here, or the data folder not be
                 written.
         """
+        check_has_branch(task)
         text = plain(instructions).strip()
         point = self._point(task, snapshot)
         if not text and point.state.status is RunStatus.COMPLETED:

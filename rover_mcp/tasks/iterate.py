@@ -26,6 +26,7 @@ from rover_mcp.tasks.history import (
 )
 from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.pause_view import spent
+from rover_mcp.tasks.resolver_tasks import check_has_branch
 from rover_mcp.tasks.task_ports import Work
 from rover_mcp.tasks.view_models import NextAction, TaskView
 
@@ -79,6 +80,7 @@ class IterateTask:
         return view
 
     def _check(self, task: TaskRow) -> None:
+        check_has_branch(task)
         if task.status not in ITERABLE:
             raise self._refused(task)
         store = self.reader.store

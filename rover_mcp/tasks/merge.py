@@ -26,6 +26,7 @@ from rover_mcp.tasks.operation_log import (
     hand_off_lines,
 )
 from rover_mcp.tasks.quoted_text import named, printable
+from rover_mcp.tasks.resolver_tasks import check_has_branch
 
 Mode = Literal["merge", "squash", "ff"]
 
@@ -181,6 +182,7 @@ class MergeTask:
 
     def _plan(self, caller: Caller, task: TaskRow, request: MergeRequest) -> MergePlan:
         check_local(caller, "merge it")
+        check_has_branch(task)
         self.log.settle(task.id)
         task = self.store.tasks.get(task.id) or task
         merged_already = task.status is TaskStatus.MERGED

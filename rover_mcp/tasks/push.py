@@ -29,6 +29,7 @@ from rover_mcp.tasks.operation_log import (
 )
 from rover_mcp.tasks.outgoing_secrets import check_secrets
 from rover_mcp.tasks.quoted_text import named, printable, quoted
+from rover_mcp.tasks.resolver_tasks import check_has_branch
 
 NAMED = 20
 LFS = "git-lfs"
@@ -214,6 +215,7 @@ class PushTask:
 
     def _plan(self, caller: Caller, task: TaskRow, request: PushRequest) -> PushPlan:
         check_local(caller, "push it")
+        check_has_branch(task)
         self._environ[task.id] = caller.env
         self.log.settle(task.id)
         task = self.store.tasks.get(task.id) or task

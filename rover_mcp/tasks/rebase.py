@@ -12,7 +12,8 @@ from agent_runner.crashpoints import crash_point
 from rover_mcp.domain.conflicted_file import ConflictedFile, named_commits, shown_kind
 from rover_mcp.domain.errors import Conflict, RoverError
 from rover_mcp.domain.operation import OperationKind, OperationPoint, OperationState
-from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.domain.resolution_text import ShownResolution, resolution_text
+from rover_mcp.domain.task_status import ENDED, TaskStatus
 from rover_mcp.domain.text import visible_line
 from rover_mcp.store.operations import OperationRow
 from rover_mcp.store.rebase_notes import RebaseNote
@@ -21,6 +22,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.operation_log import NotSettled, OperationLog, check_local
 from rover_mcp.tasks.quoted_text import named, printable
+from rover_mcp.tasks.resolver_tasks import check_has_branch
 
 REBASABLE = frozenset({TaskStatus.COMPLETED, TaskStatus.PUSHED})
 """Only there the branch is the task's result, and nothing works on it."""
@@ -54,6 +56,10 @@ class RebasePlan:
     work_tree: str | None
     conflicts: Sequence[ConflictedFile] = ()
     stopped: str | None = None
+    resolved: Sequence[ShownResolution] = ()
+    """conflicts that an agent has resolved"""
+    check: str | None = None
+    """what the project's check found wrong with the resolved result"""
 
 
 class Rebases(Protocol):
@@ -71,6 +77,23 @@ class Rebases(Protocol):
     def prepare(self, task: TaskRow, plan: RebasePlan) -> RebaseNote:
         """Put at hand what the hub needs of the rebased branch; the note that will say so. Raises
         as `plan`."""
+        ...
+
+    def was_shown(self, task: TaskRow, plan: RebasePlan) -> bool:
+        """Whether a person was shown the plan's resolutions."""
+        ...
+
+    def note_shown(self, task: TaskRow, plan: RebasePlan) -> None:
+        """Record that they are shown now. Raises as `record`."""
+        ...
+
+    def resolver(self, task: TaskRow) -> str | None:
+        """The id of the task that resolves this one's conflicts, or did."""
+        ...
+
+    def begin_resolving(self, task: TaskRow, resolver: str, *, forget: bool) -> None:
+        """Record the task that resolves them from now on; `forget`: without the answers so far.
+        Raises as `record`."""
         ...
 
     def keep_conflicts(self, task: TaskRow, plan: RebasePlan) -> None:
@@ -110,6 +133,8 @@ class RebaseDone:
     plan: RebasePlan
     commit: str | None
     text: str
+    resolution: str | None = None
+    """how conflicts were resolved, for people; untrusted"""
 
 
 @dataclass
@@ -128,9 +153,24 @@ class RebaseTask:
         Raises:
             RoverError: the task cannot be rebased, and why.
         """
-        task = self._checked(caller, task)
-        plan = self.rebases.plan(task, onto, keep=False)
-        return RebaseDone(plan, None, " ".join(preview_lines(plan)))
+        task = self.checked(caller, task)
+        return self._shown(task, self.rebases.plan(task, onto, keep=False))
+
+    def resolver_of(self, task: TaskRow) -> TaskRow | None:
+        """The task that resolves the conflicts of this one's rebase, or did so last."""
+        known = self.rebases.resolver(task)
+        return self.store.tasks.get(known) if known else None
+
+    def _shown(self, task: TaskRow, plan: RebasePlan) -> RebaseDone:
+        if plan.resolved and not plan.conflicts:
+            self.rebases.note_shown(task, plan)
+        lines = preview_lines(plan, self.resolver_of(task))
+        return RebaseDone(plan, None, " ".join(lines), self._resolution(plan))
+
+    def _resolution(self, plan: RebasePlan) -> str | None:
+        if not plan.resolved:
+            return None
+        return resolution_text(plan.resolved, plan.base_branch, plan.branch)
 
     def __call__(self, caller: Caller, task: TaskRow, onto: str | None) -> RebaseDone:
         """Rebase.
@@ -141,13 +181,16 @@ class RebaseTask:
             EnvironmentFault: git failed; nothing was changed.
             NotSettled: the branch is rebased, and what is to be recorded of it is not written yet.
         """
-        task = self._checked(caller, task)
+        task = self.checked(caller, task)
         plan = self.rebases.plan(task, onto, keep=True)
         if plan.contained:
             return RebaseDone(plan, None, contained_text(plan))
         if plan.conflicts:
             self.rebases.keep_conflicts(task, plan)
-            raise conflict(plan)
+            raise conflict(plan, self.resolver_of(task))
+        if plan.resolved and not self.rebases.was_shown(task, plan):
+            # What an agent made of a conflict counts only once somebody has seen it.
+            return self._shown(task, plan)
         note = self.rebases.prepare(task, plan)
         move = {
             "repository": plan.repository, "branch": plan.branch, "old": plan.old, "new": plan.new,
@@ -170,10 +213,12 @@ class RebaseTask:
         self.log.run(task.id, OperationKind.REBASE, move, work)
         return RebaseDone(plan, plan.new, done_text(plan))
 
-    def _checked(self, caller: Caller, task: TaskRow) -> TaskRow:
+    def checked(self, caller: Caller, task: TaskRow) -> TaskRow:
+        """The task as it is now, if it can be rebased. Raises as the call does."""
         check_local(caller, "rebase it")
         self.log.settle(task.id)
         task = self.store.tasks.get(task.id) or task
+        check_has_branch(task)
         if task.status not in REBASABLE:
             raise Conflict(
                 f"task {task.number} is {task.status}; only one that is COMPLETED can be rebased",
@@ -221,7 +266,7 @@ class RebaseTask:
         return OperationState.DONE
 
 
-def conflict(plan: RebasePlan) -> Conflict:
+def conflict(plan: RebasePlan, resolver: TaskRow | None = None) -> Conflict:
     """The error for a branch whose changes do not go onto the base as they are."""
     count = len(plan.conflicts)
     more = f"; and {count - NAMED_FILES} more" if count > NAMED_FILES else ""
@@ -232,9 +277,16 @@ def conflict(plan: RebasePlan) -> Conflict:
         f"{plan.branch} and {plan.base_branch} changed the same places: {files}{more}; nothing "
         "was changed",
         code="rebase_conflicts",
-        hint=f"resolve them with git: git -C {path} switch {branch}, then git merge {onto}, "
-        f"correct the files and commit; then {plan.branch} has all of {plan.base_branch}",
+        hint=f"{_by_an_agent(resolver)}, or resolve them with git: git -C {path} switch {branch}, "
+        f"then git merge {onto}, correct the files and commit; then {plan.branch} has all of "
+        f"{plan.base_branch}",
     )
+
+
+def _by_an_agent(resolver: TaskRow | None) -> str:
+    if resolver is not None and resolver.status not in ENDED:
+        return f"wait for task {resolver.number}, which resolves them ({resolver.status})"
+    return "let an agent resolve them in a sandbox (rebase_task with resolve)"
 
 
 def conflict_line(file: ConflictedFile) -> str:
@@ -250,7 +302,7 @@ def contained_text(plan: RebasePlan) -> str:
     return f"{plan.branch} has all of {plan.base_branch} already; there is nothing to rebase."
 
 
-def preview_lines(plan: RebasePlan) -> list[str]:
+def preview_lines(plan: RebasePlan, resolver: TaskRow | None = None) -> list[str]:
     """What would happen, in sentences."""
     if plan.contained:
         return [contained_text(plan)]
@@ -261,8 +313,9 @@ def preview_lines(plan: RebasePlan) -> list[str]:
         f"{count} would be replayed on {plan.base_branch} at {plan.onto[:10]}."
     ]
     if plan.conflicts:
-        error = conflict(plan)
+        error = conflict(plan, resolver)
         return [*lines, f"But that stops: {error.message}. To continue, {error.hint}."]
+    lines += _resolved_lines(plan)
     if plan.collapsed:
         why = "its commits conflict one by one" if plan.stopped else "it has merges"
         lines.append(f"It would become one commit, as {why}.")
@@ -276,6 +329,20 @@ def preview_lines(plan: RebasePlan) -> list[str]:
         else f"No work tree has {plan.branch} checked out, so no file changes."
     )
     return lines
+
+
+def _resolved_lines(plan: RebasePlan) -> list[str]:
+    if not plan.resolved:
+        return []
+    count = len({file.path for file in plan.resolved})
+    files = "1 file" if count == 1 else f"{count} files"
+    lines = [
+        f"An agent resolved conflicts in {files}. Show the user the resolution below: it counts "
+        "only once it is confirmed."
+    ]
+    if given_up := sum(len(file.given_up) for file in plan.resolved):
+        lines.append(f"It left out {given_up} changes of a side, each with its reason.")
+    return [*lines, f"But {plan.check}."] if plan.check else lines
 
 
 def done_text(plan: RebasePlan) -> str:

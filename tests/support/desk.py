@@ -50,6 +50,7 @@ from rover_mcp.tasks.merge import MergeTask
 from rover_mcp.tasks.operation_log import OperationLog
 from rover_mcp.tasks.push import PushTask
 from rover_mcp.tasks.rebase import RebaseTask
+from rover_mcp.tasks.resolve_conflicts import ResolveConflicts
 from rover_mcp.tasks.service import TaskService
 from rover_mcp.tasks.shell import OpenShell
 from rover_mcp.tasks.status_report import StatusReport
@@ -60,7 +61,7 @@ from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
 from tests.support.fake_internet import FakeInternet
 from tests.support.fake_merges import FakeMerges
 from tests.support.fake_pushes import FakePushes
-from tests.support.fake_rebases import FakeRebases
+from tests.support.fake_rebases import FakeRebases, FakeResolving
 from tests.support.samples import COMMIT, NOW
 
 WORKFLOW = """\
@@ -324,6 +325,7 @@ class Desk:
         return ClientSession(self.caller, push)
 
     def app(self) -> App:
+        rebase = RebaseTask(self.store, FakeRebases(), self.log())
         return App(
             Services(
                 self.tasks,
@@ -346,7 +348,7 @@ class Desk:
                 self.forget(),
                 MergeTask(self.store, FakeMerges(), self.log()),
                 PushTask(self.store, FakePushes(), self.log()),
-                RebaseTask(self.store, FakeRebases(), self.log()),
+                rebase,
                 CheckoutTask(
                     self.store,
                     HostCheckouts(
@@ -356,6 +358,7 @@ class Desk:
                 ),
                 OpenShell(self.shells()),
                 ChooseTask(self.store, self.trash().delete, self.log()),
+                ResolveConflicts(self.tasks.create_task, rebase, FakeResolving()),
             )
         )
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent_runner.models import Snapshot
+from rover_mcp.control.control_ports import NextRound
+from rover_mcp.domain.iteration import IterationInput, ResolutionRound
+from rover_mcp.domain.task_links import ResolvesFor
 from rover_mcp.store.rebase_notes import RebaseNote
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.rebase import RebasePlan
@@ -36,12 +39,26 @@ class FakeRebases:
     records: list[RebaseNote] = field(default_factory=list[RebaseNote])
     discarded: list[RebaseNote] = field(default_factory=list[RebaseNote])
     conflicts: list[RebasePlan] = field(default_factory=list[RebasePlan])
+    resolvers: list[str] = field(default_factory=list[str])
+    shown: list[str] = field(default_factory=list[str])
     moved: bool = True
     """what `settle` finds"""
 
     def plan(self, task: TaskRow, onto: str | None, *, keep: bool) -> RebasePlan:
         self.kept.append(keep)
         return replace(self.planned, base_branch=onto or self.planned.base_branch)
+
+    def was_shown(self, task: TaskRow, plan: RebasePlan) -> bool:
+        return plan.new in self.shown
+
+    def note_shown(self, task: TaskRow, plan: RebasePlan) -> None:
+        self.shown.append(plan.new)
+
+    def resolver(self, task: TaskRow) -> str | None:
+        return self.resolvers[-1] if self.resolvers else None
+
+    def begin_resolving(self, task: TaskRow, resolver: str, *, forget: bool) -> None:
+        self.resolvers.append(resolver)
 
     def prepare(self, task: TaskRow, plan: RebasePlan) -> RebaseNote:
         return NOTE
@@ -66,3 +83,15 @@ class FakeRebases:
         if self.refusal is not None:
             raise self.refusal
         return self.moved
+
+
+@dataclass
+class FakeResolving:
+    """Keeps which rebases were to be resolved, and by which new task."""
+
+    links: dict[str, ResolvesFor] = field(default_factory=dict[str, ResolvesFor])
+
+    def first(self, task: TaskRow, link: ResolvesFor, new_id: str) -> NextRound:
+        self.links[new_id] = link
+        given = IterationInput(round=ResolutionRound(stop="5" * 40), snapshot=NOTE.snapshot)
+        return NextRound(given, {"conflicts": "both sides changed a line"})

@@ -31,7 +31,8 @@ def replay(repo: Path, solved: dict[str, str] | None = None, *, keep: bool = Tru
         assert onto is not None
         assert at is not None
         base = git(repo, "merge-base", "main", BRANCH)
-        return Replay(run, solved or {}).run(own_commits(run, at, onto, base), onto, at)
+        replay = Replay(run, lambda stop: (solved or {}).get(stop.commit))
+        return replay.run(own_commits(run, at, onto, base), onto, at)
 
 
 def trees(repo: Path, since: str, until: str) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.domain.conflicted_file import ConflictRegion
-from rover_mcp.domain.resolution import judge, judge_files, resolved_parts
+from rover_mcp.domain.resolution import judge, judge_files, resolved_parts, unfenced
 
 ROOT = Path(__file__).parents[3]
 CONFLICTS = 64
@@ -236,3 +236,16 @@ def test_other_files_may_not_be_touched_and_none_be_left_out() -> None:
     assert {path: verdict.counts for path, verdict in verdicts.items()} == {
         "f": True, "g": False, "other": False,
     }  # fmt: skip
+
+
+@each
+def test_a_fence_around_a_good_answer_is_stripped(made: MadeConflict) -> None:
+    """N2."""
+    assert unfenced(f"```python\n{made.good}```\n", made.pieces) == made.good
+    assert unfenced(made.good, made.pieces) == made.good
+
+
+def test_a_fence_that_a_side_has_itself_stays() -> None:
+    region = ConflictRegion(line=1, onto="```\na\n```\n", base="", branch="```\nb\n```\n")
+    answer = "```\na\nb\n```\n"
+    assert unfenced(answer, [region]) == answer

@@ -41,6 +41,7 @@ ALLOWED = {
         (S.NEW, S.IN_PROGRESS, S.ITERATING, S.PAUSED, S.FAILED), S.CANCELLED
     ),
     Event.ITERATE: dict.fromkeys((S.COMPLETED, S.FAILED, S.CANCELLED, S.PUSHED), S.ITERATING),
+    Event.NEXT_ROUND: dict.fromkeys((S.IN_PROGRESS, S.ITERATING), S.ITERATING),
     Event.MERGE: dict.fromkeys((S.COMPLETED, S.PUSHED), S.MERGED),
     Event.PUSH: dict.fromkeys((S.COMPLETED, S.PUSHED, S.MERGED), S.PUSHED),
 }
@@ -117,7 +118,7 @@ def test_no_history_loses_a_pause_without_resume_or_cancel(events: list[Event]) 
             continue
         if before is S.PAUSED:
             assert event in (Event.RESUME, Event.RESUME_ITERATION, Event.CANCEL)
-        if status in RUNNING:
+        if status in RUNNING and event is not Event.NEXT_ROUND:
             assert before in (S.NEW, S.PAUSED, S.FAILED, S.CANCELLED, S.COMPLETED, S.PUSHED)
 
 

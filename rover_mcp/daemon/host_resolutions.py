@@ -1,0 +1,288 @@
+"""Rounds of resolving the conflicts of a rebase: each begins at a stop of the replay, and its
+answer is judged here before it counts.
+
+What a round knows is computed again from the commits in the user's repository and the answers so
+far, so that nothing is lost with the daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_runner.models import RunState, Snapshot, StepState, StepStatus
+from rover_mcp.control.checkpoint import journal_snapshots
+from rover_mcp.control.control_ports import NextRound, RoundsEnd
+from rover_mcp.daemon.git_adapters import GitRepositories
+from rover_mcp.daemon.host_rebases import replay_branch
+from rover_mcp.domain.conflict_report import problem_report, reasons_of, report
+from rover_mcp.domain.conflicted_file import ConflictRegion
+from rover_mcp.domain.errors import Conflict, EnvironmentFault
+from rover_mcp.domain.iteration import IterationInput, ResolutionRound
+from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.resolution import Resolution, judge_files, unfenced
+from rover_mcp.domain.task_links import ResolvesFor
+from rover_mcp.git.conflict_blame import described, reported_file
+from rover_mcp.git.conflicts import MOST_BYTES, conflict_pieces
+from rover_mcp.git.rebase_branch import writing
+from rover_mcp.git.replay import Git, Replayed, ReplayStop
+from rover_mcp.git.repository_view import opened
+from rover_mcp.git.resolved_stops import (
+    bundle_stop,
+    commit_of,
+    conflict_key,
+    marked_text,
+    tree_with,
+    unresolvable,
+)
+from rover_mcp.store.records import TaskRow
+from rover_mcp.store.resolutions import CheckResult, ResolutionAnswer, Resolutions
+from rover_mcp.store.store import Store
+from rover_mcp.tasks.pause_view import spent
+
+MOST_ANSWERS = 3
+"""For one stop: the first, and two after it was said what is wrong."""
+CHECKS = ("check_command", "test_command")
+"""Inputs of a task that name the command which checks its work."""
+
+Pieces = Sequence[str | ConflictRegion]
+
+
+@dataclass(frozen=True)
+class _Replay:
+    """The rebase that a task resolves, as far as its answers lead."""
+
+    git: Git
+    link: ResolvesFor
+    base: str
+    replayed: Replayed
+
+    @property
+    def stop(self) -> ReplayStop | None:
+        return self.replayed.stop
+
+
+@dataclass(frozen=True)
+class HostResolutions:
+    """Reads the user's repository through a view, and writes in the data folder alone."""
+
+    home: Path
+    store: Store
+    repositories: GitRepositories
+
+    def first(self, task: TaskRow, link: ResolvesFor, new_id: str) -> NextRound:
+        """The round with which the new task `new_id` begins to resolve a rebase of `task`.
+
+        Raises:
+            Conflict: a conflict is not between texts ("not_resolvable").
+            RoverError: git failed, or the data folder cannot be written.
+        """
+        with self._replay(task, link) as replay:
+            if replay.stop is None:
+                raise Conflict("there are no conflicts left", code="nothing_to_resolve")
+            folders = TaskFolders(self.home, new_id, 1)
+            return self._round(replay, task, replay.stop, folders, 1)
+
+    def follow(self, task: TaskRow, state: RunState) -> NextRound | RoundsEnd:
+        """See ResolutionRounds."""
+        link, at = _link(task), _round_of(task)
+        origin = self.store.tasks.get(link.task)
+        if origin is None:
+            return RoundsEnd(f"task {link.number}, whose conflicts it resolves, is deleted")
+        answers = Resolutions(TaskFolders(self.home, origin.id, 1).resolutions)
+        with self._replay(origin, link) as replay:
+            if at.stop is None:
+                return _checked_end(answers, replay, state)
+            stop = replay.stop
+            if stop is not None and stop.commit == at.stop:
+                problems = self._judge(task, replay, stop, state, answers)
+                if problems:
+                    return self._again(task, origin, replay, stop, problems, state)
+        with self._replay(origin, link) as replay:
+            return self._onward(task, origin, replay, state)
+
+    def _onward(
+        self, task: TaskRow, origin: TaskRow, replay: _Replay, state: RunState
+    ) -> NextRound | RoundsEnd:
+        """The next stop; the check of the result, if the task has one; or the end."""
+        sequence = self._next_sequence(task)
+        folders = TaskFolders(self.home, task.id, task.iteration + 1)
+        try:
+            if replay.stop is not None:
+                following = self._round(replay, origin, replay.stop, folders, sequence)
+                return self._imported(task, following, state)
+        except Conflict as error:
+            return RoundsEnd(f"{error.message}; {error.hint}" if error.hint else error.message)
+        command = next((v for name in CHECKS if (v := origin.inputs.get(name))), "")
+        if not command:
+            return RoundsEnd()
+        begin = self._begin(replay, replay.replayed.tip, replay.replayed.tip, folders, sequence)
+        given = IterationInput(snapshot=begin, rewound=True, round=ResolutionRound())
+        return self._imported(task, NextRound(given, {"check_command": command}), state)
+
+    def _judge(
+        self,
+        task: TaskRow,
+        replay: _Replay,
+        stop: ReplayStop,
+        state: RunState,
+        answers: Resolutions,
+    ) -> Mapping[str, Sequence[str]]:
+        """Keep the answers for a stop, if all of them count; else what is wrong, by file."""
+        pieces = {p: conflict_pieces(replay.git, stop, p) or [] for p in stop.paths}
+        texts, changed, wrong = self._answer(task, pieces)
+        reasons = reasons_of(_output(state, "given_up"))
+        verdicts = judge_files(pieces, texts, changed, dict.fromkeys(pieces, reasons))
+        verdicts |= {path: Resolution((why,)) for path, why in wrong.items()}
+        if problems := {path: v.problems for path, v in verdicts.items() if v.problems}:
+            return problems
+        for path, text in texts.items():
+            answer = ResolutionAnswer(path=path, text=text, given_up=verdicts[path].dropped)
+            answers.put(conflict_key(stop, path), answer)
+        return {}
+
+    def _answer(
+        self, task: TaskRow, pieces: Mapping[str, Pieces]
+    ) -> tuple[dict[str, str], list[str], dict[str, str]]:
+        """The files as the agent left them, every path that it changed, and which of them are not
+        text."""
+        hub, base = self.repositories.hub(task.project_id), task.base_commit
+        begin = task.iteration_input.begin if task.iteration_input else None
+        last = journal_snapshots(TaskFolders(self.home, task.id, task.iteration).journal)
+        if begin is None or not last:
+            raise EnvironmentFault("the answer has no snapshot", code="snapshot_missing")
+        commit = last[-1].commit
+        texts: dict[str, str] = {}
+        wrong: dict[str, str] = {}
+        for path, known in pieces.items():
+            content = hub.file_bytes(task.id, base, commit, path, 4 * MOST_BYTES)
+            if content is None:
+                wrong[path] = "it is gone, or no regular file, or too large"
+                continue
+            try:
+                texts[path] = unfenced(content.decode(), known)
+            except UnicodeDecodeError:
+                wrong[path] = "it is not UTF-8 text"
+        changed = [c.path for c in hub.changes(task.id, base, begin.commit, commit)]
+        return texts, changed, wrong
+
+    def _again(
+        self,
+        task: TaskRow,
+        origin: TaskRow,
+        replay: _Replay,
+        stop: ReplayStop,
+        problems: Mapping[str, Sequence[str]],
+        state: RunState,
+    ) -> NextRound | RoundsEnd:
+        """The same stop once more, with what was wrong; or the end after too many answers."""
+        refused, wrong = _round_of(task).refused + 1, problem_report(problems)
+        if refused >= MOST_ANSWERS:
+            number = _link(task).number
+            return RoundsEnd(
+                f"none of {MOST_ANSWERS} answers resolves the conflicts of {stop.commit[:10]}, and "
+                f"task {number} is as it was: {wrong}"
+            )
+        folders = TaskFolders(self.home, task.id, task.iteration + 1)
+        sequence = self._next_sequence(task)
+        following = self._round(replay, origin, stop, folders, sequence, refused)
+        # In the conversation in which it gave the answer: it knows what it meant.
+        sessions = {step.id: step.session for step in state.steps if step.session}
+        given = following.given.model_copy(update={"sessions": sessions})
+        inputs = {**following.inputs, "problems": wrong}
+        return self._imported(task, NextRound(given, inputs), state)
+
+    def _round(
+        self,
+        replay: _Replay,
+        origin: TaskRow,
+        stop: ReplayStop,
+        folders: TaskFolders,
+        sequence: int,
+        refused: int = 0,
+    ) -> NextRound:
+        git, link = replay.git, replay.link
+        pieces = {path: conflict_pieces(git, stop, path) for path in stop.paths}
+        if kinds := unresolvable(stop, lambda path: pieces.get(path) is not None):
+            shown = "; ".join(f"{path} ({kind})" for path, kind in list(kinds.items())[:20])
+            raise Conflict(
+                f"the conflicts of {stop.commit[:10]} are not only a matter of text: {shown}",
+                hint=f"merge {link.base_branch} into {origin.branch} with git, and resolve them",
+                code="not_resolvable",
+            )
+        texts = {path: known for path, known in pieces.items() if known is not None}
+        names = (link.base_branch, f"{stop.commit[:10]} of {origin.branch}")
+        marked = {path: marked_text(known, *names) for path, known in texts.items()}
+        tree = tree_with(git, stop.tree, marked)
+        commit = commit_of(git, tree, stop.onto, f"conflicts of {stop.commit}")
+        files = [reported_file(git, stop, replay.base, path, texts[path]) for path in texts]
+        given = IterationInput(
+            snapshot=self._begin(replay, commit, stop.onto, folders, sequence),
+            rewound=True,
+            round=ResolutionRound(stop=stop.commit, refused=refused),
+        )
+        text = report(described(git, stop.commit), link.base_branch, files)
+        return NextRound(given, {"conflicts": text})
+
+    def _begin(
+        self, replay: _Replay, commit: str, head: str, folders: TaskFolders, sequence: int
+    ) -> Snapshot:
+        """What a sandbox begins with, and the bundle that carries it."""
+        tree = replay.git(["rev-parse", f"{commit}^{{tree}}"]).text
+        bundle = f"{sequence:06}.bundle"
+        begin = Snapshot(sequence=sequence, commit=commit, tree=tree, bundle=bundle, head=head)
+        bundle_stop(replay.git, replay.link.onto, begin, folders.rebases / bundle)
+        return begin
+
+    def _imported(self, task: TaskRow, following: NextRound, state: RunState) -> NextRound:
+        """The round with its beginning in the hub, and with what was used so far."""
+        begin = following.given.snapshot
+        if begin is not None:
+            folders = TaskFolders(self.home, task.id, task.iteration + 1)
+            bundle = folders.rebases / begin.bundle
+            hub = self.repositories.hub(task.project_id)
+            hub.import_bundle(task.id, task.base_commit, bundle, begin, task.branch)
+        given = following.given.model_copy(update={"usage": spent(state)})
+        return NextRound(given, following.inputs)
+
+    def _next_sequence(self, task: TaskRow) -> int:
+        return max([0, *self.repositories.hub(task.project_id).snapshots(task.id)]) + 1
+
+    @contextmanager
+    def _replay(self, task: TaskRow, link: ResolvesFor) -> Generator[_Replay]:
+        answers = Resolutions(TaskFolders(self.home, task.id, 1).resolutions)
+        with opened(Path(task.project_path)) as view, writing(view, keep=False) as git:
+            base = git(["merge-base", link.onto, link.tip]).text
+            branch = replay_branch(git, link.tip, link.onto, link.stands_on, answers)
+            if branch is None:
+                raise Conflict(f"{link.base_branch} has all of it", code="nothing_to_rebase")
+            yield _Replay(git, link, base, branch.replayed)
+
+
+def _link(task: TaskRow) -> ResolvesFor:
+    if task.links is None or task.links.resolves is None:
+        raise EnvironmentFault(f"task {task.number} resolves no conflicts", code="damaged_record")
+    return task.links.resolves
+
+
+def _round_of(task: TaskRow) -> ResolutionRound:
+    at = task.iteration_input.round if task.iteration_input else None
+    if at is None:
+        raise EnvironmentFault(f"task {task.number} has no round", code="damaged_record")
+    return at
+
+
+def _output(state: RunState, name: str) -> str:
+    return next((s.outputs[name] for s in reversed(state.steps) if name in s.outputs), "")
+
+
+def _checked_end(answers: Resolutions, replay: _Replay, state: RunState) -> RoundsEnd:
+    """The end after the project's check, whose outcome is kept for whoever looks at the result."""
+    step: StepState = state.steps[-1]
+    failed = step.status is StepStatus.FAILED
+    code = step.outputs.get("exit_code", "unknown")
+    problem = f"the check fails on the result (exit status {code})" if failed else None
+    answers.note_check(CheckResult(tip=replay.replayed.tip, problem=problem))
+    return RoundsEnd(verdict=problem)

@@ -1,0 +1,120 @@
+"""How conflicts of a task's branch with a new base were resolved, as data in the task's folder.
+
+<task>/resolutions/<key>.json: one answer, by the contents of the sides that were in conflict. So an
+answer counts wherever the same sides meet again, and for nothing else.
+<task>/resolutions/task: the id of the task that resolves
+<task>/resolutions/shown: the commit that a person was shown as the result
+<task>/resolutions/check.json: how the project's check ended on a result
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent_runner.atomic_write import replace_file
+from rover_mcp.domain.disk_full_error import write_fault
+
+MOST_BYTES = 8_000_000
+"""Of the file of an answer."""
+
+
+class ResolutionAnswer(BaseModel):
+    """The text of a file that was in conflict. `given_up`: changes of a side that are not in it,
+    each with the agent's reason."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    text: str
+    given_up: tuple[str, ...] = ()
+
+
+class CheckResult(BaseModel):
+    """How the project's check ended on the commit `tip`. `problem`: None, it succeeded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tip: str
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Resolutions:
+    """The answers for a task's conflicts. What cannot be read is not there."""
+
+    folder: Path
+
+    def answer(self, key: str) -> ResolutionAnswer | None:
+        """The answer for the conflict with this key."""
+        try:
+            return ResolutionAnswer.model_validate_json(self._read(f"{key}.json"))
+        except (OSError, ValidationError):
+            return None
+
+    def text(self, key: str) -> str | None:
+        """The text of that answer."""
+        answer = self.answer(key)
+        return answer.text if answer else None
+
+    def put(self, key: str, answer: ResolutionAnswer) -> None:
+        """Keep an answer.
+
+        Raises:
+            EnvironmentFault: the data folder cannot be written.
+        """
+        self._write(f"{key}.json", answer.model_dump_json() + "\n")
+
+    def forget(self) -> None:
+        """Remove all answers, and what is known of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def resolver(self) -> str | None:
+        """The id of the task that resolves, or did."""
+        return self._line("task")
+
+    def begin(self, task_id: str) -> None:
+        """Record the task that resolves from now on. Raises as `put`."""
+        self._write("task", f"{task_id}\n")
+
+    @property
+    def shown(self) -> str | None:
+        """The commit that a person was shown as the result."""
+        return self._line("shown")
+
+    def note_shown(self, commit: str) -> None:
+        """Record that a person is shown this result. Raises as `put`."""
+        self._write("shown", f"{commit}\n")
+
+    def check_of(self, tip: str) -> CheckResult | None:
+        """How the project's check ended on this result."""
+        try:
+            result = CheckResult.model_validate_json(self._read("check.json"))
+        except (OSError, ValidationError):
+            return None
+        return result if result.tip == tip else None
+
+    def note_check(self, result: CheckResult) -> None:
+        """Record how the check ended. Raises as `put`."""
+        self._write("check.json", result.model_dump_json() + "\n")
+
+    def _line(self, name: str) -> str | None:
+        with suppress(OSError, UnicodeDecodeError):
+            return self._read(name).decode().strip() or None
+        return None
+
+    def _read(self, name: str) -> bytes:
+        with self.folder.joinpath(name).open("rb") as file:
+            return file.read(MOST_BYTES)
+
+    def _write(self, name: str, text: str) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            replace_file(self.folder / name, text)
+        except OSError as error:
+            raise write_fault("the resolution cannot be kept", self.folder, error) from error
