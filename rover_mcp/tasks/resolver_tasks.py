@@ -28,6 +28,15 @@ def check_has_branch(task: TaskRow) -> None:
         )
 
 
+def resolve_again(rebase: ResolvesFor) -> NextAction:
+    """The call that has another task resolve what is left."""
+    return NextAction(
+        tool="rebase_task",
+        arguments={"task": rebase.task, "onto": rebase.base_branch, "resolve": True},
+        why="have another task resolve what is left",
+    )
+
+
 def show_the_result(rebase: ResolvesFor) -> NextAction:
     """The call that shows how the conflicts were resolved."""
     return NextAction(

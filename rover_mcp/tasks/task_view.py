@@ -26,7 +26,7 @@ from rover_mcp.tasks.pause_view import (
     resume_action,
 )
 from rover_mcp.tasks.quoted_text import MESSAGE_SHOWN, QUOTED, named, printable, quoted, shortened
-from rover_mcp.tasks.resolver_tasks import resolved_rebase, show_the_result
+from rover_mcp.tasks.resolver_tasks import resolve_again, resolved_rebase, show_the_result
 from rover_mcp.tasks.step_outline import Outline, of_project
 from rover_mcp.tasks.view_models import ContextView, EventView, NextAction, StepView, TaskView
 from rover_mcp.tasks.window_text import warnings_of
@@ -361,7 +361,8 @@ def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list
     arguments = {"task": task.id}
     wait = NextAction(tool="wait_for_task", arguments=arguments, why="learn when it pauses or ends")
     diff = NextAction(tool="get_diff", arguments=arguments, why="review what it changed")
-    if task.status is TaskStatus.COMPLETED and (rebase := resolved_rebase(task)) is not None:
+    rebase = resolved_rebase(task)
+    if rebase is not None and task.status is TaskStatus.COMPLETED:
         return [show_the_result(rebase)]
     match task.status:
         case TaskStatus.PAUSED:
@@ -371,6 +372,7 @@ def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list
             again = NextAction(
                 tool="restart_task", arguments=arguments, why="start over from the beginning"
             )
+            again = resolve_again(rebase) if rebase is not None else again
             return [logs, resume_action(task, state, policy.most), again]
         case TaskStatus.CANCELLED:
             return [diff, resume_action(task, state, policy.most)]

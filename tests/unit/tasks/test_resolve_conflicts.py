@@ -159,3 +159,12 @@ def test_the_next_round_follows_without_a_stop(stage: Stage) -> None:
     assert (attempt.attempt, attempt.iteration, attempt.before) == (2, 2, None)
     transitions.apply(new.id, Event.CANCEL)
     assert transitions.iterate(new.id, 2, None, given, Event.NEXT_ROUND) is None
+
+
+def test_what_failed_to_resolve_them_names_the_call_for_another_try(stage: Stage) -> None:
+    new = stage.begin()
+    for event in (Event.START, Event.FAIL):
+        new = stage.desk.store.transitions.apply(new.id, event) or new
+    actions = stage.desk.tasks.view(new).next_actions
+    assert [a.tool for a in actions] == ["get_logs", "resume_task", "rebase_task"]
+    assert actions[-1].arguments == {"task": stage.task.id, "onto": "main", "resolve": True}
