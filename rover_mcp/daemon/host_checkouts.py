@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rover_mcp.daemon.git_adapters import GitRepositories
-from rover_mcp.daemon.host_merges import delivered_tip
+from rover_mcp.daemon.host_merges import delivered_head, delivered_tip
 from rover_mcp.domain.errors import Conflict, UserFixable
 from rover_mcp.git.branch_blocked import work_trees
 from rover_mcp.git.branch_merge import ChangedPath, changed_paths
@@ -43,7 +43,8 @@ class HostCheckouts:
     def plan(self, task: TaskRow, request: CheckoutRequest, cwd: Path) -> CheckoutPlan:
         repository = Path(task.project_path)
         with opened(repository) as view:
-            commit = delivered_tip(self.repositories, view, task)
+            head = delivered_head(self.repositories, task)
+            commit = delivered_tip(self.repositories, view, task, head)
             changed = changed_since(view, task.base_commit, commit)
             plan = CheckoutPlan(
                 repository=str(repository),

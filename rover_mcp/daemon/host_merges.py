@@ -8,7 +8,7 @@ from typing import Any
 
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.domain.errors import Conflict, NotFound, UserFixable
-from rover_mcp.git.branch_merge import commit_merge, contains, merge, tip
+from rover_mcp.git.branch_merge import commit_merge, contains, count_beyond, merge, tip
 from rover_mcp.git.hook_files import active_hooks
 from rover_mcp.git.move_branch import BranchMove, move_branch, settle
 from rover_mcp.git.repository import is_branch_name, list_branches
@@ -31,12 +31,11 @@ class HostMerges:
     def plan(self, task: TaskRow, into: str | None, hooks: Sequence[str]) -> MergePlan:
         repository = Path(task.project_path)
         with opened(repository) as view:
-            source = delivered_tip(self._repositories, view, task)
             head = delivered_head(self._repositories, task)
+            source = delivered_tip(self._repositories, view, task, head)
             into, old = _target(view, task, into)
             merged = merge(view, old, source)
             top = work_tree_of(view, into)
-            beyond = view.run(["rev-list", "--count", source, f"^{head}"]).text
             return MergePlan(
                 repository=str(repository),
                 branch=task.branch,
@@ -48,7 +47,7 @@ class HostMerges:
                 files=[one.path for one in merged.changed if not one.deleted],
                 changed=len(merged.changed),
                 commits=merged.commits,
-                beyond=int(beyond) if beyond.isdecimal() else 0,
+                beyond=count_beyond(view, source, head),
                 forward=merged.forward,
                 contained=merged.contained,
                 work_tree=str(top) if top else None,
@@ -85,14 +84,16 @@ def delivered_head(repositories: GitRepositories, task: TaskRow) -> str:
     return head
 
 
-def delivered_tip(repositories: GitRepositories, view: RepositoryView, task: TaskRow) -> str:
-    """Where the task's branch is: at what the task delivered, or further. A branch that is missing
-    is delivered again.
+def delivered_tip(
+    repositories: GitRepositories, view: RepositoryView, task: TaskRow, head: str
+) -> str:
+    """Where the task's branch is: at `head`, which the task delivered, or further. A branch that is
+    missing is delivered again.
 
     Raises:
         Conflict: the branch does not have what the task delivered ("branch_diverged").
     """
-    head, at = delivered_head(repositories, task), tip(view, task.branch)
+    at = tip(view, task.branch)
     if at is None:
         hub = repositories.hub(task.project_id)
         return hub.publish(task.id, Path(task.project_path), task.branch).commit

@@ -15,7 +15,7 @@ from rover_mcp.daemon.host_merges import delivered_head, delivered_tip
 from rover_mcp.domain.errors import RoverError, UserFixable
 from rover_mcp.domain.operation import OperationPoint
 from rover_mcp.domain.secret_search import SecretMatch
-from rover_mcp.git.branch_merge import contains, has_object
+from rover_mcp.git.branch_merge import contains, count_beyond, has_object
 from rover_mcp.git.push_checks import (
     changed_since,
     hooks_not_run,
@@ -57,7 +57,8 @@ class HostPushes:
             raise UserFixable(f"{onto[:80]!r} is not a branch name", code="malformed_branch")
         with opened(repository) as view:
             git = self._remote(view, task, request, environ)
-            new = delivered_tip(self.repositories, view, task)
+            head = delivered_head(self.repositories, task)
+            new = delivered_tip(self.repositories, view, task, head)
             remote, ours = git.read_state(onto), recorded.get((git.address.url, onto))
             way = _way(view, remote.there, new, ours, is_default=onto == remote.default)
             changed = changed_since(view, task.base_commit, new)
@@ -73,7 +74,7 @@ class HostPushes:
                 there=remote.there,
                 way=way,
                 commits=_count(view, new, remote.there or task.base_commit),
-                beyond=_count(view, new, delivered_head(self.repositories, task)),
+                beyond=count_beyond(view, new, head),
                 foreign_count=count,
                 foreign=foreign,
                 files=[one.path for one in changed if not one.deleted],
@@ -135,7 +136,8 @@ class HostPushes:
         the user wrote is theirs to publish."""
         argv = ["for-each-ref", "--format=%(objectname)", f"refs/remotes/{git.address.name}/"]
         known = [there or "", task.base_commit, *view.run(argv).text.split()]
-        return self.search(view, task, new, [c for c in known if c and has_object(view, c)])
+        present = [c for c in dict.fromkeys(known) if c and has_object(view, c)]
+        return self.search(view, task, new, present)
 
     def _check_folder(self, address: RemoteAddress, folder: Path, accept: Sequence[str]) -> None:
         """That the user agrees to a remote which is a folder of this machine: git runs what its

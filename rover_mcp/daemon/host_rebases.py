@@ -16,10 +16,10 @@ from rover_mcp.domain.errors import Conflict, NotFound, RoverError, UserFixable
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.resolution import best_parts
 from rover_mcp.domain.resolution_text import ShownResolution
-from rover_mcp.git.branch_merge import contains
+from rover_mcp.git.branch_merge import contains, count_beyond
 from rover_mcp.git.conflicts import conflict_pieces, conflicted_files
 from rover_mcp.git.move_branch import move_branch, settle
-from rover_mcp.git.rebase_branch import bundle_rebased, count_beyond, named_commit, writing
+from rover_mcp.git.rebase_branch import bundle_rebased, named_commit, writing
 from rover_mcp.git.replay import Git, Replay, Replayed, ReplayStop, own_commits
 from rover_mcp.git.repository import is_branch_name, list_branches
 from rover_mcp.git.repository_view import RepositoryView, opened
@@ -53,7 +53,8 @@ class HostRebases:
 
     def plan(self, task: TaskRow, onto: str | None, *, keep: bool) -> RebasePlan:
         with opened(Path(task.project_path)) as view:
-            tip = delivered_tip(self._repositories, view, task)
+            head = delivered_head(self._repositories, task)
+            tip = delivered_tip(self._repositories, view, task, head)
             base_branch, base, local = _base(view, task, onto)
             with writing(view, keep=keep) as git:
                 if contains(view, tip, base):

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, NotFound
-from rover_mcp.git.git_process import GitResult
 from rover_mcp.git.repository_view import RepositoryView
 from rover_mcp.git.user_identity import Committer
 
@@ -54,7 +53,23 @@ def tip(view: RepositoryView, branch: str) -> str | None:
 
 def contains(view: RepositoryView, commit: str, older: str) -> bool:
     """Whether the history of `commit` has the commit `older`."""
+    if commit == older:
+        return True
     return view.run(["merge-base", "--is-ancestor", older, commit]).code == 0
+
+
+def count_beyond(view: RepositoryView, tip: str, head: str) -> int:
+    """How many commits of the branch at `tip` the task, which delivered `head`, did not make.
+
+    Raises:
+        EnvironmentFault: git failed ("merge_failed").
+    """
+    if tip == head:
+        return 0
+    counted = view.run(["rev-list", "--count", tip, f"^{head}"])
+    if not counted.text.isdecimal():
+        raise EnvironmentFault(f"commits cannot be counted: {counted.reason}", code="merge_failed")
+    return int(counted.text)
 
 
 def has_object(view: RepositoryView, commit: str) -> bool:
@@ -70,9 +85,8 @@ def merge(view: RepositoryView, old: str, source: str) -> Merged:
             ("not_mergeable").
         EnvironmentFault: git is too old ("git_too_old") or failed ("merge_failed").
     """
-    contained = contains(view, old, source)
-    forward = contains(view, source, old)
-    commits = len(_lines(view.run(["rev-list", source, f"^{old}"])))
+    behind, commits = _apart(view, old, source)
+    contained, forward = commits == 0, behind == 0
     if contained:
         return Merged(old, source, None, (), (), 0, forward, contained=True)
     if forward:
@@ -164,5 +178,10 @@ def _resolve(view: RepositoryView, name: str) -> str:
     return resolved.text
 
 
-def _lines(result: GitResult) -> Sequence[str]:
-    return result.text.splitlines() if result.code == 0 else ()
+def _apart(view: RepositoryView, old: str, source: str) -> tuple[int, int]:
+    """How many commits only `old` reaches, and how many only `source` does."""
+    counted = view.run(["rev-list", "--count", "--left-right", f"{old}...{source}"])
+    numbers = counted.text.split()
+    if counted.code != 0 or len(numbers) != 2:
+        raise EnvironmentFault(f"commits cannot be counted: {counted.reason}", code="merge_failed")
+    return int(numbers[0]), int(numbers[1])

@@ -100,16 +100,17 @@ def diff_commits(
         NotFound: a commit is not in `repo` ("unknown_commit").
         EnvironmentFault: git failed or took too long.
     """
-    _check(repo, (base, target), env)
     chosen = ["--", *paths] if paths else ["--"]
+    commits = (base, target)
     listed = ["-z", "--raw", "--numstat", base, target, *chosen]
-    listing = _diff_tree(repo, listed, _LISTING_LIMIT, env)
+    listing = _diff_tree(repo, listed, _LISTING_LIMIT, env, commits)
     early, late, totals = _counted(_parse(listing.stdout), first or (lambda _: False))
     files = [*early, *late][:FILES_LIMIT]
     patch, cut = "", listing.truncated or totals.files > len(files)
     if patch_limit > 0:
         with _order([file.path for file in early]) as order:
-            result = _diff_tree(repo, ["-p", *order, base, target, *chosen], patch_limit, env)
+            shown = ["-p", *order, base, target, *chosen]
+            result = _diff_tree(repo, shown, patch_limit, env, commits)
         patch = result.stdout.decode("utf-8", "replace")
         cut = cut or result.truncated
     return Diff(totals, files, patch, cut)
@@ -164,9 +165,8 @@ def write_patch(
 ) -> None:
     """Write to the empty file `out` the patch with which `git apply` turns `base` into `target`,
     byte for byte, binary files included. For the other parameters see diff_commits."""
-    _check(repo, (base, target), env)
     wanted = ["-p", "--binary", "--full-index", base, target, "--", *(paths or ())]
-    _diff_tree(repo, wanted, 0, env, out.fileno())
+    _diff_tree(repo, wanted, 0, env, (base, target), out.fileno())
 
 
 def _check(repo: Path, commits: Sequence[str], env: Mapping[str, str] | None) -> None:
@@ -210,6 +210,7 @@ def _diff_tree(
     argv: Sequence[str],
     limit: int,
     env: Mapping[str, str] | None,
+    commits: Sequence[str],
     stdout: int | None = None,
 ) -> GitResult:
     command = ["diff-tree", "-r", *_OPTIONS, *argv]
@@ -217,6 +218,7 @@ def _diff_tree(
         command, repo, settings=_SETTINGS, output_limit=limit, extra_env=env, stdout=stdout
     )
     if result.code != 0 and not result.truncated:
+        _check(repo, commits, env)
         raise EnvironmentFault(f"git diff failed: {result.reason}", code="git_failed")
     return result
 

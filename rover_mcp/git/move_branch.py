@@ -16,7 +16,6 @@ from rover_mcp.git.repository_view import RepositoryView, opened
 from rover_mcp.git.work_tree import (
     WorkTreeChange,
     check_can_write,
-    check_clean,
     work_tree_of,
 )
 
@@ -56,7 +55,7 @@ def move_branch(move: BranchMove) -> None:
         change.lock()
         crash_point(OperationPoint.LOCK_TAKEN)
         try:
-            _check(view, move, move.work_tree)
+            _check(change, move)
             change.write_files()
             crash_point(OperationPoint.FILES_CHANGED)
             _set_reference(view, move)
@@ -91,10 +90,11 @@ def _change(view: RepositoryView, move: BranchMove, top: Path) -> WorkTreeChange
     return WorkTreeChange(view, top, move.name, move.old, move.new)
 
 
-def _check(view: RepositoryView, move: BranchMove, top: Path) -> None:
+def _check(change: WorkTreeChange, move: BranchMove) -> None:
+    view, top = change.view, change.top
     if work_tree_of(view, move.branch) != top:
         raise _changed(move, f"it is not checked out in {top} any more")
-    check_clean(view, top)
+    change.check_clean()
     check_can_write(view, top, changed_paths(view, move.old, move.new), move.new)
 
 

@@ -16,6 +16,7 @@ from rover_mcp.domain.secret_search import (
     line_of,
     search_content,
 )
+from rover_mcp.git.branch_merge import SUBMODULE
 from rover_mcp.git.git_process import GitResult
 from rover_mcp.git.repository_view import RepositoryView
 
@@ -48,18 +49,51 @@ def search_for_secrets(
         EnvironmentFault: git failed ("search_failed").
     """
     limit = ["--not", *there] if there else []
+    commits, has_merge = _commits(view, tip, limit)
+    paths, all_paths = _paths(view, commits)
+    search = _Search(view, paths, all_paths, there, known)
+    # What the commits change is listed at once. Which of it the other side has elsewhere, in a file
+    # that was moved for example, takes git longer the larger the repository is, and matters only if
+    # something is found. A merge would list all that the other side's commits have changed.
+    if not has_merge:
+        objects = list(_facts(view, [*commits, *paths]))
+        if _fits(objects) and not search.matches(objects):
+            return []
     names = _lines(view.run(["rev-list", "--objects", "--no-object-names", tip, *limit],
                             output_limit=_LIST_LIMIT))  # fmt: skip
     objects = [one for one in _facts(view, names) if one.kind in ("blob", "commit")]
-    paths, all_paths = _paths(view, [one.name for one in objects if one.kind == "commit"])
     _check_sizes(objects, paths)
-    matches = _in_names(all_paths, known)
-    for one, content in _contents(view, objects):
-        if one.kind == "commit":
-            matches += _in_commit(one.name, content, known)
-        else:
-            matches += _in_file(view, paths.get(one.name, ""), content, there, known)
-    return matches
+    return search.matches(objects)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What is looked for, and where: `paths` has a path of each file's content, `all_paths` every
+    path that the commits add."""
+
+    view: RepositoryView
+    paths: Mapping[str, str]
+    all_paths: Sequence[str]
+    there: Sequence[str]
+    known: KnownValues
+
+    def matches(self, objects: Sequence[_Object]) -> list[SecretMatch]:
+        """The secrets in these objects, and in the paths."""
+        matches = _in_names(self.all_paths, self.known)
+        for one, content in _contents(self.view, objects):
+            if one.kind == "commit":
+                matches += _in_commit(one.name, content, self.known)
+            else:
+                path = self.paths.get(one.name, "")
+                matches += _in_file(self.view, path, content, self.there, self.known)
+        return matches
+
+
+def _commits(view: RepositoryView, tip: str, limit: Sequence[str]) -> tuple[list[str], bool]:
+    """The commits that leave, and whether one of them is a merge."""
+    listed = view.run(["rev-list", "--parents", tip, *limit], output_limit=_LIST_LIMIT)
+    lines = [line.split() for line in _lines(listed)]
+    return [line[0] for line in lines], any(len(line) > 2 for line in lines)
 
 
 def _in_names(paths: Sequence[str], known: KnownValues) -> list[SecretMatch]:
@@ -138,17 +172,22 @@ def _paths(view: RepositoryView, commits: Sequence[str]) -> tuple[Mapping[str, s
     fields = listed.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
     paths: dict[str, str] = {}
     for facts, path in zip(fields[::2], fields[1::2], strict=True):
-        *_, name, status = facts.split()
-        if status != "D":
+        _, mode, _, name, status = facts.split()
+        if status != "D" and mode != SUBMODULE:
             paths.setdefault(name, path)
     added = [p for facts, p in zip(fields[::2], fields[1::2], strict=True) if facts[-1] == "A"]
     return paths, list(dict.fromkeys(added))
 
 
+def _fits(objects: Sequence[_Object]) -> bool:
+    total = sum(one.size for one in objects)
+    return total <= MAX_TOGETHER and all(one.size <= MAX_FILE for one in objects)
+
+
 def _check_sizes(objects: Sequence[_Object], paths: Mapping[str, str]) -> None:
-    large = next((one for one in objects if one.size > MAX_FILE), None)
-    if large is None and sum(one.size for one in objects) <= MAX_TOGETHER:
+    if _fits(objects):
         return
+    large = next((one for one in objects if one.size > MAX_FILE), None)
     what = f"{paths.get(large.name, large.name)!r} has" if large else "the files together have"
     most = MAX_FILE if large else MAX_TOGETHER
     raise UserFixable(

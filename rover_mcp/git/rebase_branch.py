@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from agent_runner.models import Snapshot
-from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git.base_packs import quoted
 from rover_mcp.git.bundle import BundleHeader, render_header
 from rover_mcp.git.git_errors import checked, no_room
@@ -83,15 +82,3 @@ def named_commit(view: RepositoryView, name: str) -> tuple[str, bool] | None:
         if resolved.code == 0:
             return resolved.text, prefix == "refs/heads/"
     return None
-
-
-def count_beyond(view: RepositoryView, tip: str, head: str) -> int:
-    """How many commits of the branch at `tip` the task, which delivered `head`, did not make.
-
-    Raises:
-        EnvironmentFault: git failed ("rebase_failed").
-    """
-    counted = view.run(["rev-list", "--count", tip, f"^{head}"])
-    if not counted.text.isdecimal():
-        raise EnvironmentFault(f"commits cannot be counted: {counted.reason}", code="rebase_failed")
-    return int(counted.text)

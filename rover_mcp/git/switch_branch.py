@@ -18,7 +18,6 @@ from rover_mcp.git.user_identity import reflog_person
 from rover_mcp.git.work_tree import (
     WorkTreeChange,
     check_can_write,
-    check_clean,
     work_tree_of,
 )
 
@@ -50,7 +49,7 @@ class BranchSwitch:
         change.lock()
         crash_point(OperationPoint.LOCK_TAKEN)
         try:
-            self._check()
+            self._check(change)
             change.write_files()
             crash_point(OperationPoint.FILES_CHANGED)
             self._set_head()
@@ -81,7 +80,7 @@ class BranchSwitch:
     def _head(self) -> str:
         return os.fsdecode(read_head(self.view.place.git_dir) or b"").strip()
 
-    def _check(self) -> None:
+    def _check(self, change: WorkTreeChange) -> None:
         if self._head() != self.head:
             raise Conflict(
                 f"{self.top} has another branch checked out than when it was looked at",
@@ -90,7 +89,7 @@ class BranchSwitch:
             )
         if (top := work_tree_of(self.view, self.branch)) is not None:
             raise Conflict(f"{self.branch} is checked out in {top} now", code="branch_in_use")
-        check_clean(self.view, self.top)
+        change.check_clean()
         changed = changed_paths(self.view, self.old, self.new)
         check_can_write(self.view, self.top, changed, self.new)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from agent_runner.process.locks import holding, open_lock, wait_until_free
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
+from rover_mcp.git.attribute_files import attribute_files
 from rover_mcp.git.branch_blocked import work_trees
 from rover_mcp.git.branch_merge import ChangedPath, changed_paths
 from rover_mcp.git.git_process import GitResult
@@ -65,9 +66,10 @@ def work_tree_of(view: RepositoryView, branch: str) -> Path | None:
     return holders[0] if holders else None
 
 
-def check_clean(view: RepositoryView, top: Path) -> None:
+def check_clean(view: RepositoryView, top: Path, index: Path | None = None) -> None:
     """Check that no merge or rebase is in progress in a work tree, and that no tracked file is
-    changed or staged. Untracked files do not count.
+    changed or staged. Untracked files do not count. `index` is a copy of the user's index, in which
+    git notes what it found out about the files; the user's own index is only read.
 
     Raises:
         Conflict: a merge or rebase is in progress ("work_tree_busy"), or a file is changed
@@ -81,8 +83,11 @@ def check_clean(view: RepositoryView, top: Path) -> None:
                 code="work_tree_busy",
             )
     argv = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=no"]
-    status = view.run_in_work_tree(
-        [*argv, "--ignore-submodules=all"], top, settings=checkout_settings(view)
+    env = {"GIT_WORK_TREE": str(top), "GIT_INDEX_FILE": str(view.place.git_dir / "index")}
+    if index is not None:
+        env |= {"GIT_INDEX_FILE": str(index), "GIT_OPTIONAL_LOCKS": "1"}
+    status = view.run(
+        [*argv, "--ignore-submodules=all"], extra_env=env, settings=checkout_settings(view)
     )
     if status.code != 0:
         raise EnvironmentFault(f"{top} cannot be looked at: {status.reason}", code="merge_failed")
@@ -155,7 +160,8 @@ def filtered_paths(
     if not paths:
         return []
     index = {"GIT_INDEX_FILE": str(view.folder / "rover-attributes")}
-    _checked(view.run(["read-tree", new], extra_env=index))
+    entries = attribute_files(view, paths, new)
+    _checked(view.run(["update-index", "-z", "--index-info"], extra_env=index, stdin=entries))
     fed = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
     attributes = _checked(
         view.run(
@@ -233,19 +239,26 @@ class WorkTreeChange:
         finally:
             signed.unlink()
 
-    def write_files(self) -> None:
-        """Write the new files, and an index for them beside the user's.
+    def check_clean(self) -> None:
+        """Check as the function of this name does, on the copy of the index that write_files then
+        changes. What git has found out about thousands of files is so found out once.
 
         Raises:
-            EnvironmentFault: git failed ("merge_failed"); `undo` restores what it changed.
+            Conflict, EnvironmentFault: see check_clean.
         """
         # The copy keeps the time of the index: git compares a file's content only if it is not
         # older than the index, so with a later time it would overlook changes.
         shutil.copy2(self._git_dir / "index", self._index)
+        check_clean(self.view, self.top, self._index)
+
+    def write_files(self) -> None:
+        """Write the new files, and an index for them beside the user's. Comes after check_clean.
+
+        Raises:
+            EnvironmentFault: git failed ("merge_failed"); `undo` restores what it changed.
+        """
         env = {"GIT_WORK_TREE": str(self.top), "GIT_INDEX_FILE": str(self._index)}
         settings = checkout_settings(self.view)
-        refresh = ["update-index", "-q", "--refresh", "--ignore-submodules"]
-        self.view.run(refresh, extra_env=env, settings=settings)
         argv = ["read-tree", "-m", "-u", self.old, self.new]
         # Git outlives a daemon that is killed. It inherits this lock, by which `undo` can wait for
         # its end.

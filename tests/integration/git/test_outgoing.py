@@ -143,3 +143,20 @@ def test_many_files_are_read_in_batches(work: Path, monkeypatch: pytest.MonkeyPa
 
 def test_nothing_to_send_is_nothing_to_find(work: Path) -> None:
     assert search(work) == []
+
+
+def test_what_was_only_moved_is_nothing_new(work: Path) -> None:
+    git(work, "switch", "-q", "main")
+    (work / "a.txt").write_text(f"{TOKEN}\n")
+    commit(work)
+    git(work, "switch", "-qC", "task")
+    git(work, "mv", "a.txt", "b.txt")
+    commit(work)
+    assert search(work) == []
+
+
+def test_the_commit_of_a_submodule_is_no_content_to_search(work: Path) -> None:
+    entry = f"160000,{'1' * 40},module"
+    git(work, "update-index", "--add", "--cacheinfo", entry)
+    git(work, "commit", "-qm", "a submodule")
+    assert search(work) == []
