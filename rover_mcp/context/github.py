@@ -24,7 +24,7 @@ class _GithubUser(BaseModel):
 
 
 class _Label(BaseModel):
-    name: str
+    name: str | None = None
 
 
 class _Issue(BaseModel):
@@ -126,7 +126,7 @@ def _discussion(
         role=_role(issue.author_association),
         state=state,
         text=issue.body or "",
-        labels=[label if isinstance(label, str) else label.name for label in issue.labels],
+        labels=[name for label in issue.labels if (name := _label(label))],
         facts=facts,
         comments=sorted(map(_comment, notes), key=lambda comment: comment.time),
     )
@@ -143,6 +143,10 @@ def _comment(note: _GithubNote) -> Comment:
         place=f"{note.path}:{line}" if note.path and line else note.path or "",
         verdict=note.state.lower().replace("_", " "),
     )
+
+
+def _label(label: _Label | str) -> str | None:
+    return label if isinstance(label, str) else label.name
 
 
 def _login(user: _GithubUser | None) -> str:

@@ -3,6 +3,8 @@ a private address is another machine's, and no packet leaves this one.
 
 `python -m tests.support.private_network COMMAND...` runs a command in the first of them. In the
 second a server answers on port 8080; NAME leads to its address, by the hosts file, in the first.
+With ROVER_FAR_SITE the second has the servers of far_web.py instead, and names are looked up there.
+Its cable has a public address too: that of nobody's machine, since no packet leaves this one.
 """
 
 from __future__ import annotations
@@ -17,8 +19,13 @@ from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+from tests.support import far_web
+
 NAME = "nexus.corp.example"
 HERE, THERE, PORT = "10.213.7.1", "10.213.7.2", 8080
+PUBLIC_HERE, PUBLIC_THERE = "93.184.216.33", "93.184.216.34"
+SITE = "ROVER_FAR_SITE"
+"""The variable that names the file for far_web.py."""
 HELLO = b"hello from the registry"
 _NEAR, _FAR, _PREFIX = "rover-near", "rover-far", 30
 
@@ -30,7 +37,7 @@ _ADDRESS, _LOCAL, _UP = 1, 2, 1
 
 
 def command(*words: str) -> list[str]:
-    """What runs a command there."""
+    """The command line that runs a command in the first namespace."""
     rights = [] if os.geteuid() == 0 else ["--map-root-user"]
     inside = [sys.executable, "-m", __name__, *words]
     return ["unshare", "--net", "--mount", *rights, "--", *inside]
@@ -64,9 +71,9 @@ def _connect(process: int) -> None:
     _ask_kernel(_NEW_LINK, _link() + near + info, _CREATE | _EXCLUSIVE)
 
 
-def _up(name: str, address: str | None = None) -> None:
+def _up(name: str, *addresses: str) -> None:
     index = socket.if_nametoindex(name)
-    if address is not None:
+    for address in addresses:
         packed = socket.inet_aton(address)
         head = struct.pack("BBBBI", socket.AF_INET, _PREFIX, 0, 0, index)
         body = head + _attribute(_LOCAL, packed) + _attribute(_ADDRESS, packed)
@@ -89,7 +96,12 @@ def serve() -> None:
     """The second namespace: says that it is there, waits for its cable, and answers."""
     print("ready", flush=True)
     sys.stdin.readline()
-    _up(_FAR, THERE)
+    _up("lo")
+    _up(_FAR, THERE, PUBLIC_THERE)
+    if site := os.environ.get(SITE):
+        with far_web.serving(Path(site), (THERE, PUBLIC_THERE), THERE) as server:
+            print("serving", flush=True)
+            server.serve_forever()
     with HTTPServer((THERE, PORT), _Registry) as server:
         print("serving", flush=True)
         server.serve_forever()
@@ -101,6 +113,7 @@ def main(words: Sequence[str]) -> int:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with (
         tempfile.NamedTemporaryFile("w") as hosts,
+        tempfile.NamedTemporaryFile("w") as resolver,
         subprocess.Popen(["unshare", "--net", "--", *there], **pipes) as registry,
     ):
         assert registry.stdin
@@ -109,13 +122,18 @@ def main(words: Sequence[str]) -> int:
             registry.stdout.readline()
             _up("lo")
             _connect(registry.pid)
-            _up(_NEAR, HERE)
+            _up(_NEAR, HERE, PUBLIC_HERE)
             registry.stdin.write("\n")
             registry.stdin.flush()
             assert registry.stdout.readline() == "serving\n"
             hosts.write(f"127.0.0.1 localhost\n{THERE} {NAME}\n")
             hosts.flush()
             subprocess.run(["mount", "--bind", hosts.name, "/etc/hosts"], check=True)
+            resolver.write(f"nameserver {THERE}\noptions timeout:2 attempts:1\n")
+            resolver.flush()
+            if os.environ.get(SITE):
+                resolv = os.path.realpath("/etc/resolv.conf")
+                subprocess.run(["mount", "--bind", resolver.name, resolv], check=True)
             return subprocess.run(words, check=False).returncode
         finally:
             registry.kill()

@@ -126,6 +126,13 @@ def test_a_pull_request_comes_with_reviews_lines_and_its_diff(issue: Site) -> No
     assert diff.suffix == ".diff"
 
 
+def test_labels_are_read_in_each_of_githubs_forms(issue: Site) -> None:
+    labels = ["bug", {"id": 1, "name": "cart"}, {"id": 2}, {"id": 3, "name": None}]
+    issue.server.replies[ISSUE] = as_json(github_issue(labels=labels))
+    (piece,) = issue.read("github:issue/12", remote=HUB)
+    assert "- labels: bug, cart\n" in piece.data.decode()
+
+
 def test_all_pages_of_comments_are_read(issue: Site) -> None:
     def page(number: int, count: int) -> Reply:
         return as_json([github_comment("bo", "OWNER", f"c{number}-{n}") for n in range(count)])
