@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import IO
 
 from agent_runner.models import Snapshot
-from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.git.base_lending import BaseLending, no_progress
+from rover_mcp.git.base_lending import BaseLending
 from rover_mcp.git.base_packs import Bases
 from rover_mcp.git.bundle import bad_bundle, open_bundle
 from rover_mcp.git.changes import ChangedFile, changes, file_bytes, files
@@ -71,7 +70,11 @@ class Hub:
         self._own = OwnObjects(self.hub, self._bases)
         self._refs = TaskRefs(self.hub)
         self._storage = HubStorage(folder, self.base, self.hub)
-        self._lending = BaseLending(self._storage, self._bases)
+        # BaseLending documents these calls. They are offered here because the control plane knows
+        # one object for each project.
+        lending = BaseLending(self._storage, self._bases)
+        self.update, self.lend, self.secure = lending.update, lending.lend, lending.secure
+        self.lend_submodules, self.lend_lfs = lending.lend_submodules, lending.lend_lfs
 
     def tree(self, commit: str) -> CommitTree:
         """The files of a commit that `update` has brought here."""
@@ -85,51 +88,9 @@ class Hub:
         """
         self._storage.ensure()
 
-    def update(
-        self,
-        user_repo: Path,
-        commit: str,
-        tell: Callable[[str], None] = no_progress,
-        stop: CancelToken | None = None,
-    ) -> None:
-        """See BaseLending.update."""
-        self._lending.update(user_repo, commit, tell, stop)
-
-    def lend(
-        self,
-        user_repo: Path,
-        commit: str,
-        objects: Path,
-        tell: Callable[[str], None] = no_progress,
-        stop: CancelToken | None = None,
-    ) -> None:
-        """See BaseLending.lend."""
-        self._lending.lend(user_repo, commit, objects, tell, stop)
-
-    def secure(
-        self,
-        user_repo: Path,
-        commit: str,
-        objects: Path,
-        tell: Callable[[str], None] = no_progress,
-        stop: CancelToken | None = None,
-    ) -> None:
-        """See BaseLending.secure."""
-        self._lending.secure(user_repo, commit, objects, tell, stop)
-
     def name(self, user_repo: Path, commit: str, branch: str | None, folder: Path) -> None:
         """Write what the user's repository calls these commits: see clone_refs.write_names."""
         write_names(user_repo, commit, branch, folder)
-
-    def lend_submodules(
-        self, user_repo: Path, commit: str, objects: Path, folder: Path
-    ) -> list[str]:
-        """See BaseLending.lend_submodules."""
-        return self._lending.lend_submodules(user_repo, commit, objects, folder)
-
-    def lend_lfs(self, user_repo: Path, commit: str, objects: Path) -> list[str]:
-        """See BaseLending.lend_lfs."""
-        return self._lending.lend_lfs(user_repo, commit, objects)
 
     def is_whole(self, task_id: str, base_commit: str) -> bool:
         """Whether every object that the hub has of a task can be read to its last byte."""

@@ -288,7 +288,7 @@ def test_an_answer_in_another_models_name_is_paid_for(tmp_path: Path) -> None:
     assert purse.spent.cost_usd == pytest.approx(3 * (60 * 1.25 + 40 * 10) / 10**6)
 
 
-def test_what_is_reserved_is_in_the_books_before_the_provider_sees_the_call(
+def test_usage_is_reserved_before_the_provider_sees_the_call(
     tmp_path: Path,
 ) -> None:
     """U10: so that a daemon that is killed in the middle loses nothing."""

@@ -83,7 +83,7 @@ def run_look(client: LauncherClient, engine: str, status: str = "COMPLETED"):
     return done, [line for line in log.splitlines() if not line.startswith("---")]
 
 
-def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(home: Path) -> None:
+def test_a_setup_runs_once_and_the_next_task_starts_from_its_image(home: Path) -> None:
     """Its own Dockerfile, its commands, its variables; what would open the sandbox is named."""
     repository = make_repository(
         home.parent / "prepared", {**SET_UP, ".rover/workflows/looks.yaml": CHECKS}
@@ -122,7 +122,7 @@ def test_a_projects_set_up_runs_once_and_the_next_task_starts_from_its_image(hom
         )
 
 
-def test_the_default_image_has_node_npm_and_build_tools_for_the_agents_user(home: Path) -> None:
+def test_the_default_image_has_node_npm_and_build_tools(home: Path) -> None:
     repository = make_repository(home.parent / "plain", {".rover/workflows/looks.yaml": NODE_LOOKS})
     with LauncherClient(home, repository) as client:
         client.open()

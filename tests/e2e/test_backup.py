@@ -25,7 +25,7 @@ def rover(home: Path, *argv: str) -> tuple[int, Any]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_a_task_that_ran_when_it_was_backed_up_goes_on_where_it_is_restored(
+def test_a_running_task_continues_where_its_backup_is_restored(
     client: LauncherClient, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """U7. A copy of the files alone lacked what stood in the database's -wal."""

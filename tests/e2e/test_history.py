@@ -89,7 +89,7 @@ PLAYED = script(
 )
 
 
-def test_a_fork_after_a_paid_plan_does_what_was_left_and_leaves_the_other_task_alone(
+def test_a_fork_runs_only_the_steps_after_its_snapshot(
     client: LauncherClient, repository: Path
 ) -> None:
     """N14: a task of its own, on a branch of its own, which pays for its own steps alone."""

@@ -170,7 +170,7 @@ def test_what_happens_while_no_daemon_runs_is_reported_by_the_next_one(
     assert [verified(r)["type"] for r in receiver.requests] == ["task.cancelled"]
 
 
-def test_a_dead_letter_is_listed_and_can_be_tried_again_and_the_daemon_ends(
+def test_a_dead_delivery_is_listed_and_can_be_retried(
     home: Path, repository: Path, receiver: HookReceiver
 ) -> None:
     receiver.always = 503

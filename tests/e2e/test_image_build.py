@@ -105,7 +105,7 @@ def test_an_engine_without_images_and_a_build_that_fails_say_what_to_do(home: Pa
     assert "docker pull" not in said
 
 
-def test_hosts_that_a_set_up_was_refused_are_told_with_what_would_allow_them(home: Path) -> None:
+def test_hosts_refused_to_a_setup_are_named_with_the_setting_for_them(home: Path) -> None:
     fetch = "import urllib.request as u; u.urlopen('http://packages.example.test/x', timeout=9)"
     files = {**CONFIG, ".rover/setup.sh": f'python3 -c "{fetch}" 2>/dev/null || exit 7\n'}
     repository = make_repository(home.parent / "refused", files)

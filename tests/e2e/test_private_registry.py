@@ -45,7 +45,7 @@ print(json.load(sys.stdin)["tasks"][0]["number"])')
     return log, json.loads("{" + task)["task"]
 
 
-def test_a_registry_at_a_private_address_is_reached_where_the_user_names_it(home: Path) -> None:
+def test_a_registry_at_a_private_address_is_reached_if_the_user_names_it(home: Path) -> None:
     """Case 22. On 4ed2e71 the entry was accepted and never connected to."""
     repository = make_repository(home.parent / "app", BROKEN)
     # What only a wildcard or the mode lets pass is not a host that the user names.

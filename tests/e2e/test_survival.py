@@ -64,7 +64,7 @@ def completed(client: LauncherClient, task: Frame) -> Counter[str]:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_killing_the_daemon_leaves_the_sandbox_and_the_next_daemon_attaches(
+def test_a_sandbox_survives_its_daemon_and_the_next_one_attaches(
     client: LauncherClient, repository: Path, engine: str
 ) -> None:
     """C8, L8: the launcher that was connected goes on, the task completes once."""

@@ -77,7 +77,7 @@ def test_news_that_went_down_with_a_connection_are_told_to_the_next(
 
 
 @pytest.mark.parametrize("era", [LEGACY, MODERN])
-def test_news_whose_daemon_died_before_they_were_acknowledged_are_told_again(
+def test_events_that_a_dead_daemon_left_unacknowledged_are_sent_again(
     home: Path, client: LauncherClient, era: str
 ) -> None:
     client.open(era)

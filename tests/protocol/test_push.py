@@ -100,7 +100,7 @@ def test_the_command_line_shows_and_then_pushes(shared: Path, remote: Path) -> N
     assert git(remote, "for-each-ref", "--format=%(refname)") == "refs/heads/by-cli"
 
 
-def test_a_pushed_branch_is_replaced_after_its_rebase_and_a_persons_commit_is_not(
+def test_a_rebase_replaces_the_pushed_branch_but_no_persons_commit(
     shared: Path, remote: Path, tmp_path: Path
 ) -> None:
     """N4, N10."""

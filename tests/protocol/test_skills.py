@@ -32,7 +32,7 @@ def test_the_extension_is_declared_where_it_can_be(client: LauncherClient) -> No
         assert "resources" in capabilities
 
 
-def test_the_list_has_the_skill_with_its_frontmatter_and_every_files_digest(
+def test_the_skill_is_listed_with_its_frontmatter_and_digests(
     client: LauncherClient,
 ) -> None:
     """14-13."""

@@ -13,6 +13,8 @@ PACKAGES = ("rover_mcp", "agent_runner")
 MAY_REPEAT = {"models", "protocol", "__main__", "__init__"}
 """Modules that each package may have one of: what it is made of, and what it starts with."""
 
+LONGEST_TEST_NAME = 70
+
 VAGUE = {"told", "found", "said", "made", "asked", "whole"}
 """Words that no local variable is called: they do not say what it holds."""
 
@@ -101,3 +103,13 @@ def _bound(node: ast.AST) -> str | None:
             return name
         case _:
             return None
+
+
+def test_a_tests_name_is_short_enough_to_read_in_a_report() -> None:
+    long = {
+        name: str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for _, name in definitions(ast.parse(path.read_text("utf-8")))
+        if name.startswith("test_") and len(name) > LONGEST_TEST_NAME
+    }
+    assert long == {}

@@ -73,7 +73,7 @@ def test_a_scheduled_attempt_goes_on_by_itself(store: Store, paused: TaskRow) ->
     assert last.data == {"automatic": True, "attempt": 2}
 
 
-def test_a_scheduled_attempt_of_a_task_that_is_no_longer_paused_does_nothing(
+def test_a_scheduled_attempt_of_an_unpaused_task_does_nothing(
     store: Store, paused: TaskRow
 ) -> None:
     """K6: the timer's workflow finds that another has taken its attempt."""

@@ -132,7 +132,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     cluster.stop()
 
 
-def test_what_a_dead_daemon_had_is_taken_over_after_its_lease_and_runs_once(two: Two) -> None:
+def test_a_dead_daemons_attempts_are_adopted_once_after_its_lease(two: Two) -> None:
     """J2, L8: not before; the attempt carries its new holder."""
     two.dead.renew()
     attempt = two.left_by_the_dead()

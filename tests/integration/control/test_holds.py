@@ -89,7 +89,7 @@ def count(plane: Plane, state: str) -> int:
 
 # The waits below have bounds of their own; it takes 20 seconds of a processor that others share.
 @pytest.mark.timeout(2 * LONG + 5 * BOUND)
-def test_of_two_hundred_tasks_that_wait_for_an_account_one_probes_and_then_all_go_on(
+def test_one_of_two_hundred_waiting_tasks_probes_and_then_all_continue(
     plane: Plane,
 ) -> None:
     """K1, K4, K5: one probe goes out when the hold ends, then the others within the limit;

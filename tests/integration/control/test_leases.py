@@ -226,7 +226,7 @@ def test_with_an_embedded_database_nothing_is_written(tmp_path: Path) -> None:
     database.dispose()
 
 
-def test_a_lease_is_renewed_in_time_and_a_database_that_is_away_is_asked_again(
+def test_a_lease_is_renewed_although_the_database_was_away(
     shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """J2: every third of it."""

@@ -403,7 +403,7 @@ def test_a_password_in_the_address_signs_in_and_is_shown_nowhere(
     assert "s3cr3t" not in f"{done}{rows}{stage.store.events.last(TASK)}"
 
 
-def test_a_forges_token_in_the_clients_environment_signs_in_and_is_stored_by_no_helper(
+def test_a_forges_token_signs_in_and_no_helper_stores_it(
     stage: PushStage,
     server: GitServer,
     tmp_path: Path,
@@ -706,7 +706,7 @@ def test_a_push_that_is_killed_is_done_or_as_before(
     assert [row.state for row in rows] == (["done"] if arrived else ["undone", "done"])
 
 
-def test_a_push_whose_caller_is_killed_while_the_server_works_is_found_done(
+def test_a_push_whose_caller_is_killed_meanwhile_is_found_done(
     stage: PushStage, server: GitServer, tmp_path: Path
 ) -> None:
     """N8: git outlives the daemon; how it ended is looked at once it has."""

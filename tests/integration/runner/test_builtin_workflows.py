@@ -144,7 +144,7 @@ def test_swe_does_not_believe_an_agent_that_another_test_failed_before(tmp_path:
     )
 
 
-def test_swe_does_not_believe_in_old_failures_where_the_tests_passed_before(tmp_path: Path) -> None:
+def test_swe_takes_failures_for_new_where_the_tests_passed_before(tmp_path: Path) -> None:
     """What passed must pass; nothing that the rounds leave open is thrown away."""
     bad = [edit("add.py", f"bad {n}\n", **OLD) for n in range(3)]
     at = swe(tmp_path, implement=[edit("add.py", "bad\n", **SAID)], repair=bad)
@@ -221,7 +221,7 @@ def tdd(tmp_path: Path, **steps: Sequence[object]) -> Place:
     return place(tmp_path, "swe-tdd", **{**plain, **steps})
 
 
-def test_swe_tdd_goes_from_red_to_green_to_reviewed_and_delivers_one_commit(tmp_path: Path) -> None:
+def test_swe_tdd_goes_from_red_to_green_to_one_reviewed_commit(tmp_path: Path) -> None:
     """G7, G8."""
     at = tdd(tmp_path)
     assert at.start() is ExitCode.COMPLETED

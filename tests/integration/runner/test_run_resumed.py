@@ -79,7 +79,7 @@ def test_a_fatal_error_fails_and_can_be_resumed(tmp_path: Path) -> None:
     assert p.state.error is None
 
 
-def test_an_interrupted_command_starts_over_on_the_last_finished_step_s_tree(
+def test_an_interrupted_command_restarts_on_the_last_snapshot(
     tmp_path: Path,
 ) -> None:
     """F7, F8, C10: what was there is kept."""

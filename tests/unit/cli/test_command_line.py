@@ -333,7 +333,7 @@ def test_a_listing_shows_the_provider_and_the_retry_of_a_paused_task(
     assert "credits, anthropic, resumes at " in capsys.readouterr().out
 
 
-def test_the_status_shows_who_waits_for_which_account_and_what_is_switched_off(
+def test_the_status_shows_waiting_accounts_and_switched_off_resumes(
     fake: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """K5, K7, as people see them."""

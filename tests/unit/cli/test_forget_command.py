@@ -26,7 +26,7 @@ PLAN: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_what_exists_nowhere_else_comes_first_and_nothing_is_obeyed_by_a_terminal() -> None:
+def test_what_would_be_lost_comes_first_and_is_made_printable() -> None:
     told = lines(PLAN, Paint(io.StringIO()))
     assert "\x1b" not in told[0]
     assert "task ?" in told[1]

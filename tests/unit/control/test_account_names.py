@@ -60,7 +60,7 @@ def test_a_key_that_config_yaml_names_is_called_after_its_line(tmp_path: Path) -
     assert Credentials(made).account_name(label) == told, "after a restart, before it is used"
 
 
-def test_what_a_client_brought_is_known_again_once_it_connects_after_a_restart(
+def test_a_clients_account_is_known_again_when_it_reconnects(
     tmp_path: Path,
 ) -> None:
     first = Credentials(settings(tmp_path / "data"))

@@ -152,9 +152,7 @@ LATER = NOW + timedelta(days=25)
     ("grounds", "waits"),
     [(G.PROVIDER, 25 * 86400), (G.WORDS, 6 * 3600), (G.AGENT, 900)],
 )
-def test_a_time_in_words_holds_an_account_no_longer_than_the_longest_backoff(
-    grounds: Grounds, waits: float
-) -> None:
+def test_a_time_in_words_is_limited_by_the_longest_backoff(grounds: Grounds, waits: float) -> None:
     """U6. Succeeded at 700cc57: an account was held for 25 days, on the words of one agent."""
     told = refusal(retry_at=LATER, retry_grounds=grounds)
     assert seconds(hold_until(told, 1, EXACT, NOW, 0)) == waits
@@ -199,7 +197,7 @@ def test_what_the_provider_itself_said_needs_no_report() -> None:
     assert said == replace(REPORT, seen=False, until=AT + 3600)
 
 
-def test_a_report_closes_an_account_to_its_own_task_while_another_agent_can_go_on() -> None:
+def test_a_report_closes_an_account_to_one_task_if_another_agent_can_run() -> None:
     """U6, K5."""
 
     def choose(names: dict[str, Account], task: str, now: float = AT) -> object:

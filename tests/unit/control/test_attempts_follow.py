@@ -33,9 +33,7 @@ def test_an_engine_that_cannot_be_reached_changes_nothing_and_is_told_once(site:
 
 
 @pytest.mark.parametrize("asked", ["pause", "cancel"])
-def test_what_was_asked_while_the_engine_could_not_be_reached_is_done_when_it_can(
-    site: Site, asked: str
-) -> None:
+def test_a_request_waits_until_the_engine_can_be_reached(site: Site, asked: str) -> None:
     """L3, D8: a cancelled task does not go on at somebody's cost."""
     site.started()
     site.world.unreachable()

@@ -274,7 +274,7 @@ def test_a_failed_task_whose_resume_does_not_start_keeps_its_error(
 
 
 @pytest.mark.parametrize("switch", ["task", "all"])
-def test_a_task_that_is_not_to_go_on_by_itself_gets_no_schedule_from_a_failed_resume(
+def test_a_failed_resume_schedules_nothing_without_automatic_resumes(
     site: Site, monkeypatch: pytest.MonkeyPatch, switch: str
 ) -> None:
     """K7."""

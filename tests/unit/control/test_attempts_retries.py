@@ -136,7 +136,7 @@ def test_a_manual_resume_starts_the_count_of_retries_anew(site: Site) -> None:
 # Giving up
 
 
-def test_a_running_attempt_that_is_given_up_fails_with_a_hint_and_ends_its_sandbox(
+def test_giving_up_a_running_attempt_fails_the_task_with_a_hint(
     site: Site,
 ) -> None:
     """L8: nothing is left that a resume would meet on the work tree."""
@@ -148,7 +148,7 @@ def test_a_running_attempt_that_is_given_up_fails_with_a_hint_and_ends_its_sandb
     assert site.world.sandboxes == site.door.served == {}
 
 
-def test_a_scheduled_attempt_that_is_given_up_leaves_the_pause_without_a_date(site: Site) -> None:
+def test_giving_up_a_scheduled_attempt_leaves_a_pause_without_a_date(site: Site) -> None:
     """K1: a time that nothing keeps is not promised."""
     site.paused(pause())
     site.attempts.finish.give_up(TASK, 2, unreachable())

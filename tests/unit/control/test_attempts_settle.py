@@ -161,7 +161,7 @@ def nonsense(site: Site) -> None:
         (nonsense, "malformed"),
     ],
 )
-def test_a_journal_that_cannot_be_believed_fails_the_task_and_is_left_alone(
+def test_an_implausible_journal_fails_the_task_and_stays(
     site: Site, code: int | None, harm: Callable[[Site], None], said: str
 ) -> None:
     """C2, A3: nothing is guessed and nothing deleted."""
@@ -277,7 +277,7 @@ def test_work_that_cannot_be_taken_out_does_not_lose_a_pause(site: Site) -> None
     assert "the disk is full" in task.warnings[0]
 
 
-def test_work_that_cannot_be_published_is_not_called_done_and_resume_publishes_it(
+def test_unpublished_work_is_not_completed_until_a_resume_publishes_it(
     site: Site,
 ) -> None:
     """COMPLETED means delivered; the work is in the hub."""
@@ -290,7 +290,7 @@ def test_work_that_cannot_be_published_is_not_called_done_and_resume_publishes_i
     assert "not in your repository: the branch moved; merge it yourself" in (task.error or "")
 
 
-def test_an_engine_that_is_gone_at_the_end_does_not_keep_the_task_from_ending(site: Site) -> None:
+def test_a_task_ends_although_its_engine_is_gone(site: Site) -> None:
     """L3: what is left of the sandbox stays."""
     site.started()
     site.record(*STARTED, Run.COMPLETE)

@@ -26,7 +26,7 @@ def refused(site: Site, *digests: str) -> None:
     site.settle(2)
 
 
-def test_a_task_that_is_due_waits_for_its_credential_and_goes_on_once_it_is_there(
+def test_a_due_task_waits_for_its_credential(
     site: Site,
 ) -> None:
     """Q4, Q5, K4: what it was paused for is over; waiting uses up no retry."""
@@ -155,7 +155,7 @@ def test_a_person_resumes_a_task_that_waits_for_its_credential(site: Site) -> No
     assert site.task().refused_keys is None
 
 
-def test_a_log_in_that_expires_before_a_task_is_to_continue_is_told_once_and_before(
+def test_a_login_that_expires_before_a_resume_is_reported_once(
     site: Site,
 ) -> None:
     """Q5: as news, with what to do; one that lasts longer is not."""
@@ -178,7 +178,7 @@ def test_a_log_in_that_expires_before_a_task_is_to_continue_is_told_once_and_bef
 @pytest.mark.parametrize(
     ("hours", "obstacle", "told"), [(5, "no token", 1), (9, "no token", 0), (5, None, 0)]
 )
-def test_a_running_task_is_told_hours_before_of_a_log_in_that_nobody_renews(
+def test_a_login_that_only_a_person_renews_is_reported_hours_before(
     site: Site, hours: float, obstacle: str | None, told: int
 ) -> None:
     """Q5: and not of one that its program renews."""

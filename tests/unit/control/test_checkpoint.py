@@ -152,9 +152,7 @@ def test_a_sound_journal_goes_on_after_its_last_snapshot(site: Site) -> None:
 
 
 @pytest.mark.parametrize("lost", ["the journal", "its end"])
-def test_what_the_hub_has_beyond_a_journal_is_kept_and_no_number_comes_twice(
-    site: Site, lost: str
-) -> None:
+def test_snapshots_beyond_the_journal_are_kept_under_their_numbers(site: Site, lost: str) -> None:
     """C10, I7: a journal that is gone, or was shortened."""
     site.started()
     site.record(*STARTED, Run.start("code"), Run.done("code", snapshot(2)))
@@ -213,7 +211,7 @@ def test_where_the_work_tree_is_there_a_lost_snapshot_stops_nobody(site: Site) -
     assert any("the bundle is not whole" in w for w in site.task().warnings)
 
 
-def test_where_both_are_lost_the_resume_is_refused_and_says_what_would_be_lost(
+def test_a_resume_without_journal_and_snapshot_is_refused(
     site: Site,
 ) -> None:
     """I4, I6: status and error are what they were."""

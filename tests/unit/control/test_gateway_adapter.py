@@ -98,7 +98,7 @@ def lease(adapter: GatewayAdapter, gateway: FakeGateway, attempt: int = 1) -> Ga
     return gateway.leases[-1]
 
 
-def test_the_first_good_answer_of_an_attempt_is_told_once_and_not_on_the_gateways_thread(
+def test_the_first_good_answer_is_reported_once_on_another_thread(
     adapter: GatewayAdapter, gateway: FakeGateway, told: Told
 ) -> None:
     """K5: the gateway's loop waits for nobody."""

@@ -85,7 +85,7 @@ def test_a_task_whose_follower_died_is_settled_by_its_journal(
     assert plane.reconciled == (status is S.PAUSED), "what resumes automatically gets its timer"
 
 
-def test_a_sandbox_that_somebody_removed_pauses_its_task_where_it_has_a_checkpoint(
+def test_a_removed_sandbox_pauses_a_task_with_a_checkpoint(
     site: Site,
 ) -> None:
     """L2: as interrupted, with a hint."""
@@ -167,7 +167,7 @@ def test_one_damaged_record_touches_no_other_task(
     assert other in caplog.text
 
 
-def test_a_sandbox_that_cannot_be_settled_touches_no_other_and_is_tried_again(
+def test_a_sandbox_that_cannot_be_settled_is_tried_again(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """L6."""

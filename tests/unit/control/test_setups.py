@@ -111,7 +111,7 @@ def test_a_file_that_is_too_large_is_said_to_be_ignored(tmp_path: Path) -> None:
     assert "is ignored" in warnings[0]
 
 
-def test_a_script_that_the_configuration_names_runs_too_and_again_when_it_changes(
+def test_a_configured_setup_script_runs_again_when_it_changes(
     tmp_path: Path,
 ) -> None:
     spec = make_spec(tmp_path, new_task())
@@ -138,7 +138,7 @@ def test_a_script_that_the_configuration_names_runs_too_and_again_when_it_change
         ("docker", None, {"image": None, "dockerComposeFile": "compose.yaml"}, True),
     ],
 )
-def test_commands_are_only_tried_where_the_sandbox_is_not_the_devcontainers(
+def test_a_devcontainers_commands_may_fail_in_another_image(
     tmp_path: Path, engine: str, image: str | None, more: dict[str, object], tried: bool
 ) -> None:
     """V5."""

@@ -90,7 +90,7 @@ def test_a_models_limit_is_left_to_the_next_account(site: Site) -> None:
     goes_on_with(site, 2, HOME)
 
 
-def test_a_take_over_that_cannot_start_changes_nothing_and_keeps_the_schedule(
+def test_a_takeover_that_cannot_start_keeps_the_schedule(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Q7: the task waits for its own account as it did, and no retry is used up."""

@@ -112,7 +112,7 @@ def test_an_account_that_refuses_is_not_tried_by_another_task(site: Site) -> Non
     assert OTHER not in site.door.served
 
 
-def test_a_probe_that_is_refused_prolongs_the_hold_and_only_its_retry_counts(site: Site) -> None:
+def test_a_refused_probe_prolongs_the_hold_and_only_its_retry_counts(site: Site) -> None:
     """K3, K5."""
     attempt = probed(site)
     waiting(site)
@@ -204,7 +204,7 @@ def test_an_account_that_never_opens_is_tried_again_without_an_end(site: Site) -
     assert [d["exhausted"] for d in site.data(Event.PAUSE)] == [False] * 9
 
 
-def test_seconds_that_an_account_tells_again_and_again_in_vain_become_longer(site: Site) -> None:
+def test_a_delay_that_an_account_repeats_in_vain_grows(site: Site) -> None:
     """Q3: else one sandbox would follow the other all night."""
     waits: list[float] = []
     attempt = probed(site, R.RATE_LIMIT)
@@ -298,7 +298,7 @@ def another_is_answered(site: Site) -> None:
     site.store.usage.write([call])
 
 
-def test_an_account_that_answers_another_task_wakes_those_that_had_given_up(site: Site) -> None:
+def test_an_account_that_answers_wakes_tasks_without_tries_left(site: Site) -> None:
     """K3."""
     gave_up(site, ago=3700)
     assert site.attempts.waiting.release_due() == []
@@ -427,7 +427,7 @@ def test_the_same_task_confirms_nothing_not_even_as_the_probe(site: Site) -> Non
     )
 
 
-def test_another_agent_goes_on_for_a_task_whose_account_is_closed_to_it_alone(site: Site) -> None:
+def test_another_agent_takes_over_if_an_account_is_closed_to_one_task(site: Site) -> None:
     """U6, K5: and does not begin anew with the first."""
     site.paused(pause(grounds=Grounds.AGENT), agents=["claude", "scripted"])
     assert site.store.holds.all() == []
@@ -435,7 +435,7 @@ def test_another_agent_goes_on_for_a_task_whose_account_is_closed_to_it_alone(si
     assert site.task().agent == "scripted"
 
 
-def test_a_task_refused_by_both_of_its_accounts_waits_for_the_first_to_open(site: Site) -> None:
+def test_a_task_refused_by_two_accounts_waits_for_the_first_to_open(site: Site) -> None:
     """Q6, U6: each told it a time that concerns nobody else. It went back and forth between the two
     at once, again and again."""
     site.door.label, site.door.more = "anthropic-1", ("anthropic-2",)

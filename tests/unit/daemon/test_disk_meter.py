@@ -71,7 +71,7 @@ def test_the_largest_projects_are_shown_and_the_others_counted() -> None:
     assert view["kinds"] == {"hub": sum(range(SHOWN + 3)), "caches": 7}
 
 
-def test_nobody_waits_for_a_measurement_and_it_is_made_again_when_it_is_old(
+def test_a_measurement_is_made_in_the_background_and_expires(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, clock, begun = threading.Event(), [1000.0], list[float]()

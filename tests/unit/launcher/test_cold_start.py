@@ -24,7 +24,7 @@ def names(answer: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25"])
-def test_a_session_is_opened_before_the_daemon_is_there_and_goes_on_with_it(
+def test_a_session_opened_before_the_daemon_runs_continues_with_it(
     launch: Launch, home: Path, version: str
 ) -> None:
     launcher = launch(**SLOW)

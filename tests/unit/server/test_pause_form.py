@@ -143,7 +143,7 @@ def test_the_message_says_why_and_what_comes_next() -> None:
     assert "It waits: " in pause_message(paused(retry_at=None))
 
 
-def test_a_result_that_waits_for_a_look_is_accepted_by_choice_and_not_by_default() -> None:
+def test_a_result_that_waits_for_review_is_not_accepted_by_default() -> None:
     view = paused(PauseReason.NEEDS_LOOK)
     choice = pause_form(view)["params"]["requestedSchema"]["properties"]["choice"]
     assert "default" not in choice

@@ -109,7 +109,7 @@ def test_an_end_clears_the_pause_and_an_error_that_it_does_not_bring(
     assert {"pause", "error"}.isdisjoint(shown)
 
 
-def test_a_listing_shows_the_provider_and_the_next_retry_of_each_paused_task(desk: Desk) -> None:
+def test_a_listing_shows_each_paused_tasks_provider_and_retry(desk: Desk) -> None:
     """H6."""
     paused(desk)
     paused(desk, PauseReason.AUTH)
@@ -276,7 +276,7 @@ def test_every_next_action_is_a_call_that_works(
         assert not result.is_error, text(result)
 
 
-def test_a_spent_budget_needs_a_larger_one_and_the_call_for_it_stands_there(desk: Desk) -> None:
+def test_a_spent_budget_is_shown_with_the_call_that_raises_it(desk: Desk) -> None:
     """D8, D10, I3: the budget pauses and asks."""
     spent = run_state(usage=Usage(cost_usd=5.2))
     paused(desk, PauseReason.BUDGET, budget=Budget(usd=5), run_state=spent)

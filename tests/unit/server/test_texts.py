@@ -34,7 +34,7 @@ def test_every_fact_that_a_model_needs_stands_in_the_text(desk: Desk, state: str
         assert missing(result.structured_content, text(result)) == [], name
 
 
-def test_who_reads_the_text_alone_knows_what_the_text_says_and_nothing_else() -> None:
+def test_the_text_of_a_result_is_enough_to_act() -> None:
     """As the assistants of tests/scenarios do."""
     task = "0a1b2c3d" * 4
     known = {"tool": "get_diff", "arguments": {"task": task[:8]}, "why": "look"}

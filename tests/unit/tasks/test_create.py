@@ -384,7 +384,7 @@ def test_a_file_that_is_not_there_is_left_out_and_told(desk: Desk) -> None:
     assert task.config.copies == ()
 
 
-def test_what_the_projects_files_ask_for_and_the_sandbox_lacks_is_a_warning(
+def test_programs_that_the_sandbox_lacks_are_a_warning(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     package = b'{"engines": {"node": "99"}}'
@@ -401,7 +401,7 @@ def test_what_the_projects_files_ask_for_and_the_sandbox_lacks_is_a_warning(
     assert "toolchains" in told
 
 
-def test_what_is_probably_not_meant_in_a_workflow_is_a_warning_of_its_tasks(desk: Desk) -> None:
+def test_a_probable_mistake_in_a_workflow_is_a_warning_of_its_tasks(desk: Desk) -> None:
     """D.13."""
     (desk.home / "workflows" / "mine.yaml").write_text(
         'version: "1.0"\nsteps: [{id: a, type: agent, prompt: "{{task.title}}"}]\n'

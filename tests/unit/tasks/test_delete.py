@@ -57,7 +57,7 @@ def test_what_has_not_ended_is_refused(desk: Desk, events: tuple[Event, ...]) ->
     assert desk.store.tasks.get(row.id) is not None
 
 
-def test_what_has_just_ended_is_waited_for_and_what_does_not_end_is_refused(desk: Desk) -> None:
+def test_a_deletion_waits_for_an_ending_task_and_refuses_a_running_one(desk: Desk) -> None:
     row = made(desk, Event.CANCEL)
     attempt = desk.store.attempts.get(row.id, 1)
     assert attempt is not None

@@ -104,7 +104,7 @@ def test_a_plan_changes_nothing_and_says_what_exists_nowhere_else(desk: Desk) ->
     assert (desk.files(), desk.store.tasks.get(rows[0].id)) == (before, rows[0])
 
 
-def test_all_of_it_goes_though_the_repository_is_gone_and_another_project_stays(desk: Desk) -> None:
+def test_a_project_is_forgotten_although_its_repository_is_gone(desk: Desk) -> None:
     ended(desk)
     other = task(desk, Event.CANCEL, project=OTHERS, path="/other")
     desk.store.switches.set_for_project(OURS, enabled=False)

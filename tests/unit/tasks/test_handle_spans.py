@@ -36,13 +36,13 @@ def test_an_end_that_stands_is_the_present_life(status: TaskStatus) -> None:
     assert only.end is None
 
 
-def test_what_goes_on_after_an_end_is_a_new_life_and_the_old_one_stays_ended() -> None:
+def test_a_task_that_continues_after_its_end_gets_a_new_span() -> None:
     old, new = handle_spans(task_row(), log(FAILED, RESUMED))
     assert (old.number, old.end and old.end.kind) == (0, "task.failed")
     assert (new.number, new.began_at, new.end) == (1, 2.0, None)
 
 
-def test_a_resume_that_could_not_start_gives_the_end_back_and_is_an_end_of_its_own() -> None:
+def test_a_failed_resume_is_a_span_of_its_own() -> None:
     marks = log(FAILED, RESUMED, ("task.resume_failed", "FAILED"))
     assert [x.number for x in handle_spans(task_row(status=TaskStatus.FAILED), marks)] == [0, 1]
 

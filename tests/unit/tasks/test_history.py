@@ -39,7 +39,7 @@ def with_journals(home: Path, task: TaskRow) -> TaskRow:
     return task
 
 
-def test_snapshots_of_all_iterations_are_listed_once_with_their_time_and_place(
+def test_snapshots_of_all_iterations_are_listed_once(
     tmp_path: Path,
 ) -> None:
     """N14."""
@@ -105,7 +105,7 @@ def test_a_single_snapshot_is_shown_against_the_one_before(desk: Desk) -> None:
     assert desk.work.compared == [(f"{1:040}", f"{2:040}"), (COMMIT, f"{1:040}")]
 
 
-def test_an_iteration_begins_from_a_snapshot_with_the_conversations_of_that_time(
+def test_an_iteration_from_a_snapshot_has_its_conversations(
     desk: Desk,
 ) -> None:
     """N14: the branch stays where it is, so that what came later is not lost."""
@@ -130,7 +130,7 @@ def test_an_unknown_snapshot_begins_nothing(desk: Desk) -> None:
     assert row(desk, task).iteration == 1
 
 
-def test_the_next_iteration_starts_there_too_if_nothing_was_done_in_between(desk: Desk) -> None:
+def test_an_iteration_without_work_leaves_the_start_of_the_next(desk: Desk) -> None:
     task = with_journals(desk.home, ended(desk))
     desk.tasks.iterate(desk.caller, task, "Another way", (), "s1")
     begin = row(desk, task).iteration_input

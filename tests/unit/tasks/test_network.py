@@ -57,7 +57,7 @@ def test_the_git_hosts_of_the_repository_are_part_of_the_allow_list(desk: Desk) 
     assert stored(desk, network="providers").allow == ()
 
 
-def test_an_agent_that_needs_its_model_is_refused_where_nothing_is_reachable(desk: Desk) -> None:
+def test_an_agent_that_needs_a_model_is_refused_without_a_network(desk: Desk) -> None:
     request = create_request("Fix it", agent="claude", network="none")
     with pytest.raises(UserFixable, match="claude needs anthropic") as caught:
         desk.tasks.create(desk.caller, request)

@@ -46,7 +46,7 @@ def test_the_user_lets_pass_what_is_of_a_kind_and_in_a_place() -> None:
             check_secrets([TOKEN, other], [FIXTURES], "pushed")
 
 
-def test_a_value_of_a_copied_file_can_be_allowed_and_a_key_of_the_gateway_cannot() -> None:
+def test_a_copied_files_value_can_be_allowed_but_no_key_of_the_gateway() -> None:
     """N12"""
     copied = SecretMatch("value of the copied file .env", "plain", "compose.yaml", 3, None)
     assert check_secrets([copied], [AllowedSecret(kind="copied file", path="*.yaml")], "pushed")

@@ -146,7 +146,7 @@ def test_a_pause_for_a_credential_says_what_ends_it() -> None:
     assert "switched off for this task" in str(told.waits_because)
 
 
-def test_the_reasons_that_only_a_person_ends_are_those_of_the_control_plane() -> None:
+def test_the_view_and_the_control_plane_agree_on_what_a_person_ends() -> None:
     """D9."""
     assert set(NEVER_BY_ITSELF) == set(decide.NEVER_BY_ITSELF)
 

@@ -557,7 +557,7 @@ def test_switching_on_concerns_every_paused_task_however_many(desk: Desk) -> Non
     assert row(desk, task).retry_at is not None
 
 
-def test_a_task_that_a_person_paused_does_not_go_on_when_all_are_switched_on(desk: Desk) -> None:
+def test_switching_resumes_on_does_not_resume_what_a_person_paused(desk: Desk) -> None:
     """K7, D8: and why it was paused before can still be read."""
     task = paused(desk)
     desk.tasks.pause(task)

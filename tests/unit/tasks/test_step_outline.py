@@ -118,7 +118,7 @@ def big(position: int = 100) -> list[StepState]:
     return steps
 
 
-def test_of_many_steps_those_around_the_place_where_the_run_stands_are_shown() -> None:
+def test_of_many_steps_those_around_the_current_one_are_shown() -> None:
     shown = view(big())
     assert shown.steps is not None
     ids = [s.id for s in shown.steps]
@@ -189,7 +189,7 @@ def test_progress_counts_a_loop_by_its_iterations_and_never_goes_back() -> None:
     assert len(set(seen)) == 11
 
 
-def test_progress_stands_where_it_was_while_a_resumed_loop_waits_for_its_turn() -> None:
+def test_progress_stays_while_a_resumed_loop_waits_for_its_turn() -> None:
     """A5: at a resume the journal tells it as pending, with its iteration."""
     inner = [step("a", DONE, parent="fix"), step("b", NEXT, parent="fix")]
     assert view([loop("fix", ON, 3), *inner]).progress == 50

@@ -60,7 +60,7 @@ def paused_row(**changes: Any) -> TaskRow:
 # Duration
 
 
-def test_a_step_that_a_pause_interrupted_lasted_until_then_though_it_is_cancelled_later() -> None:
+def test_an_interrupted_step_lasted_until_its_pause() -> None:
     began = step("implement", StepStatus.RUNNING)
     at = datetime.fromtimestamp(AT, UTC)
     begun = began.model_copy(update={"started_at": at})

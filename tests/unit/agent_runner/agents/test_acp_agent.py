@@ -190,9 +190,7 @@ def test_a_file_is_written_for_it(bare: RunSpec, tmp_path: Path) -> None:
     assert target.read_text() == "hi"
 
 
-def test_a_session_is_loaded_and_what_it_tells_of_the_past_is_not_its_answer(
-    bare: RunSpec, tmp_path: Path
-) -> None:
+def test_a_loaded_session_does_not_answer_with_its_history(bare: RunSpec, tmp_path: Path) -> None:
     """F8. Some tell it after they said that it is loaded."""
     orders = [HELLO, {"hear": 1}, chunk("Old."), answer_to(2), chunk("Older."), DONE]
     play = Play(tmp_path, orders)

@@ -63,7 +63,7 @@ def test_a_machine_without_a_filter_is_named() -> None:
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "riscv64"])
-def test_a_filter_consists_of_complete_instructions_and_ends_with_a_verdict(machine: str) -> None:
+def test_a_filter_is_complete_and_ends_with_a_verdict(machine: str) -> None:
     code = seccomp.program(machine)
     assert len(code) % 8 == 0
     assert code[-8:-6] == b"\x06\x00"

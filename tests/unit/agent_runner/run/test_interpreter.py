@@ -114,7 +114,7 @@ def test_what_a_read_only_step_changes_is_put_back(turn: object) -> None:
     assert w.tree.undone == ["look", "review"]
 
 
-def test_a_failed_sub_step_does_not_end_its_iteration_and_shows_its_outputs() -> None:
+def test_a_failed_sub_step_does_not_end_its_iteration() -> None:
     """G4: `if` and `until` see what the failed command gave."""
     mend = command("mend", condition=when("steps.test.outputs.exit_code == 3"))
     w = walk(

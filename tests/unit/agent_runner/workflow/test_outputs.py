@@ -49,7 +49,7 @@ def test_an_object_with_values_of_the_right_type_is_preferred() -> None:
     assert find('{"n": 3} {"n": "many"} {"f": "name"}', declared) == {"n": "3"}
 
 
-def test_missing_outputs_are_asked_for_with_a_schema_that_strict_modes_take() -> None:
+def test_missing_outputs_are_requested_with_a_strict_schema() -> None:
     """G6."""
     number = OutputDef("n", "how many", ValueType.NUMBER, required=True)
     report = OutputDef("report", type=ValueType.FILE, required=True, filename="report.md")

@@ -124,7 +124,7 @@ def test_what_looks_like_a_placeholder_of_ours_must_be_one(text: str) -> None:
     assert message.startswith(f"commit: {{{{{text}}}}} is not a placeholder")
 
 
-def test_a_placeholder_that_yaml_reads_as_a_mapping_gets_a_hint_to_quote_it() -> None:
+def test_an_unquoted_placeholder_gets_a_hint_to_quote_it() -> None:
     assert refused(file("commit: «{{task.title}}")).endswith(
         "must be a text; put a text that begins with {{ in quotes"
     )
