@@ -27,7 +27,7 @@ class AcpProgram(BaseModel):
     """One agent. In `environment` and `model_arguments`, {base_url} is the gateway, {token} the
     task's own token, {model} the model; what names a model is left out if there is none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     acp: tuple[str, ...] = Field(min_length=1)
     """what starts it, as a program and its arguments"""

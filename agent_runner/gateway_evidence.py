@@ -29,7 +29,7 @@ _ERROR_STATUS = 400
 
 
 class _EvidenceModel(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
 
 class ErrorBody(_EvidenceModel):

@@ -75,7 +75,7 @@ class StepStatus(StrEnum):
 
 
 class _SharedModel(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Usage(_SharedModel):

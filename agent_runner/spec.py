@@ -14,7 +14,7 @@ SPEC_SCHEMA_VERSION = 1
 
 
 class _SpecModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class SwitchUser(_SpecModel):
@@ -88,8 +88,6 @@ class GatewaySpec(_SpecModel):
 
 class RunLimits(_SpecModel):
     """The limits of one run, in seconds and bytes."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     agent_timeout: float = Field(default=1800, gt=0)
     """an agent step, where the workflow names no time"""

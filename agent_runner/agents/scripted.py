@@ -43,7 +43,7 @@ _DELETE = 'rm -rf -- "$1"'
 
 
 class _ScriptModel(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Edit(_ScriptModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -17,7 +17,6 @@ from agent_runner.agents.protocol import (
     AgentRequest,
     SessionLost,
 )
-from agent_runner.classify.verdict import Verdict, classify
 from agent_runner.crashpoints import CrashPoint, crash_point
 from agent_runner.journal.record_lines import RecordType
 from agent_runner.journal.step_log import StepLog
@@ -52,6 +51,9 @@ from agent_runner.workflow.agents import step_agent, step_model
 from agent_runner.workflow.conditions import Values
 from agent_runner.workflow.models import AgentStep, OutputDef, Workflow
 from agent_runner.workflow.output_examples import examples_of
+
+if TYPE_CHECKING:
+    from agent_runner.classify.verdict import Verdict
 
 OUTPUT_REQUESTS = 2
 """How often an agent that ended without the step's required outputs is asked for them again."""
@@ -219,6 +221,9 @@ class AgentStepRun:
         """What a failed turn means, by what the gateway saw of it and what the agent said."""
         if isinstance(error, PointlessRetry):
             return error.verdict
+        # Its many regular expressions are a fifth of what a runner's start costs.
+        from agent_runner.classify.verdict import classify
+
         evidence = self._tools.evidence
         seen = await evidence.failures(started, self._provider)
         calls = await evidence.calls(started, self._provider)

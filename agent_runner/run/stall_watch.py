@@ -10,14 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import anyio
 
 from agent_runner.agents.protocol import AgentFailed, AgentOutcome
-from agent_runner.classify.verdict import Verdict, classify
 from agent_runner.gateway_evidence import Evidence
 from agent_runner.journal.journal import Clock
 from agent_runner.models import Failure
+
+if TYPE_CHECKING:
+    from agent_runner.classify.verdict import Verdict
 
 GRACE = 2.0
 """Seconds for the agent's own end."""
@@ -118,6 +121,11 @@ class StallWatch:
     async def _judge(self) -> PointlessRetry | None:
         """Why waiting is pointless just now; None if it is not."""
         failures = await self._evidence.failures(self._since, self._provider)
+        if not failures:
+            return None
+        # Most runs need none of it, and it would make each one start later.
+        from agent_runner.classify.verdict import classify
+
         now = self._clock()
         verdict = classify(failures, now)
         if not is_pointless(failures, verdict, self._wait_in_place, now):

@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from agent_runner.agents.protocol import Agent
-from agent_runner.classify.verdict import Verdict
-from agent_runner.failure_cause import cause_of
 from agent_runner.gateway_evidence import Evidence
 from agent_runner.journal.journal import Clock, Recorder
 from agent_runner.journal.step_log import StepLog
@@ -21,11 +20,13 @@ from agent_runner.process.commands import (
     CommandStarter,
     check_not_killed,
 )
-from agent_runner.run.failed_tests import comparison
 from agent_runner.spec import RunSpec
 from agent_runner.workflow.conditions import Values
 from agent_runner.workflow.models import CommandStep, Workflow
 from agent_runner.workflow.templates import VALUE_BYTES, Renderer, ValuesTooLarge
+
+if TYPE_CHECKING:
+    from agent_runner.classify.verdict import Verdict
 
 TIMEOUT_STATUS = 124
 """The exit_code of a command that took too long, as coreutils' timeout has it."""
@@ -122,6 +123,8 @@ async def run_command(step: CommandStep, tools: Tools, values: Values, log: Step
         "success": "true" if code == 0 else "false",
     }
     if step.compare_with and code != 0:
+        from agent_runner.run.failed_tests import comparison
+
         outputs |= comparison(values.steps.get(step.compare_with, {}), outputs)
     if code != 0 and not step.allow_failure:
         failed = StepFailed(message)
@@ -151,6 +154,9 @@ def _why(stdout: str, stderr: str) -> str:
     """The end of what a command printed, after the line that names the cause if that is not part of
     it."""
     tail = (stderr or stdout)[-ERROR_TAIL:].strip()
+    # Imported after a failure only, like all that is known by many regular expressions.
+    from agent_runner.failure_cause import cause_of
+
     cause = cause_of([*stdout.splitlines(), *stderr.splitlines()])
     lines = [cause.line] if cause.known and cause.line not in tail else []
     return "".join(f": {text}" for text in [*lines, tail] if text)

@@ -45,7 +45,7 @@ mv -f .git/rover-copy "$path"
 class LocalFile(BaseModel):
     """One file. Its content is never shown."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     path: str
     data: Base64Bytes = Field(repr=False)

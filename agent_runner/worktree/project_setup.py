@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from agent_runner.failure_cause import FailureCause
 from agent_runner.journal.step_log import StepLog
 from agent_runner.process.commands import CommandKilled, CommandStarter, OutputLine, was_killed
 from agent_runner.process.spawn import gateway_forwarder
@@ -83,6 +82,9 @@ async def run_commands(setup: Setup, commands: CommandStarter, output: SetupOutp
 
 
 async def _run(text: str, setup: Setup, commands: CommandStarter, output: SetupOutput) -> None:
+    # Most attempts run no setup, and need none of its many regular expressions.
+    from agent_runner.failure_cause import FailureCause
+
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     cause = FailureCause()
 

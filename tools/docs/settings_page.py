@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from itertools import pairwise
+from typing import cast
+
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
@@ -20,6 +25,23 @@ def _shown(default: object) -> str:
     if default in (PydanticUndefined, None, (), "") or isinstance(default, BaseModel):
         return ""
     return f"`{default}`"
+
+
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """The docstrings of a model's fields. The models of the runner do not read their own source for
+    them, which would make every start of a runner later."""
+    found: dict[str, str] = {}
+    tree = cast("ast.ClassDef", ast.parse(inspect.getsource(model)).body[0])
+    for field, after in pairwise(tree.body):
+        match field, after:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = inspect.cleandoc(text)
+            case _:
+                pass
+    return found
 
 
 def as_markdown() -> str:
@@ -58,9 +80,11 @@ def as_markdown() -> str:
         if name:
             page += ["", f"## {name}"]
         page += ["", "| name | default | meaning |", "|---|---|---|"]
+        written = _docstrings(model)
         for key, field in model.model_fields.items():
             if not field.exclude:
-                page.append(f"| `{key}` | {_shown(field.default)} | {field.description or ''} |")
+                meaning = field.description or written.get(key, "")
+                page.append(f"| `{key}` | {_shown(field.default)} | {meaning} |")
     return "\n".join([*page, ""])
 
 
