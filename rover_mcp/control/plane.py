@@ -78,7 +78,7 @@ class ControlPlane:
         self._url = database_url
         self._ready = threading.Event()
         self._attempts: Attempts
-        self._interval = settings.queue_poll
+        self._interval = self._registered = settings.queue_poll_idle
         self._leases = leases or Leases(settings.home, None, lease=settings.lease)
         self._launched = 0.0
         self._trouble: Trouble | None = None
@@ -102,6 +102,8 @@ class ControlPlane:
         finally:
             self._tried.set()
         self._ready.set()
+        # A client may have come while DBOS was launched.
+        self._set_interval()
 
     def trouble(self) -> Trouble | None:
         """Why no task can be started; None if they can. Waits for a launch that is under way, and
@@ -135,10 +137,11 @@ class ControlPlane:
         attempts.waiting.await_credentials()
 
     def _register_queue(self) -> None:
+        self._registered = self._interval
         DBOS.register_queue(
             QUEUE,
             worker_concurrency=self._settings.concurrency,
-            polling_interval_sec=self._interval,
+            polling_interval_sec=self._registered,
             on_conflict="always_update",
         )
 
@@ -239,13 +242,17 @@ class ControlPlane:
 
     def set_eager(self, eager: bool) -> None:
         """Poll the queue often while a client waits for a start. DBOS has no way to be woken."""
-        interval = self._settings.queue_poll if eager else self._settings.queue_poll_idle
-        if interval == self._interval or not self._ready.is_set():
+        self._interval = self._settings.queue_poll if eager else self._settings.queue_poll_idle
+        if self._ready.is_set():
+            self._set_interval()
+
+    def _set_interval(self) -> None:
+        if self._interval == self._registered:
             return
-        self._interval = interval
+        self._registered = self._interval
         queue = DBOS.retrieve_queue(QUEUE)
         if queue is not None:
-            queue.set_polling_interval_sec(interval)
+            queue.set_polling_interval_sec(self._registered)
 
     def reconcile(self) -> None:
         """Make sure that every attempt that is not over has a workflow.

@@ -94,7 +94,7 @@ def unusable(engine: sa.Engine, *, must_exist: bool = False) -> str | None:
     """Why DBOS cannot work with its tables. None if it can, if there are none yet (unless they
     `must_exist`), and if it will migrate them when it starts, so that this is not known. Only
     reads."""
-    present, wanted = _columns(engine), _newest()
+    present, wanted = _columns(engine), newest()
     if not present.keys() & wanted[1].keys():
         return "they are missing" if must_exist else None
     if VERSIONS not in present:
@@ -140,7 +140,7 @@ def _version(engine: sa.Engine) -> object:
 
 
 @cache
-def _newest() -> tuple[object, Columns]:
+def newest() -> tuple[object, Columns]:
     """The version and tables that DBOS creates in an empty SQLite database: it has no description
     of them that could be read. On PostgreSQL they have further columns."""
     with tempfile.TemporaryDirectory(prefix="rover-") as folder:
@@ -173,7 +173,7 @@ def _set_aside(url: str) -> str:
                 return f" (the schema {kept} keeps those before)"
             query = "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view')"
             for kind, name in connection.exec_driver_sql(query).all():
-                if name in _newest()[1]:
+                if name in newest()[1]:
                     connection.exec_driver_sql(f'DROP {kind} "{name}"')
             return ""
     finally:

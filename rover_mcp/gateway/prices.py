@@ -16,6 +16,9 @@ from rover_mcp.domain.model_rates import Rates
 
 FILE = Path(__file__).with_name("prices.yaml")
 
+# It does the same as SafeLoader in a tenth of the time; not every installation of PyYAML has it.
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 _DOTTED = re.compile(r"(-\d)\.(\d)")
 """How other services write what Anthropic writes with a hyphen: claude-sonnet-4.5."""
 _MAKERS = {"gemini": "google"}
@@ -127,7 +130,7 @@ class PriceList:
 @functools.cache
 def price_list(path: Path = FILE) -> PriceList:
     """The prices of this version."""
-    raw: object = yaml.safe_load(path.read_text("utf-8"))
+    raw: object = yaml.load(path.read_text("utf-8"), Loader=_LOADER)  # noqa: S506  # a SafeLoader
     file = _PriceFile.model_validate(raw)
     prefix, suffix = re.compile(file.prefix), re.compile(file.suffix)
     return PriceList(file.prices, file.sources, prefix, suffix)

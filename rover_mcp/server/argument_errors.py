@@ -107,7 +107,7 @@ def corrected(
     other = {k: v for k, v in error.instead.items() if k in fields}
     arguments = {k: v for k, v in {**repaired(fields, given), **other}.items() if v is not None}
     small = len(json.dumps(arguments, default=str)) <= REPEATED
-    return {"tool": entry.tool.name, "arguments": arguments} if small else None
+    return {"tool": entry.name, "arguments": arguments} if small else None
 
 
 def bad_arguments(
@@ -124,7 +124,7 @@ def bad_arguments(
     good = {k: v for k, v in meant.items() if k in fields and k not in bad}
     lacking = [n for n, f in fields.items() if f.is_required() and n not in good]
     small = len(json.dumps(good, default=str)) <= REPEATED
-    name, hint = entry.tool.name, f"it takes: {', '.join(fields)}" if fields else "it takes nothing"
+    name, hint = entry.name, f"it takes: {', '.join(fields)}" if fields else "it takes nothing"
     call: dict[str, object] | None = None
     # Only a call that changes nothing is offered ready to be repeated: a model repeats it without
     # thought.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import anyio.to_thread
@@ -99,17 +100,21 @@ Handler = Callable[[Call, Any], Awaitable[r.Result]]
 @dataclass(frozen=True)
 class ToolEntry:
     """A tool as it is listed and called. `starts`: it starts or continues a task, and a client of
-    the Tasks extension gets a handle to that task."""
+    the Tasks extension gets a handle to that task. `describe` makes the tool as it is listed."""
 
-    tool: Tool
+    name: str
+    describe: Callable[[], Tool]
     arguments: type[a.Arguments]
     result: type[r.Result]
     handler: Handler
     starts: bool
     tool_set: str
     """one of TOOL_SETS"""
+    runs: bool
+    """whether an agent works after the call"""
 
-    @property
-    def runs(self) -> bool:
-        """Whether an agent works after the call."""
-        return self.tool_set == "run" and bool(self.tool.annotations.open_world_hint)  # pyright: ignore[reportOptionalMemberAccess]
+    @cached_property
+    def tool(self) -> Tool:
+        """The tool with its schemas. To make those of all tools takes a quarter of a daemon's
+        start, and most daemons are never asked for them: cold_start.json answers the first list."""
+        return self.describe()

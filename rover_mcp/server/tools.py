@@ -42,25 +42,31 @@ def _entry(
     # The sets are for `rover-mcp --tools`: a server for a team may let its users start tasks, and
     # not delete or merge them.
     tool_set = "read" if read_only else "admin" if admin else "run"
-    tool = Tool(
-        # One name for the function and the tool, so that a search for either finds both.
-        name=handler.__name__,  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType]  # a function
-        # The title stands once, in the annotations: both places name a tool for people, and every
-        # conversation pays for each.
-        description=description,
-        input_schema=input_schema(arguments),
-        output_schema=output_schema(result),
-        annotations=ToolAnnotations(
-            title=title,
-            read_only_hint=read_only,
-            # Of a tool that only reads, the protocol gives these two no meaning.
-            destructive_hint=None if read_only else destructive,
-            idempotent_hint=None if read_only else idempotent,
-            open_world_hint=open_world,
-        ),
-        _meta={SEARCH_HINT: words} if words else None,
+    # One name for the function and the tool, so that a search for either finds both.
+    name: str = handler.__name__  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]  # a function
+    annotations = ToolAnnotations(
+        title=title,
+        read_only_hint=read_only,
+        # Of a tool that only reads, the protocol gives these two no meaning.
+        destructive_hint=None if read_only else destructive,
+        idempotent_hint=None if read_only else idempotent,
+        open_world_hint=open_world,
     )
-    return ToolEntry(tool, arguments, result, handler, starts, tool_set)
+
+    def describe() -> Tool:
+        return Tool(
+            name=name,
+            # The title stands once, in the annotations: both places name a tool for people, and
+            # every conversation pays for each.
+            description=description,
+            input_schema=input_schema(arguments),
+            output_schema=output_schema(result),
+            annotations=annotations,
+            _meta={SEARCH_HINT: words} if words else None,
+        )
+
+    runs = tool_set == "run" and open_world
+    return ToolEntry(name, describe, arguments, result, handler, starts, tool_set, runs)
 
 
 _ENTRIES = (
@@ -194,7 +200,7 @@ _ENTRIES = (
 )  # fmt: skip
 
 # Sorted, so that a client's prompt cache is not lost to another order of the tools.
-TOOLS: dict[str, ToolEntry] = {e.tool.name: e for e in sorted(_ENTRIES, key=lambda e: e.tool.name)}
+TOOLS: dict[str, ToolEntry] = {e.name: e for e in sorted(_ENTRIES, key=lambda e: e.name)}
 
 
 def as_listed(entry: ToolEntry, settings: Settings) -> Tool:

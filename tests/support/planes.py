@@ -155,6 +155,7 @@ def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
         )
     )
     made = Plane(store, world, attempts, ControlPlane(settings, store, url), door)
+    made.plane.set_eager(True)
     world.on_start = made.runner
     with warnings.catch_warnings():
         # What DBOS and what it imports say of themselves is not ours to mend.

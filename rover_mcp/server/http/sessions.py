@@ -119,8 +119,7 @@ class Users:
             if (entry := server.get_request_handler(method)) is not None:
                 server.add_request_handler(method, entry.params_type, _refuse)
         server.add_notification_handler(INITIALIZED, NotificationParams, self._initialized)
-        schemas = {name: entry.tool.input_schema for name, entry in TOOLS.items()}
-        server.get_tool_input_schema = schemas.get
+        server.get_tool_input_schema = _input_schema
         return server
 
     def close_streams(self) -> None:
@@ -225,6 +224,11 @@ async def _push(peer: HttpClient, connection: Connection, scope: anyio.CancelSco
 
     with scope:
         await peer.backlog.run(send)
+
+
+def _input_schema(tool: str) -> dict[str, Any] | None:
+    entry = TOOLS.get(tool)
+    return None if entry is None else entry.tool.input_schema
 
 
 async def _refuse(_ctx: Context, _params: Any) -> Any:

@@ -121,6 +121,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         )
     )
     plane = ControlPlane(settings, store, url, leases)
+    plane.set_eager(True)
     with warnings.catch_warnings():
         # What DBOS and what it imports say of themselves is not ours to mend.
         warnings.simplefilter("ignore")

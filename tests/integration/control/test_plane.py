@@ -234,6 +234,9 @@ def test_a_timer_that_failed_twice_leaves_the_task_to_a_person(
 
 def test_polling_is_quick_only_while_somebody_waits(plane: Plane) -> None:
     """A4: DBOS cannot be woken."""
+    queue = DBOS.retrieve_queue("attempts")
+    assert queue is not None
+    assert queue.polling_interval_sec == 0.02  # a client came before DBOS was launched
     plane.plane.set_eager(False)
     queue = DBOS.retrieve_queue("attempts")
     assert queue is not None
