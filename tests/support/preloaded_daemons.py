@@ -51,6 +51,7 @@ _LARGEST = 200_000
 _IMPORTED = (
     "rover_mcp.daemon.daemon", "rover_mcp.daemon.early_answers", "agent_runner.gateway_evidence",
     "agent_runner.process.late_spec", "agent_runner.process.spawn", "agent_runner.run.attempt",
+    "anyio._backends._asyncio",
 )  # fmt: skip
 _PAUSE, _BOUND = 0.01, 60.0
 
@@ -177,6 +178,7 @@ def main() -> None:
     Settings.model_fields["spare_sandboxes"].default = 0
     Settings.model_fields["queue_poll"].default = 0.2
     Settings.model_rebuild(force=True)
+    _prepare()
     gc.collect()
     gc.freeze()
     # Never closed: a daemon that was forked has lost it, and would fail with that in place of its
@@ -190,6 +192,15 @@ def main() -> None:
         asking, _ = listening.accept()
         if _serve(asking):
             return
+
+
+def _prepare() -> None:
+    """Find out what each daemon would find out for itself at its start: it is the same for all."""
+    from rover_mcp.control.queue_tables import newest
+    from rover_mcp.gateway.prices import price_list
+
+    price_list()
+    newest()
 
 
 def _serve(asking: socket.socket) -> bool:
