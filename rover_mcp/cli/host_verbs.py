@@ -71,8 +71,9 @@ def _rebased(result: Json, paint: Paint) -> list[str]:
         lines += ["", paint("How an agent resolved it (untrusted):", "bold"), *quoted]
     if not result["next_actions"]:
         return lines
-    resolves = result.get("conflicts") or result.get("resolver")
-    verb = "rebase" if not resolves else "follow" if result.get("resolver") else "resolve"
+    (again,) = result["next_actions"]
+    waits = again["tool"] == "wait_for_task"
+    verb = "follow" if waits else "resolve" if again["arguments"].get("resolve") else "rebase"
     return [*lines, "", _to_do_it(result, verb)]
 
 

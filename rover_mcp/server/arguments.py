@@ -46,7 +46,7 @@ BudgetUsd = Annotated[
         gt=0,
         le=1_000_000,
         allow_inf_nan=False,
-        description="pause between steps once it has cost this much",
+        description="pause between steps at this cost",
     ),
 ]
 BudgetTokens = Annotated[int | None, Field(gt=0, le=10**12, description="the same in tokens")]
@@ -153,7 +153,7 @@ class ListTasksArguments(Arguments):
     )
     repo_path: RepoPath = None
     all_projects: bool = Field(False, description="of all repositories")
-    cursor: str | None = Field(None, max_length=200, description="next_cursor of the page before")
+    cursor: str | None = Field(None, max_length=200, description="next_cursor")
     limit: Annotated[int | None, BeforeValidator(argument_repair.within(1, 100))] = Field(
         None, description="default: what fits 2,000 tokens"
     )
@@ -194,7 +194,7 @@ class WaitArguments(Arguments):
         45, description="seconds, at most 3600"
     )
     after_seq: Annotated[int | None, BeforeValidator(argument_repair.within(0, 2**62))] = Field(
-        None, description="return at once if something happened after this event"
+        None, description="return at once after a later event"
     )
 
 
@@ -241,7 +241,7 @@ class MergeArguments(TaskArguments):
 
 class RebaseArguments(TaskArguments):
     onto: str | None = Field(None, max_length=250, description="default its base")
-    resolve: bool = Field(False, description="an agent resolves conflicts")
+    resolve: bool = Field(False, description="conflicts, by an agent")
     confirm: bool = Field(False, description="do it")
 
 
@@ -261,8 +261,8 @@ class ResumeArguments(TaskArguments):
             argument_repair.choice("now", "at_reset", immediately="now", reset="at_reset")
         ),
     ] = Field("now", description="at_reset: automatically, at retry_at")
-    agent: str | None = Field(None, max_length=100, description="another agent; default the same")
-    model: str | None = Field(None, max_length=100, description="another model; default the same")
+    agent: str | None = Field(None, max_length=100, description="default the same")
+    model: str | None = Field(None, max_length=100, description="default the same")
     accept: bool = Field(False, description="deliver a task paused for needs_look")
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None

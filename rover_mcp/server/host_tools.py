@@ -135,7 +135,6 @@ async def rebase_task(call: Call, args: a.RebaseArguments) -> r.RebaseResult:
             commit=done.commit,
             message=done.text,
             conflicts=[file.path for file in plan.conflicts] or None,
-            resolver=resolver.id if resolver else None,
             resolution=done.resolution,
             next_actions=_next_of(args, task.id, done, resolver),
         )
@@ -151,7 +150,6 @@ def _resolving(task: TaskRow, resolver: TaskRow) -> r.RebaseResult:
         rebased=False,
         message=f"Task {resolver.number} resolves the conflicts of task {task.number} in a "
         "sandbox. Nothing else changes; rebase_task shows the resolution when it has completed.",
-        resolver=resolver.id,
         next_actions=[_wait_for(resolver)],
     )
 

@@ -139,8 +139,6 @@ class RebaseResult(Result):
     base_commit: str | None = None
     commit: str | None = None
     conflicts: list[str] | None = None
-    resolver: str | None = None
-    """the task that resolves the conflicts"""
     resolution: str | None = None
     next_actions: list[NextAction] = []
 

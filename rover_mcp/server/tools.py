@@ -170,14 +170,14 @@ _ENTRIES = (
     ),
     _entry(
         merge_task, a.MergeArguments, r.MergeResult, "Merge task",
-        "Merge a COMPLETED task's branch into a branch of the user. Without confirm it previews "
-        "conflicts and what has to be accepted by name.",
+        "Merge a COMPLETED task's branch into a user's. Without confirm it previews conflicts and "
+        "what to accept by name.",
         destructive=True, admin=True,
     ),
     _entry(
         rebase_task, a.RebaseArguments, r.RebaseResult, "Rebase task",
-        "Replay a COMPLETED task's branch on its base's new tip. Without confirm it previews. "
-        "resolve starts a task that resolves conflicts; show the user its result, then confirm.",
+        "Replay a COMPLETED task's branch on its base's new tip. Without confirm it previews: "
+        "show that first.",
         destructive=True, admin=True,
     ),
     _entry(
