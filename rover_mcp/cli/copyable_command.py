@@ -33,7 +33,7 @@ _COMMANDS = {
     "create_task": "create",
 }
 _POSITIONAL = {"create_task": "description"}
-_FLAGS = {"accept": "--accept", "stat_only": "--stat"}
+_FLAGS = {"accept": "--accept", "stat_only": "--stat", "branch": "--branch"}
 _OPTIONS = {
     "workflow": "--workflow",
     "agent": "--agent",

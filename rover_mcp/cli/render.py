@@ -291,5 +291,8 @@ def deleted(result: Json, paint: Paint) -> list[str]:
     if result["deleted"]:
         back = f"rover undelete {result['task'][:8]}"
         return [*rows, f"Deleted. To give it back: {back}" if until else "Deleted."]
-    command = f"{command_for('delete_task', {'task': result['task']})} --yes"
+    again = {"task": result["task"]}
+    for action in result.get("next_actions") or ():
+        again["branch"] = action["arguments"].get("branch")
+    command = f"{command_for('delete_task', again)} --yes"
     return [*rows, "", f"Nothing is deleted yet. To delete it: {command}"]

@@ -56,7 +56,10 @@ def cancel(args: Arguments) -> int:
 
 
 def delete(args: Arguments) -> int:
-    return each(args, "delete_task", render.deleted, confirm=True if args.yes else None)
+    return each(
+        args, "delete_task", render.deleted,
+        confirm=True if args.yes else None, branch=args.branch or None,
+    )  # fmt: skip
 
 
 def undelete(args: Arguments) -> int:
@@ -101,8 +104,8 @@ def prune(args: Arguments) -> int:
     if args.yes and ended:
         ids: Sequence[str] = [task["id"] for task in ended]
         args.tasks, args.repo = ids, None
-        return each(args, "delete_task", render.deleted, confirm=True)
-    show(args, {"tasks": ended, "deleted": False}, _would_go)
+        return each(args, "delete_task", render.deleted, confirm=True, branch=args.branch or None)
+    show(args, {"tasks": ended, "deleted": False, "branches": args.branch}, _would_go)
     return 0
 
 
@@ -132,9 +135,14 @@ def _would_go(result: Json, paint: Paint) -> list[str]:
     tasks: list[Json] = result["tasks"]
     if not tasks:
         return ["Nothing to prune."]
+    branches = (
+        "Their branches go, too, but for those that hold more than the task's work."
+        if result["branches"]
+        else "Their branches stay in the repositories; --branch deletes them, too."
+    )
     return [
         *render.rows(tasks, paint),
         "",
-        f"{len(tasks)} would be deleted, with their records and logs. Their branches stay in the "
-        "repositories. Nothing is deleted yet: add --yes.",
+        f"{len(tasks)} would be deleted, with their records and logs. {branches} "
+        "Nothing is deleted yet: add --yes.",
     ]

@@ -153,6 +153,7 @@ def add_tasks(sub: Parser) -> None:
 
 def add_prune(sub: Parser) -> None:
     sub.add_argument("--yes", action="store_true", help="delete them")
+    sub.add_argument("--branch", action="store_true", help="delete their branches, too")
     about = "tasks with this status (repeatable; default: COMPLETED, MERGED, PUSHED)"
     sub.add_argument("--status", metavar="WORD", action="append", default=[], help=about)
     sub.add_argument("--all", action="store_true", help="tasks of all repositories")
@@ -267,6 +268,8 @@ def _add_instructions(sub: Parser) -> None:
 
 def add_delete(sub: Parser) -> None:
     add_tasks(sub)
+    about = "delete their branches, too; undelete gives them back"
+    sub.add_argument("--branch", action="store_true", help=about)
     sub.add_argument("--yes", action="store_true", help="delete them")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rover_mcp.daemon.folder_sizes import FolderSizer
 from rover_mcp.daemon.git_adapters import GitRepositories
+from rover_mcp.daemon.host_branches import drop_aside
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.domain.errors import EnvironmentFault, RoverError, UserFixable
 from rover_mcp.domain.paths import TaskFolders
@@ -124,6 +125,7 @@ class TaskLeftovers:
         for info in engine.list():
             if info.task_id == task.id:
                 engine.remove(info.name)
+        drop_aside(task)
         hub = self._repositories.hub(task.project_id)
         self._drop(hub, task.id)
         self._remove_files(task.id, task.engine)

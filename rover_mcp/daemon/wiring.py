@@ -28,6 +28,7 @@ from rover_mcp.daemon.disk_meter import DiskMeter
 from rover_mcp.daemon.gateway_adapter import GatewayAdapter
 from rover_mcp.daemon.git_adapters import GitRepositories, HubWork
 from rover_mcp.daemon.host_adapters import EngineChoice, HostAgents
+from rover_mcp.daemon.host_branches import HostBranches
 from rover_mcp.daemon.host_checkouts import HostCheckouts
 from rover_mcp.daemon.host_merges import HostMerges
 from rover_mcp.daemon.host_pushes import HostPushes
@@ -236,7 +237,10 @@ def _services(
     images = RoverImages(home, store, keepers)
     leftovers = partial(TaskLeftovers, home, repositories, core.engines, core.trash)
     collected = leftovers(garbage.collect)
-    trash = TaskTrash(store, DeleteTask(store, collected), operations, core.settings.trash_days)
+    trash = TaskTrash(
+        store, DeleteTask(store, collected), operations, core.settings.trash_days,
+        HostBranches(repositories),
+    )  # fmt: skip
     sources = _space_sources(core, images, work_trees, trash, collected)
     folders = ProjectFolders(home, repositories, core.spares.forget, core.trash)
     forget = _forget(create, DeleteTask(store, leftovers(hub_goes=True)), folders, images)

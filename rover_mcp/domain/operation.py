@@ -54,10 +54,14 @@ class OperationPoint(StrEnum):
 class DeletionPoint(StrEnum):
     """The same for deleting a task and for giving it back."""
 
+    BRANCH_ASIDE = "deletion-branch-aside"
+    """its branch is put aside, the task is not in the trash yet"""
     CANCELLED = "deletion-cancelled"
     """a task that was paused has ended, and is not in the trash yet"""
     PUT_ASIDE = "deletion-put-aside"
     """it is in the trash, the row is still open"""
+    BRANCH_BACK = "deletion-branch-back"
+    """its branch is back, the task is still in the trash"""
     GIVEN_BACK = "deletion-given-back"
     """it is out of the trash, the row is still open"""
     FILES_REMOVED = "deletion-files-removed"

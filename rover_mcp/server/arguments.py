@@ -219,6 +219,7 @@ class DeleteArguments(TaskArguments):
     confirm: bool = Field(False, description="do it")
     restore: bool = Field(False, description="undelete")
     others: bool = Field(False, description="choose it: delete the others of its race")
+    branch: bool = Field(False, description="delete its branch, too")
 
     @property
     def deletes(self) -> bool:

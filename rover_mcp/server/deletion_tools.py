@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio.to_thread
 
 from rover_mcp.domain.usage_window import time_of
@@ -30,7 +32,8 @@ async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
     task = await call.find_or_damage(args)
     trash = call.services.trash
     until = trash.until(task)
-    items = await anyio.to_thread.run_sync(trash if args.confirm else trash.plan, task)
+    use_case = partial(trash if args.confirm else trash.plan, branch=args.branch)
+    items = await anyio.to_thread.run_sync(use_case, task)
     named = {"task": args.task, "repo_path": args.repo_path}
     if isinstance(task, TaskRow):
         # By its id, because the call may be repeated from another folder, where the number means
@@ -39,7 +42,7 @@ async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
     kept = {k: v for k, v in named.items() if v is not None}
     again = NextAction(
         tool="delete_task",
-        arguments=kept | {"confirm": True},
+        arguments=kept | {"confirm": True} | ({"branch": True} if args.branch else {}),
         why="delete it; only if the user agrees to what is lost",
     )
     back = NextAction(tool="delete_task", arguments=kept | {"restore": True}, why="give it back")
@@ -107,7 +110,7 @@ async def _choice_asked(call: Call, args: a.DeleteArguments) -> str:
 async def _deletion_asked(call: Call, args: a.DeleteArguments) -> str:
     task = await call.find_or_damage(args)
     trash = call.services.trash
-    items = await anyio.to_thread.run_sync(trash.plan, task)
+    items = await anyio.to_thread.run_sync(partial(trash.plan, branch=args.branch), task)
     lost = "; ".join(f"{item.what}: {item.detail}" for item in items if not item.kept)
     kept = "; ".join(f"{item.what}: {item.detail}" for item in items if item.kept)
     if isinstance(task, DamagedRecord):

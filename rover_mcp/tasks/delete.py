@@ -89,8 +89,8 @@ class DeleteTask:
     leftovers: Leftovers
     sleep: Callable[[float], None] = time.sleep
 
-    def preview(self, task: TaskRow | DamagedRecord) -> list[Item]:
-        """What would be lost.
+    def preview(self, task: TaskRow | DamagedRecord, *, with_branch: bool = False) -> list[Item]:
+        """What would be lost. `with_branch`: its branch in the user's repository goes, too.
 
         Raises:
             Conflict: the task cannot be deleted now.
@@ -101,7 +101,7 @@ class DeleteTask:
             self.check(task)
         except DamagedRecord as damaged:
             return self._preview_damaged(damaged)
-        return items(task, self.leftovers.find(task))
+        return items(task, self.leftovers.find(task), with_branch=with_branch)
 
     def __call__(self, task: TaskRow | DamagedRecord) -> list[Item]:
         """Delete the task; what was lost.
@@ -189,10 +189,10 @@ class DeleteTask:
         )
 
 
-def items(task: TaskRow, leftover: Leftover) -> list[Item]:
+def items(task: TaskRow, leftover: Leftover, *, with_branch: bool = False) -> list[Item]:
     """What happens to each part, beginning with what is lost."""
     listed = [
-        _work(task, leftover),
+        _work_without_branch(task, leftover) if with_branch else _work(task, leftover),
         Item("record", kept=False, detail="its place in list_tasks, its history and warnings"),
         Item(
             "files",
@@ -221,6 +221,14 @@ def damaged_items(damaged: DamagedRecord, leftover: Leftover) -> list[Item]:
         Item("files", kept=False, detail=f"logs, journal and work tree, {leftover.shown}"),
         Item("branch", kept=True, detail="what was delivered to your repository stays there"),
     ]
+
+
+def _work_without_branch(task: TaskRow, leftover: Leftover) -> Item:
+    if not leftover.branch:
+        return _work(task, leftover)
+    others = ", ".join(named(one, 80) for one in leftover.also_in[:ALSO_NAMED])
+    where = f"{others} has it all, too" if others else "no other branch has all of its work"
+    return Item("branch", kept=False, detail=f"{task.branch} in your repository; {where}")
 
 
 def _work(task: TaskRow, leftover: Leftover) -> Item:

@@ -20,6 +20,7 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.delete import DeleteTask, Item
 from rover_mcp.tasks.operation_log import OperationLog, settled
+from rover_mcp.tasks.task_branch import TaskBranches, checked_branch
 
 DAY = 86_400.0
 """Seconds."""
@@ -45,6 +46,7 @@ class TaskTrash:
     delete: DeleteTask
     log: OperationLog
     keep_days: float
+    branches: TaskBranches
 
     def __post_init__(self) -> None:
         self.log.settlers[OperationKind.DELETE] = self._settle_delete
@@ -58,43 +60,72 @@ class TaskTrash:
             return None
         return self.store.database.now() + self.keep_days * DAY
 
-    def plan(self, task: TaskRow | DamagedRecord) -> list[Item]:
-        """What goes, and what stays, what goes first.
+    def plan(self, task: TaskRow | DamagedRecord, *, branch: bool = False) -> list[Item]:
+        """What goes, and what stays, what goes first. `branch`: its branch goes, too.
 
         Raises:
-            Conflict: the task is not one that can be deleted now.
+            Conflict: the task is not one that can be deleted now, or its branch is not.
         """
         if not isinstance(task, DamagedRecord):
             self.log.settle(task.id)
             task = self.store.tasks.get(task.id) or task
-        listed = self.delete.preview(task)
+        tip = self._tip_to_delete(task) if branch else None
+        listed = self.delete.preview(task, with_branch=tip is not None)
         if not isinstance(task, DamagedRecord) and task.status is TaskStatus.PAUSED:
             pause = Item("pause", kept=False, detail="it ends; the task would come back CANCELLED")
             listed.insert(0, pause)
         return listed
 
-    def __call__(self, task: TaskRow | DamagedRecord) -> list[Item]:
+    def _tip_to_delete(self, task: TaskRow | DamagedRecord) -> str | None:
+        """The commit of the branch that goes with the task. That of a damaged one stays: its name
+        is not certain."""
+        if isinstance(task, DamagedRecord):
+            return None
+        return checked_branch(task, self.branches.facts(task), kept=bool(self.keep_days))
+
+    def __call__(self, task: TaskRow | DamagedRecord, *, branch: bool = False) -> list[Item]:
         """
         Raises:
-            Conflict: the task is not one that can be deleted now.
+            Conflict: the task is not one that can be deleted now, or its branch is not.
             EnvironmentFault: it cannot be recorded or removed.
         """
         if isinstance(task, DamagedRecord) or not self.keep_days:
-            return self.delete(task)
-        listed = self.plan(task)
+            return self._delete_at_once(task, branch=branch)
+        listed = self.plan(task, branch=branch)
+        tip = self._tip_to_delete(task) if branch else None
         try:
-            self._put_aside(task)
+            self._put_aside(task, tip)
         except EnvironmentFault as fault:
             if fault.code != DISK_FULL:
                 raise
             # There is no room to say so: what can be made again makes some.
             self.delete.leftovers.make_room(task)
-            self._put_aside(task)
+            self._put_aside(task, tip)
         return listed
 
-    def _put_aside(self, task: TaskRow) -> None:
-        plan = {"status": str(task.status)}
-        self.log.run(task.id, OperationKind.DELETE, plan, lambda _: self._hide(task))
+    def _delete_at_once(self, task: TaskRow | DamagedRecord, *, branch: bool) -> list[Item]:
+        listed = self.plan(task, branch=branch)
+        tip = self._tip_to_delete(task) if branch else None
+        self.delete(task)
+        if tip is not None and isinstance(task, TaskRow):
+            self.branches.delete(task, tip)
+        return listed
+
+    def _put_aside(self, task: TaskRow, tip: str | None) -> None:
+        plan = {"status": str(task.status), "branch": tip}
+
+        def work(_: OperationRow) -> None:
+            if tip is not None:
+                self.branches.put_aside(task, tip)
+                crash_point(DeletionPoint.BRANCH_ASIDE)
+            try:
+                self._hide(task)
+            except RoverError:
+                if tip is not None:
+                    self.branches.put_back(task)
+                raise
+
+        self.log.run(task.id, OperationKind.DELETE, plan, work)
 
     def _hide(self, task: TaskRow) -> None:
         if task.status is TaskStatus.PAUSED:
@@ -109,10 +140,15 @@ class TaskTrash:
             return OperationState.DONE
         task = self.store.tasks.get(row.task_id)
         was_paused = row.plan.get("status") == TaskStatus.PAUSED
-        if task is None or not (was_paused and task.status is TaskStatus.CANCELLED):
+        if task is None:
             return OperationState.UNDONE
-        # Its pause has ended for the deletion: it would not be as before.
-        return OperationState.DONE if self.store.deletions.put(task.id) else OperationState.UNDONE
+        # If its pause has ended for the deletion, it would not be as before.
+        has_ended = was_paused and task.status is TaskStatus.CANCELLED
+        if has_ended and self.store.deletions.put(task.id):
+            return OperationState.DONE
+        if row.plan.get("branch"):
+            settled(lambda: self.branches.put_back(task))
+        return OperationState.UNDONE
 
     def list(self) -> list[TrashedTask]:
         """All that can be given back, the first deleted first."""
@@ -133,24 +169,34 @@ class TaskTrash:
         return any(row.task_id == task_id for row in self.store.deletions.list())
 
     def restore(self, task: TaskRow) -> TaskRow:
-        """Give a task of the trash back: number, id, logs, snapshots, conversation.
+        """Give a task of the trash back: number, id, logs, snapshots, conversation, and its branch
+        if that was deleted with it.
 
         Raises:
-            Conflict: it is being deleted for good, or is not in the trash any more.
+            Conflict: it is being deleted for good, or is not in the trash any more, or another
+                branch has the name of its branch.
         """
 
         def work(_: OperationRow) -> None:
+            self.branches.put_back(task)
+            crash_point(DeletionPoint.BRANCH_BACK)
             if not self.store.deletions.take_back(task.id):
                 raise Conflict(f"task {task.number} is not in the trash", code="not_in_trash")
             crash_point(DeletionPoint.GIVEN_BACK)
 
         self.log.settle(task.id)
-        self.log.run(task.id, OperationKind.RESTORE, {}, work)
+        plan = {"branch": self.branches.is_aside(task)}
+        self.log.run(task.id, OperationKind.RESTORE, plan, work)
         return self.store.tasks.get(task.id) or task
 
     def _settle_restore(self, row: OperationRow) -> OperationState:
-        in_trash = self._is_in_trash(row.task_id)
-        return OperationState.UNDONE if in_trash else OperationState.DONE
+        if not self._is_in_trash(row.task_id):
+            return OperationState.DONE
+        task = self._trashed(row.task_id)
+        branch_is_back = row.plan.get("branch") and task and not self.branches.is_aside(task)
+        if branch_is_back and self.store.deletions.take_back(row.task_id):
+            return OperationState.DONE
+        return OperationState.UNDONE
 
     # For good
 

@@ -211,6 +211,45 @@ def test_a_deletion_during_which_the_daemon_died_is_done_or_as_before(
         assert state(repo) == before
 
 
+@pytest.mark.parametrize("point", [P.RECORDED, D.BRANCH_ASIDE, D.PUT_ASIDE])
+def test_a_branch_goes_with_its_task_or_stays_with_it(
+    tmp_path: Path, engine_for_daemons: None, point: str
+) -> None:
+    """N8, N13. The daemon dies while both are deleted."""
+    repo = make_repository(tmp_path / "repo")
+    with daemon(tmp_path, str(point)) as home, LauncherClient(home, repo) as client:
+        client.open()
+        task = task_of(client)
+        before = git(repo, "for-each-ref")
+        with pytest.raises(DaemonRestarted):
+            client.tool("delete_task", task=task["id"], branch=True, confirm=True)
+        if point == D.PUT_ASIDE:
+            wait_until(lambda: not is_listed(client, task["id"]), "the deletion is finished")
+        else:
+            assert is_listed(client, task["id"])
+            wait_until(lambda: git(repo, "for-each-ref") == before, "the branch is back")
+            patient(client, "delete_task", task=task["id"], branch=True, confirm=True)
+        assert task["branch"] not in git(repo, "branch")
+        patient(client, "delete_task", task=task["id"], restore=True)
+        assert git(repo, "for-each-ref") == before
+
+
+def test_giving_a_branch_back_is_finished_by_the_next_daemon(
+    tmp_path: Path, engine_for_daemons: None
+) -> None:
+    """N8, N13."""
+    repo = make_repository(tmp_path / "repo")
+    with daemon(tmp_path, str(D.BRANCH_BACK)) as home, LauncherClient(home, repo) as client:
+        client.open()
+        task = task_of(client)
+        before = git(repo, "for-each-ref")
+        client.tool("delete_task", task=task["id"], branch=True, confirm=True)
+        with pytest.raises(DaemonRestarted):
+            client.tool("delete_task", task=task["id"], restore=True)
+        wait_until(lambda: is_listed(client, task["id"]), "it is given back")
+        assert git(repo, "for-each-ref") == before
+
+
 @pytest.mark.parametrize("point", [f"{P.RECORDED}:2", D.GIVEN_BACK])
 def test_giving_back_during_which_the_daemon_died_is_done_or_as_before(
     tmp_path: Path, engine_for_daemons: None, point: str

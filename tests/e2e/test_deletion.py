@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import kill, wait_until
-from tests.support.frames import Frame, LauncherClient
+from tests.support.frames import Frame, LauncherClient, ToolError
 from tests.support.repos import git
 from tests.support.scripts import script
 
@@ -63,3 +65,64 @@ def test_what_is_in_the_trash_goes_for_good_after_its_days(home: Path, repositor
         wait_until(lambda: not (home / "tasks" / task["id"]).exists(), "it is gone", timeout=60)
         wait_until(lambda: task["id"] not in git(hub, "for-each-ref"), "its snapshots, too")
         assert git(repository, "show", f"{task['branch']}:new.txt") == "new"
+
+
+def finished(client: LauncherClient) -> Frame:
+    new = {"description": "Work", "workflow": "quick", "agent": "scripted",
+           "engine": "bubblewrap", "script": script(implement=[EDIT])}  # fmt: skip
+    return client.wait_until(client.tool("create_task", **new)["task"]["id"], "COMPLETED")
+
+
+def refusal(client: LauncherClient, task: Frame) -> Frame:
+    with pytest.raises(ToolError) as refused:
+        client.tool("delete_task", task=task["id"], branch=True, confirm=True)
+    return dict(refused.value.error)
+
+
+def branches(repository: Path) -> str:
+    return git(repository, "for-each-ref", "--format=%(refname) %(objectname)")
+
+
+def test_a_branch_is_deleted_with_its_task_and_comes_back(
+    client: LauncherClient, repository: Path
+) -> None:
+    """N13. The plan names it first, and says that no other branch has the work."""
+    task, before = finished(client), branches(repository)
+    plan = client.tool("delete_task", task=task["id"], branch=True)
+    lost = {item["what"]: item["detail"] for item in plan["items"] if not item["kept"]}
+    assert lost["branch"] == (
+        f"{task['branch']} in your repository; no other branch has all of its work"
+    )
+    again = plan["next_actions"][0]["arguments"]
+    assert (again["confirm"], again["branch"]) == (True, True)
+    assert branches(repository) == before
+
+    client.tool("delete_task", task=task["id"], branch=True, confirm=True)
+    assert task["branch"] not in git(repository, "branch", "--all")
+    git(repository, "gc", "-q", "--prune=now")
+    client.tool("delete_task", task=task["id"], restore=True)
+    assert branches(repository) == before
+    assert client.tool("get_diff", task=task["id"])["changes"]["files"] == 1
+
+
+def test_a_branch_with_somebodys_commit_is_not_deleted(
+    client: LauncherClient, repository: Path, tmp_path: Path
+) -> None:
+    """N13. Nor is one that a work tree has checked out; the task stays, too."""
+    task, look = finished(client), tmp_path / "look"
+    git(repository, "worktree", "add", "-q", str(look), task["branch"])
+    error = refusal(client, task)
+    assert error["code"] == "branch_checked_out"
+    (look / "mine.txt").write_text("mine\n")
+    git(look, "add", "-A")
+    git(look, "commit", "-qm", "mine")
+    git(repository, "worktree", "remove", str(look))
+    before = branches(repository)
+    error = refusal(client, task)
+    assert error["code"] == "branch_holds_more"
+    assert "1 commit that the task did not make" in error["message"]
+    assert branches(repository) == before
+    assert client.tool("inspect", task=task["id"])["task"]["status"] == "COMPLETED"
+    client.tool("merge_task", task=task["id"], confirm=True, accept=[])
+    client.tool("delete_task", task=task["id"], branch=True, confirm=True)
+    assert task["branch"] not in git(repository, "branch", "--all")

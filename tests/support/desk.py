@@ -26,6 +26,7 @@ from rover_mcp.daemon.project_folders import ProjectFolders
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.domain.source_tree import SourceFile
+from rover_mcp.git.branch_trash import BranchFacts
 from rover_mcp.hooks.runner import HookRunner
 from rover_mcp.server import trust_method as server_trust
 from rover_mcp.server.app import App
@@ -373,7 +374,7 @@ class Desk:
     def trash(self) -> TaskTrash:
         """The use case; what is deleted is gone at once."""
         delete = DeleteTask(self.store, FakeLeftovers(), lambda _: None)
-        return TaskTrash(self.store, delete, self.log(), 0)
+        return TaskTrash(self.store, delete, self.log(), 0, FakeBranches())
 
     def forget(
         self, leftovers: Leftovers | None = None, images: RoverImages | None = None
@@ -403,6 +404,25 @@ class Desk:
             for p in self.home.rglob("*")
             if not p.name.startswith(("rover.db", "trust.json")) and "workflows" not in p.parts
         }
+
+
+class FakeBranches:
+    """A repository without branches of tasks."""
+
+    def facts(self, task: TaskRow) -> BranchFacts:
+        return BranchFacts(None)
+
+    def put_aside(self, task: TaskRow, tip: str) -> None:
+        raise AssertionError("there is no branch")
+
+    def is_aside(self, task: TaskRow) -> bool:
+        return False
+
+    def put_back(self, task: TaskRow) -> bool:
+        return False
+
+    def delete(self, task: TaskRow, tip: str) -> None:
+        raise AssertionError("there is no branch")
 
 
 class FakeLeftovers:

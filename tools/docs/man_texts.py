@@ -167,7 +167,9 @@ COMMANDS: Final = {
     "delete": """
         Puts tasks into the trash, with their work trees, logs and records. Without `--yes` it only
         says what would be lost, and where else it is. Branches that were published in your
-        repository stay. For 14 days (`trash_days` in config.yaml) `rover undelete` gives a task
+        repository stay, or with `--branch` go into the trash, too; one that is checked out, or has
+        commits of others that are nowhere else, is never deleted.
+        For 14 days (`trash_days` in config.yaml) `rover undelete` gives a task
         back; then it is gone for good.
     """,
     "undelete": """

@@ -15,7 +15,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.operation_log import OperationLog
 from rover_mcp.tasks.task_trash import DAY, TaskTrash
-from tests.support.desk import FakeLeftovers
+from tests.support.desk import FakeBranches, FakeLeftovers
 from tests.support.samples import new_task
 
 BEGIN = 1_800_000_000.0
@@ -31,7 +31,7 @@ class Bin:
         self.leftovers = FakeLeftovers()
         delete = DeleteTask(self.store, self.leftovers, lambda _: None)
         self.log = OperationLog(self.store.operations("roverd"))
-        self.trash = TaskTrash(self.store, delete, self.log, keep_days=14)
+        self.trash = TaskTrash(self.store, delete, self.log, keep_days=14, branches=FakeBranches())
 
     def task(self, *events: Event, task_id: str = "a" * 32, **more: object) -> TaskRow:
         self.store.projects.register("p1", "/repo")
