@@ -45,6 +45,8 @@ _PHRASES = (
     (re.compile(r"\bname a branch as into\b"), "name a branch with --into"),
     (re.compile(r"\bname a branch as onto\b"), "name a branch with --onto"),
     (re.compile(r"\bwhen[:=] ?at_reset\b"), "--at-reset"),
+    # A list that is an option: given again for each of its values.
+    (re.compile(r"^(status|task|tasks)\.\d+: Input should"), r"--\1: it should"),
     (re.compile(r"\bInput should\b"), "it should"),
     (re.compile(r"\bValue error, "), ""),
     (re.compile(r"\b(?:String|List|Dictionary) should\b"), "it should"),

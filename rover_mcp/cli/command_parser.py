@@ -25,6 +25,8 @@ ALIASES = {
 }
 """The names that gh, docker and git use for the same commands."""
 
+_NUMBER = re.compile(r"-\d+(?:\.\d+)?")
+_NO_NUMBER = re.compile(r"argument (?P<name>[\w-]+): invalid (?:int|float) value: '(?P<word>.*)'")
 _UNKNOWN = (
     r"argument (?P<name>[\w-]+): invalid choice: '(?P<word>[^']*)' \(choose from (?P<known>.*)\)"
 )
@@ -61,6 +63,30 @@ class Parser(argparse.ArgumentParser):
         # `--y` would otherwise count as --yes, and delete.
         self.allow_abbrev = False
 
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]  # overloads
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:
+        """As argparse's, but what a command does not know is its own error, and not that of the
+        program: argparse would show the usage of `rover` for it."""
+        words = sys.argv[1:] if args is None else list(args)
+        if self._subparsers is not None and words:
+            self._check_option(words[0])
+        parsed, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            self._check_option(word)
+            self.error(f"unexpected argument {word!r}")
+        return parsed, unknown
+
+    def _check_option(self, word: str) -> None:
+        name = word.partition("=")[0]
+        known = [*self._option_string_actions]
+        if name in ("", "-", "--") or not name.startswith("-") or name in known:
+            return
+        if _NUMBER.fullmatch(name):
+            return
+        near = _nearest(name, known)
+        self.error(f"unknown option {name!r}" + (f"; did you mean {near!r}?" if near else ""))
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(EXIT_USAGE, f"{self.prog}: {_with_suggestion(message)}\n")
@@ -68,17 +94,23 @@ class Parser(argparse.ArgumentParser):
 
 def _with_suggestion(message: str) -> str:
     """argparse's error with the word that was probably meant."""
+    if no_number := _NO_NUMBER.fullmatch(message):
+        return f"{no_number['name']}: {no_number['word']!r} is not a number"
     if not (unknown := re.fullmatch(_UNKNOWN, message)):
         return message
     word, known = unknown["word"], re.findall(r"[\w-]+", unknown["known"])
+    near = _nearest(word, known)
+    what = unknown["name"] if unknown["name"].startswith("-") else unknown["name"].lower()
+    return f"unknown {what} {word!r}; " + (
+        f"did you mean {near!r}?" if near else f"choose from: {', '.join(known)}"
+    )
+
+
+def _nearest(word: str, known: list[str]) -> str | None:
     # Imported here, because only a mistake needs it.
     import difflib
 
-    near = difflib.get_close_matches(word.lower(), known, n=1)
-    what = unknown["name"] if unknown["name"].startswith("-") else unknown["name"].lower()
-    return f"unknown {what} {word!r}; " + (
-        f"did you mean {near[0]!r}?" if near else f"choose from: {', '.join(known)}"
-    )
+    return next(iter(difflib.get_close_matches(word.lower(), known, n=1)), None)
 
 
 class LazyParser:

@@ -12,7 +12,11 @@ def diff_lines(result: Json, paint: Paint) -> list[str]:
     changes: Json = result["changes"]
     lines = [file_line(f, paint) for f in changes.get("paths") or ()]
     others = result.get("elsewhere")
-    summary = totals(changes) if others is None else f"none of these changed; {others} others did"
+    summary = (
+        totals(changes)
+        if others is None
+        else f"none of these changed; {others} {'other' if others == 1 else 'others'} did"
+    )
     lines.append(paint(summary, "bold"))
     lines += files_run_here(changes, paint)
     if patch := result.get("patch"):

@@ -103,7 +103,7 @@ def add_list(sub: Parser) -> None:
         default=[],
         help=f"only tasks with this status (repeatable): {STATUSES}",
     )
-    sub.add_argument("--all", action="store_true", help="tasks of all repositories")
+    sub.add_argument("--all", "-a", action="store_true", help="tasks of all repositories")
     sub.add_argument(
         "--repo", metavar="PATH", help="tasks of this repository (default: the current folder)"
     )
@@ -156,7 +156,7 @@ def add_prune(sub: Parser) -> None:
     sub.add_argument("--branch", action="store_true", help="delete their branches, too")
     about = "tasks with this status (repeatable; default: COMPLETED, MERGED, PUSHED)"
     sub.add_argument("--status", metavar="WORD", action="append", default=[], help=about)
-    sub.add_argument("--all", action="store_true", help="tasks of all repositories")
+    sub.add_argument("--all", "-a", action="store_true", help="tasks of all repositories")
     sub.add_argument(
         "--repo", metavar="PATH", help="tasks of this repository (default: the current folder)"
     )

@@ -322,7 +322,8 @@ class Daemon:
         return None
 
     def _notice(self, caller: Caller) -> str | None:
-        if wrong := self._settings.wrong:
+        wrong = self._settings.wrong
+        if wrong and not have_changed(self._settings):
             return (
                 f"{wrong}. The tasks that there are continue with the settings as they were; no "
                 "new one is made until it is corrected"
@@ -331,15 +332,19 @@ class Daemon:
 
     async def _give_way(self, why: str, farewell: Callable[[], Awaitable[None]]) -> None:
         """End for a new daemon, unless something is connected or at work."""
-        if self._clients.served or await anyio.to_thread.run_sync(self._has_work):
+        # A daemon that read a wrong config.yaml refuses to create tasks. It leaves those that only
+        # wait to the next daemon.
+        at_work = partial(self._has_work, waiting=not self._settings.wrong)
+        if self._clients.served or await anyio.to_thread.run_sync(at_work):
             return
         await farewell()
         self._end(f"another takes over: {why}")
 
-    def _has_work(self) -> bool:
+    def _has_work(self, *, waiting: bool = True) -> bool:
+        """Whether something runs, or is `waiting` and resumes automatically."""
         try:
             running = self._store.tasks.count((TaskStatus.NEW, *RUNNING))
-            going = running or self._store.attempts.in_states(BY_ITSELF)
+            going = running or (waiting and self._store.attempts.in_states(BY_ITSELF))
             return bool(going) or self._parts.hooks.has_work or self._parts.trash.busy
         except TROUBLE as error:
             log.warning("the daemon cannot tell whether there is work: %s", error)

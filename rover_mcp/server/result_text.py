@@ -98,7 +98,8 @@ def _page(result: r.TaskListResult) -> Iterator[str]:
 def _diff(result: r.DiffToolResult) -> str:
     lines = changes_text(result.changes)
     if result.elsewhere is not None:
-        lines = [f"none of these paths changed; {result.elsewhere} other files did"]
+        others = "1 other file" if result.elsewhere == 1 else f"{result.elsewhere} other files"
+        lines = [f"none of these paths changed; {others} did"]
     patch = visible_patch(result.patch or "")
     if result.truncated:
         lines.append("The patch is cut: call get_diff with paths for the rest.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_runner.worktree.local_files import LocalFile
+from rover_mcp.config.load_settings import have_changed
 from rover_mcp.config.project_asks import CommittedFiles
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.task_config import TaskConfig
@@ -159,6 +160,8 @@ class CreateTask:
         title_of(request.description)
         if self.settings.wrong:
             hint = "correct config.yaml: `rover config check`"
+            if have_changed(self.settings):
+                hint = "it was changed since; to have it read again: rover daemon restart"
             raise EnvironmentFault(self.settings.wrong, hint=hint, code="invalid_config")
         known = self.agents.known()
         agents = [agent_named(agent, known) for agent in request.options.agents]

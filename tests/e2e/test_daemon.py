@@ -12,6 +12,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from rover_mcp import __version__
 from rover_mcp.launcher.handshake import socket_path
 from tests.e2e.conftest import daemon_pid
@@ -25,6 +27,7 @@ from tests.support.frames import (
     Frame,
     LauncherClient,
     StartingClient,
+    ToolError,
 )
 from tests.support.repos import FIXED, git
 from tests.support.scripts import fix_after_credits, script
@@ -81,6 +84,29 @@ def test_an_edited_configuration_counts_at_the_next_call(home: Path, repository:
         status = client.tool("get_status")
         assert status["queue"]["limit"] == 7
         assert "notice" not in status
+
+
+def test_a_corrected_configuration_counts_although_a_task_waits(
+    home: Path, repository: Path
+) -> None:
+    """A daemon that read a wrong one makes no task. It does not go on so for as long as one waits
+    for its money."""
+    settings(home, "idle_exit: 60\n")
+    with ForkingClient(home, repository) as client:
+        client.open()
+        task = client.tool("create_task", **DEMO)["task"]
+        client.wait_until(task["id"], "PAUSED")
+        kill(pid := daemon_pid(home))
+        wait_until(lambda: not is_alive(pid), "it ended")
+    (home / "config.yaml").write_text("idle_exit: [60\n")
+    with ForkingClient(home, repository) as client:
+        client.open()
+        with pytest.raises(ToolError, match="rover config check"):
+            client.tool("create_task", **WAITS)
+        (home / "config.yaml").write_text("idle_exit: 60\n")
+        with pytest.raises(ToolError, match="rover daemon restart"):
+            client.tool("create_task", **WAITS)
+    wait_until(lambda: preamble(home, __version__) == _retiring(), "it gives way")
 
 
 def _retiring() -> Frame:

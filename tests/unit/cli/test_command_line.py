@@ -523,7 +523,10 @@ def test_what_may_be_left_out_is_not_called_for(capsys: pytest.CaptureFixture[st
         (["lst"], "unknown command 'lst'; did you mean 'list'?"),
         (["zzz"], "unknown command 'zzz'; choose from: demo,"),
         (["create", "x", "--engine", "dcker"], "unknown --engine 'dcker'; did you mean 'docker'?"),
-        (["rm", "1", "--y"], "unrecognized arguments: --y"),
+        (["rm", "1", "--y"], "rover delete: unknown option '--y'; did you mean '--yes'?"),
+        (["--versions"], "rover: unknown option '--versions'; did you mean '--version'?"),
+        (["list", "one"], "rover list: unexpected argument 'one'"),
+        (["logs", "1", "--tail", "many"], "--tail: 'many' is not a number"),
     ],
 )
 def test_what_is_mistyped_is_corrected_and_never_guessed(
