@@ -54,11 +54,10 @@ _FIRST, _LAST = {"journal.jsonl": 0, "iterations": 0}, {"packed-refs": 2, "objec
 """A journal before what it refers to; references before the objects, which are only added; loose
 references before packed ones, into which they are moved."""
 _REBUILT = frozenset(
-    ("cache", "sandboxes", "spares", "trash", "daemon.lock", "daemon.start.lock", "executor.lock",
-     "executor-id", "roverd.sock", "podman.sock", "podman.log", "http-tokens.json.lock",
-     "reserve", "config.last.yaml", "logins.json", "logins.json.lock", "keys",
-     "service-offered",
-     "daemon.log", "daemon.log.1", "rover.db-wal", "rover.db-shm")
+    ("cache", "sandboxes", "spares", "creating", "trash", "daemon.lock", "daemon.start.lock",
+     "executor.lock", "executor-id", "roverd.sock", "podman.sock", "podman.log",
+     "http-tokens.json.lock", "reserve", "config.last.yaml", "logins.json", "logins.json.lock",
+     "keys", "service-offered", "daemon.log", "daemon.log.1", "rover.db-wal", "rover.db-shm")
 )  # fmt: skip
 
 

@@ -198,6 +198,7 @@ class Daemon:
         self._parts.garbage.sweep()
         self._parts.work_trees.sweep()
         self._parts.trash_expiry.sweep()
+        self._parts.unfinished.sweep()
         self._parts.trash.sweep()
         self._reserve.fill()
         self._parts.plane.enqueue_unblocked()

@@ -14,7 +14,7 @@ from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.task_leftovers import TaskLeftovers
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.daemon.work_trees import WorkTrees
-from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
@@ -78,13 +78,16 @@ class UnneededImages:
         ]
 
     def find(self, item_id: str) -> FreeableItem | None:
-        # Listing takes the engine seconds where there are many, and it does not give up what a
-        # container uses.
-        return FreeableItem(self.kind, item_id, item_id)
+        # The engine gives up nothing that a container uses, but it does not know of paused tasks,
+        # nor of an image that has been built again since.
+        engine, _, tag = item_id.partition(" ")
+        is_free = self.images.is_free(engine, tag, time.time())
+        return FreeableItem(self.kind, item_id, f"{tag} on {engine}") if is_free else None
 
     def free(self, item: FreeableItem) -> None:
         engine, _, tag = item.id.partition(" ")
-        self.images.engines[engine].remove_image(tag)
+        if not self.images.engines[engine].remove_image(tag):
+            raise EnvironmentFault(f"{engine} keeps the image {tag}: something needs it")
 
 
 @dataclass(frozen=True)

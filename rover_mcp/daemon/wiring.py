@@ -53,6 +53,7 @@ from rover_mcp.daemon.task_networks import TaskNetworks
 from rover_mcp.daemon.task_secrets import TaskSecrets
 from rover_mcp.daemon.trash import Trash
 from rover_mcp.daemon.trash_expiry import TrashExpiry
+from rover_mcp.daemon.unfinished_tasks import UnfinishedTasks
 from rover_mcp.daemon.usage_recording import write_entries
 from rover_mcp.daemon.work_trees import WorkTrees
 from rover_mcp.domain.attempt_state import HELD_BACK, OPEN
@@ -111,6 +112,7 @@ class DaemonParts:
     work_trees: WorkTrees
     trash: Trash
     trash_expiry: TrashExpiry
+    unfinished: UnfinishedTasks
     hub: EventBroadcaster
     hooks: HookRunner
     operations: OperationLog
@@ -166,10 +168,11 @@ def build(
         core, attempts, create, tasks, status, garbage, work_trees, operations, hub, hooks, touch
     )
     trash_expiry = TrashExpiry(settings.home, services.trash, shared=bool(settings.database))
+    unfinished = UnfinishedTasks(settings.home, store, services.trash.delete.leftovers)
     return DaemonParts(
         settings, store, credentials, renewals, core.gateway, core.live, plane, leases,
         Reconciler(attempts, plane), attempts, spares, garbage, work_trees, core.trash,
-        trash_expiry, hub, hooks, operations, services, App(services),
+        trash_expiry, unfinished, hub, hooks, operations, services, App(services),
     )  # fmt: skip
 
 

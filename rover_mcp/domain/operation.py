@@ -68,3 +68,12 @@ class DeletionPoint(StrEnum):
     """its files and snapshots are gone, its record is not"""
     RECORD_REMOVED = "deletion-record-removed"
     """its record is gone, the row is still open"""
+
+
+class CollectPoint(StrEnum):
+    """The same for freeing disk space."""
+
+    LOOKED_AGAIN = "collect-looked-again"
+    """it can still go, and is still there"""
+    FREED = "collect-freed"
+    """it is gone, the row is still open"""

@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent_runner.crashpoints import crash_point
 from agent_runner.worktree.local_files import LocalFile
 from rover_mcp.config.load_settings import have_changed
 from rover_mcp.config.project_asks import CommittedFiles
 from rover_mcp.config.settings import Settings
 from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.context.pieces import Piece
+from rover_mcp.domain.creation_point import CreationPoint
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.ids import agent_named, new_task_id
 from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
@@ -37,6 +39,7 @@ from rover_mcp.tasks.create_request import (
     inputs_of,
     title_of,
 )
+from rover_mcp.tasks.creation_marks import creating
 from rover_mcp.tasks.disk_space import check_space
 from rover_mcp.tasks.missing_programs import lacking_programs
 from rover_mcp.tasks.programs import unseen_programs
@@ -261,21 +264,23 @@ class CreateTask:
         repository = several[0][0].repository
         folders = [TaskFolders(self.settings.home, checked.new.id, 1) for checked, _ in several]
         prefix, rows = self.settings.branch_prefix, [checked.new for checked, _ in several]
-        try:
-            with input_faults(self.settings.home):
+        home = self.settings.home
+        with input_faults(home), creating(home, [new.id for new in rows]):
+            try:
                 ignored = self.repositories.ignored(repository)
                 for (checked, script), folder in zip(several, folders, strict=True):
                     write_input(folder.input, checked, script, ignored)
+                crash_point(CreationPoint.FILES_WRITTEN)
                 tasks, are_new = self.store.tasks.create_all(rows, repository.branches, prefix)
-        except BaseException:
-            self._undo(folders)
-            raise
-        # Two calls with one request key may run side by side. The store decides which of them is
-        # first.
-        if not are_new:
-            self._undo(folders)
-            return tasks
-        for task in tasks:
+            except BaseException:
+                self._undo(folders)
+                raise
+            # Two calls with one request key may run side by side. The store decides which of them
+            # is first.
+            if not are_new:
+                self._undo(folders)
+            crash_point(CreationPoint.RECORDED)
+        for task in tasks if are_new else ():
             attempt = self.store.attempts.get(task.id, 1)
             if attempt is not None:
                 self.control.enqueue(attempt)

@@ -9,9 +9,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from agent_runner.crashpoints import crash_point
 from agent_runner.models import AgentSession, RunState, RunStatus
 from agent_runner.spec import Instructions
 from rover_mcp.config.user_maximum import for_each, wider_budget
+from rover_mcp.domain.creation_point import CreationPoint
 from rover_mcp.domain.errors import Conflict, RoverError, UserFixable
 from rover_mcp.domain.ids import agent_named, new_task_id
 from rover_mcp.domain.iteration import IterationInput
@@ -25,6 +27,7 @@ from rover_mcp.tasks.checked_task import input_faults
 from rover_mcp.tasks.consent import check_consent
 from rover_mcp.tasks.create import CreateTask
 from rover_mcp.tasks.create_request import check_needs_no_provider, title_of
+from rover_mcp.tasks.creation_marks import creating
 from rover_mcp.tasks.forked_sessions import copy_sessions
 from rover_mcp.tasks.history import (
     HistoryPoint,
@@ -147,14 +150,17 @@ class ForkTask:
         settings, store = self.create.settings, self.create.store
         repository = self.create.repositories.inspect(Path(task.project_path))
         self.create.repositories.check_delivery(repository, settings.branch_prefix)
-        try:
-            with input_faults(settings.home):
+        home, prefix = settings.home, settings.branch_prefix
+        with input_faults(home), creating(home, [new.id for new in several]):
+            try:
                 news = [self._with_files(task, new, point, text) for new in several]
-            rows, _ = store.tasks.create_all(news, repository.branches, settings.branch_prefix)
-        except BaseException:
-            for new in several:
-                shutil.rmtree(TaskFolders(settings.home, new.id, 1).root, ignore_errors=True)
-            raise
+                crash_point(CreationPoint.FILES_WRITTEN)
+                rows, _ = store.tasks.create_all(news, repository.branches, prefix)
+            except BaseException:
+                for new in several:
+                    shutil.rmtree(TaskFolders(home, new.id, 1).root, ignore_errors=True)
+                raise
+            crash_point(CreationPoint.RECORDED)
         for row in rows:
             if (attempt := store.attempts.get(row.id, 1)) is not None:
                 self.create.control.enqueue(attempt)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
+from agent_runner.crashpoints import crash_point
 from rover_mcp.domain.errors import RoverError
-from rover_mcp.domain.operation import OperationKind, OperationState
+from rover_mcp.domain.operation import CollectPoint, OperationKind, OperationState
 from rover_mcp.store.operations import OperationRow
 from rover_mcp.tasks.operation_log import OperationLog, settled
 
@@ -124,7 +125,9 @@ class FreeSpace:
         source = next(one for one in self.sources if one.kind is kind)
         item = source.find(item_id)
         if item is not None:
+            crash_point(CollectPoint.LOOKED_AGAIN)
             source.free(item)
+            crash_point(CollectPoint.FREED)
         return item is not None
 
     def _settle(self, row: OperationRow) -> OperationState:

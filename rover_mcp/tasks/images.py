@@ -107,6 +107,12 @@ class RoverImages:
                 removals.append({**_view(name, image), "removed": removed})
         return removals
 
+    def is_free(self, engine: str, tag: str, now: float) -> bool:
+        """Whether an image may still go: a task may have been created since it was listed."""
+        keeper = self.engines.get(engine)
+        images = keeper.images() if keeper else ()
+        return any(image.tag == tag for image in prunable(images, self._needed(), now))
+
     def used_by(self, task_ids: Collection[str]) -> set[str]:
         """Tags of the images that sandboxes of these tasks were made from."""
         places = (self.home / "tasks" / task_id for task_id in task_ids)

@@ -398,11 +398,12 @@ class Desk:
         anyio.run(server_trust.trust, create, person, grant)
 
     def files(self) -> set[str]:
-        """What lies in the data folder, but for the database."""
+        """What lies in the data folder, but for the database and the folder of marks itself."""
         return {
             str(p.relative_to(self.home))
             for p in self.home.rglob("*")
             if not p.name.startswith(("rover.db", "trust.json")) and "workflows" not in p.parts
+            if p != self.home / "creating"
         }
 
 

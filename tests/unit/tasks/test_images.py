@@ -97,3 +97,14 @@ def test_the_image_of_a_task_that_may_go_on_stays(
     assert all(i["removed"] for i in service.prune(NOW, dry_run=False))
     assert (SANDBOX in keeper.kept) == stays
     assert (GROUND in keeper.kept) == stays
+
+
+def test_an_image_that_a_task_needs_since_it_was_listed_is_not_free(tmp_path: Path) -> None:
+    (tmp_path / "tasks" / "t1" / "iterations" / "1" / "spec-1").mkdir(parents=True)
+    store: Any = Store({"t1": TaskStatus.PAUSED})
+    service = RoverImages(tmp_path, store, {"docker": Keeper(ALL)})
+    assert service.is_free("docker", SANDBOX.tag, NOW)
+    (tmp_path / "tasks/t1/iterations/1/spec-1/image").write_text(SANDBOX.tag)
+    assert not service.is_free("docker", SANDBOX.tag, NOW)
+    assert not service.is_free("docker", "rover:gone", NOW)
+    assert not service.is_free("podman", SANDBOX.tag, NOW)
