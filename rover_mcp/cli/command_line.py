@@ -95,7 +95,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         _end_output()
-        return _print_error(ClientError(str(error), code="io"), as_json=False)
+        message, hint = _of_system(error)
+        return _print_error(ClientError(message, code="io", hint=hint), as_json=False)
+
+
+def _of_system(error: OSError) -> tuple[str, str | None]:
+    """An error of the system without its number, and what to do."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return "the current folder does not exist any more", "change to another one: cd"
+    message = error.strerror or str(error)
+    return (f"{error.filename}: {message}" if error.filename else message), None
 
 
 def _end_output() -> None:

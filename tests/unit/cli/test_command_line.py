@@ -393,7 +393,21 @@ def test_a_full_disk_behind_the_output_is_an_error_without_a_trace(command: list
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "rover: [Errno 28] No space left on device\n"
+    assert done.stderr == "rover: No space left on device\n"
+
+
+def test_a_current_folder_that_was_deleted_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = (
+        f"import os, sys; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r})\n"
+        "from rover_mcp.cli import command_line\n"
+        "sys.exit(command_line.main(['list']))\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("rover: the current folder does not exist any more\n")
 
 
 def test_a_reader_that_has_gone_is_no_error() -> None:
