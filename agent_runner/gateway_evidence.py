@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agent_runner.models import Failure
 from agent_runner.process.forward import connect_unix
 
+# The gateway answers from the daemon's event loop, which may be busy.
 BELL_TIMEOUT = 0.05
 EVIDENCE_TIMEOUT = 2.0
 """Seconds. Evidence is worth a short wait; a bell is not worth delaying the run."""
@@ -100,6 +101,8 @@ def last_failures(
 ) -> list[Failure]:
     """The failures at the end of the answers, the newest first. A success clears what came before
     it. Only model calls count: an agent's other requests say nothing of its account."""
+    # An error that an agent overcame is not why it stopped, so only the failures after the last
+    # success are evidence.
     newest_first = reversed(_of_a_model(answers, since, provider))
     return [_failure(answer) for answer in takewhile(lambda a: a.failed, newest_first)]
 
@@ -158,6 +161,7 @@ class GatewayEvidence:
         because the host also looks at intervals."""
         self.close()
         try:
+            # The socket may be missing for a moment while a new daemon takes over.
             bell = connect_unix(str(self.path), BELL_TIMEOUT)
         except OSError:
             return
@@ -209,6 +213,8 @@ class GatewayEvidence:
             )
             connection.setblocking(False)
             received = bytearray()
+            # The gateway is trusted, but what it repeats are answers of providers and of whoever
+            # stands in for one.
             while len(received) < MAX_ANSWER_BYTES:
                 await anyio.wait_readable(connection)
                 if not (data := connection.recv(READ_BYTES)):

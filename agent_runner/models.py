@@ -199,6 +199,7 @@ MAX_VERDICT = 500
 
 def verdict_line(text: str) -> str:
     """A verdict as one line of printable text, bounded."""
+    # Cut first: a verdict can contain the whole output of a test run.
     line = only_printable(text[: 20 * MAX_VERDICT], " ")
     line = " ".join(line.split()).rstrip(" :;,")
     return line if len(line) <= MAX_VERDICT else line[: MAX_VERDICT - 1].rstrip() + "…"
@@ -281,6 +282,8 @@ class RunState(_SharedModel):
     @property
     def current_step(self) -> StepState | None:
         """The step that is running, if one is: the innermost, and of several the first."""
+        # A loop and the step inside it run at the same time. People want to know what is being
+        # done, which is the innermost.
         running = [s for s in self.steps if s.status is StepStatus.RUNNING]
         around = {s.parent for s in running}
         return next((s for s in running if s.id not in around), None)
@@ -288,6 +291,7 @@ class RunState(_SharedModel):
     @property
     def verdict(self) -> str | None:
         """What did not succeed although the run completed, in one line; None if all did."""
+        # A dictionary drops what a loop says in each iteration, and keeps the order.
         verdicts = dict.fromkeys(s.verdict for s in self.steps if s.verdict)
         return verdict_line("; ".join(verdicts)) or None
 
@@ -316,6 +320,7 @@ def _done_share(steps: Sequence[StepState]) -> float:
     known = {step.id: step for step in steps}
     for step in known.values():
         inside.setdefault(step.parent if step.parent in known else None, []).append(step)
+    # Without recursion, since the parents come from a journal: a damaged one may hold a circle.
     waiting = [(inside.get(None, []), 1.0)]
     done = 0.0
     while waiting:

@@ -41,6 +41,7 @@ def advise(
     if name_at is not None:
         message = "tasks ask for a workflow by its file's name: name the file so, or leave this out"
         advice.append(Advice(*source.place(name_at), f"name {workflow.name!r}: {message}"))
+    # The most expensive mistake: the agents work for an hour on a task that they have invented.
     if _agents(workflow) and not _tells_the_task(workflow):
         message = (
             "no step is given {{task.description}}, so the agents do not learn what the task is"
@@ -74,6 +75,8 @@ def _always_empty(
     places: dict[tuple[int, int], list[Mention]] = {}
     for mention in mentions:
         if mention.step is not None:
+            # An alias is the same node, so the identity of the node shows which mentions are one
+            # text.
             places.setdefault((id(mention.node), mention.offset), []).append(mention)
     for same in places.values():
         if not any(order.may_be_there(mention) for mention in same):
@@ -132,6 +135,8 @@ class _Order:
 
     def may_be_there(self, mention: Mention) -> bool:
         here, there = self._places[mention.where], self._places[mention.step or ""]
+        # A commit message and a verdict are rendered when the step has ended, so its own outputs
+        # are there.
         if mention.what in _AFTER and here.step.id in (there.step.id, *there.around):
             return True
         if mention.what == "until" and here.step.id in there.around:

@@ -51,6 +51,9 @@ class Clause:
         """Whether the comparison is true. A missing step, output or input equals nothing."""
         source = values.inputs if self.step is None else values.steps.get(self.step, {})
         actual = source.get(self.name)
+        # An output that is missing differs from every value, so `!=` is true of a step that was
+        # skipped. A workflow can thus continue after an optional step without asking whether it
+        # ran.
         same = actual is not None and _normal(actual) == _normal(self.value)
         return same is self.equal
 
@@ -91,6 +94,7 @@ def parse(text: str) -> Condition:
     groups: list[list[Clause]] = [[]]
     start = 0
     for match in _OPERATOR.finditer(text):
+        # The operator belongs to the value, such as a shell command with `&&`.
         if not _CLAUSE.match(text, match.end(1)):
             continue
         groups[-1].append(_clause(text, start, match.start()))
@@ -128,6 +132,8 @@ def _clause(text: str, start: int, end: int) -> Clause:
     return Clause(match["step"], name, match["operator"] == "==", _unquoted(value), offset)
 
 
+# Tried on the text of an error only: a condition that almost parses is never guessed at when a task
+# runs.
 _HABITS = (
     (re.compile(r"\{\{\s*|\s*\}\}|^\(|\)$"), ""),
     (re.compile(r"^(?:!|not\s)\s*(?P<rest>[^=]*)$"), r"\g<rest> != true"),
@@ -159,6 +165,7 @@ def _unquoted(value: str) -> str:
 
 
 def _normal(value: str) -> str:
+    # Agents answer `True` or `yes` where an author compares with `true`.
     word = value.strip().lower()
     if word in _TRUE:
         return "true"

@@ -68,6 +68,7 @@ class Steps:
 
 
 _STEP = "step"
+# Repeated in each description, because an editor shows an author one key at a time.
 _PLACEHOLDERS = (
     "Placeholders: {{inputs.NAME}}, {{steps.ID.outputs.NAME}}, {{task.title}}, "
     "{{task.description}}, {{task.base_commit}}"
@@ -131,6 +132,8 @@ TYPE = Key(
     Word(
         tuple(StepType),
         {
+            # Known from other workflow languages. A hint helps their users more than a list of the
+            # types would.
             "sequential": "steps are done one after the other anyway; use `if` to leave some out",
             "conditional": "use `if` at the steps themselves",
         },
@@ -219,6 +222,7 @@ ITERATIONS = Key(
     WholeNumber(0, MAX_ITERATIONS),
     "at most this often; 0 never",
     default=LoopStep.max_iterations,
+    # The original spells some keys in camel case. Its files are read unchanged.
     synonyms=("maxIterations",),
 )
 ON_CIRCLE = Key(
@@ -240,6 +244,7 @@ LOOP = Shape(
     "a step of type loop",
     (*_COMMON, VERDICT, STEPS, UNTIL, ITERATIONS, ON_CIRCLE),
     (ID, TYPE, STEPS),
+    # The loader checks the same. It stands here too so that an editor marks it.
     {"if": _WATCHES, "then": {"properties": _FEW}},
 )
 
@@ -273,6 +278,8 @@ LOOP_LIMIT = Key(
 )
 CONTINUE_ON_ERROR = Key(
     "continueOnError",
+    # The original's files may say `false`, which is what happens here. `true` would hide failures
+    # of any step, so it has to be said at the steps that may fail.
     TrueOrFalse(only=False, why="write allow_failure: true at the steps that may fail"),
     "false: a failed step ends the run, unless it has allow_failure",
     synonyms=("continue_on_error",),

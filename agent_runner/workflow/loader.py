@@ -45,6 +45,8 @@ __all__ = [
 
 STDIN = "<stdin>"
 """The name of a workflow that is not in a file, in errors."""
+# An agent or a model is one name. A text around the placeholder could only become a name that
+# nobody checked when the task was created.
 _ONE_INPUT = re.compile(r"\{\{\s*inputs\.[A-Za-z_][A-Za-z0-9_-]*\s*\}\}")
 MAX_STEPS = 200
 MAX_NESTING = 5
@@ -100,6 +102,8 @@ def check_workflow(text: str, name: str, agents: Collection[str] | None = None) 
     """
     source = YamlSource(text, name)
     node = source.compose()
+    # An author who has to run the check again for each error gives up, so errors are collected and
+    # raised together by `finish`.
     checked: list[Checked] = []
     with source.noting():
         checked.append(_checked(source, node, name, agents))
@@ -114,10 +118,12 @@ def _checked(source: YamlSource, node: Node, file: str, agents: Collection[str] 
     reader = _Steps(source, config.get(lang.LOOP_LIMIT) if config else None, tools)
     stem = PurePath(file).name.partition(".")[0]
     workflow = _workflow(source, fields, reader, stem)
+    # Nested loops multiply: three of 10,000 iterations each pass every other limit, and never end.
     if sum(map(leaf_runs, workflow.steps)) > MAX_RUNS:
         source.fail(fields.at(lang.STEPS), _too_many_runs("the workflow's loops"))
     inputs = [name for item in fields.get(lang.INPUTS) or () if (name := item.get(lang.NAME))]
     reader.references.check(workflow, reader.ids, inputs)
+    # Advice about a file with errors would often be about a consequence of one of them.
     if source.wrong:
         return Checked(workflow, ())
     named = fields.at(lang.WORKFLOW_NAME)
@@ -201,6 +207,7 @@ class _Tools:
 
     def of(self, fields: ReadMapping, tool: str | None) -> str | None:
         """Check an agent's name. One that an input gives is known only when a task is created."""
+        # A file is also checked where it is not known which agents exist, such as in an editor.
         if tool is None or self.known is None or tool in self.known or "{{" in tool:
             return tool
         with self.source.noting():
@@ -283,6 +290,7 @@ class _Steps:
             outputs=_outputs(self._source, fields.get(lang.COMMAND_OUTPUTS) or ()),
             timeout=timeout,
             retries=config.need(lang.RETRIES) if config else CommandStep.retries,
+            # A verdict reports the failure in the result of the run, which therefore continues.
             allow_failure=fields.need(lang.ALLOW_FAILURE) or verdict is not None,
             read_only=self._read_only(fields),
             verdict=verdict,
@@ -309,6 +317,7 @@ class _Steps:
         step = LoopStep(
             **self._common(fields),
             until=self._condition(fields, lang.UNTIL),
+            # `loop_limit` bounds the cost of a whole run, so it overrules what each loop says.
             max_iterations=min(stated, self._loop_limit),
             on_circle=on_circle,
             steps=self.read(fields.need(lang.STEPS), depth),
@@ -331,6 +340,7 @@ class _Steps:
 
     def _beside(self, items: Sequence[Node], depth: int) -> tuple[Step, ...]:
         """The steps of a parallel step, which share one work tree."""
+        # Restored afterwards and not set to False, because parallel steps may be nested.
         before, self._parallel_around = self._parallel_around, True
         steps = self.read(items, depth)
         self._parallel_around = before
@@ -366,6 +376,8 @@ class _Steps:
 
     def _read_only(self, fields: ReadMapping) -> bool:
         value = fields.need(lang.READ_ONLY)
+        # What a step changed is found by comparing the whole work tree before and after it, so
+        # changes of a sibling that runs at the same time would be taken for its own.
         if value and self._parallel_around:
             self._source.fail(
                 fields.at(lang.READ_ONLY),

@@ -77,6 +77,8 @@ class Shape:
         del what
         before = source.wrong
         nodes = self._nodes(source, node)
+        # Every value is read even if one is wrong, so that all errors of a mapping are reported at
+        # once.
         by_name = {key.name: key.kind for key in self.keys}
         values: dict[str, object] = {}
         for name, value in nodes.items():
@@ -91,6 +93,8 @@ class Shape:
         for key_node, value in source.pairs(node, self.what):
             with source.noting():
                 word = source.text(key_node, f"a key of {self.what}")
+                # An unknown key is an error, since a misspelt one would otherwise be ignored, and
+                # the run would do something else than its author wrote.
                 if word not in known:
                     names = ", ".join(key.name for key in self.keys)
                     message = f"unknown key {short(word)} in {self.what}{meant(word, known)}"
@@ -110,6 +114,7 @@ class Shape:
     def definition(self) -> Json:
         """The JSON Schema of the mapping."""
         properties = {word: key.schema() for key in self.keys for word in (key.name, *key.synonyms)}
+        # A key and its synonym together would leave open which of them counts.
         clashes = [
             {"not": {"required": [first, second]}}
             for key in self.keys

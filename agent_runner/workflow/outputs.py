@@ -34,6 +34,8 @@ def ask(outputs: Sequence[OutputDef]) -> str:
     text = ""
     if files:
         text += (
+            # Agents that commit on their own would otherwise commit these too, and they would reach
+            # the user's branch.
             "\n\nBefore you end, write these files, by their paths from the root of the "
             "repository. Never commit them: they are read and removed after this step.\n"
             + "\n".join(files)
@@ -89,6 +91,8 @@ def find(text: str, declared: Sequence[OutputDef]) -> dict[str, str]:
     for candidate in _objects(text, {o.name for o in values}):
         given = [o for o in values if o.name in candidate and conforms(candidate[o.name], o.type)]
         score = (sum(o.required for o in given), len(given))
+        # Not `>`: of two equal objects the later one is the answer, and the earlier one an example
+        # or a draft.
         if score >= best_score:
             best, best_score = candidate, score
     return best
@@ -98,6 +102,8 @@ def _objects(text: str, names: Set[str]) -> Iterator[dict[str, str]]:
     tail = text[-MAX_SCAN:]
     starts = [index for index, character in enumerate(tail) if character == "{"]
     end = 0
+    # From the first of them on, because an inner object would otherwise be taken before the one
+    # around it. An answer may hold a page of code, and each brace in it is a try.
     for start in starts[-MAX_BRACES:]:
         if start < end:
             continue

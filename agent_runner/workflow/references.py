@@ -79,6 +79,8 @@ class References:
         """Note an error at each name of something that the workflow does not have. `ids` are all
         steps that the file names, also those that could not be read, and so are `inputs`."""
         steps = {step.id: step for step, _ in walk(workflow.steps)}
+        # A reference to a step that has an error of its own is not reported: the names of its
+        # outputs may be part of that error.
         unknown = self._unknown | {name for name in ids if name not in steps}
         for m in self.mentions:
             if m.name is None:
@@ -86,6 +88,8 @@ class References:
             elif m.step in unknown:
                 continue
             else:
+                # Steps may refer to later ones, because in a loop those have run before. So names
+                # are checked when all of them are known.
                 wrong = _wrong(m.step, m.name, steps, ids, (*inputs, *TASK_INPUTS))
             if wrong:
                 with self._source.noting():

@@ -35,6 +35,8 @@ class _Weaving:
 
     def steps(self, steps: Sequence[Step]) -> Iterator[Step]:
         for step in steps:
+            # A loop's steps have hooks of their own, each time they run. The loop itself does no
+            # work that a hook could follow.
             if isinstance(step, LoopStep):
                 yield replace(step, steps=tuple(self.steps(step.steps)))
                 continue
@@ -65,6 +67,8 @@ class _Weaving:
 
     def _name(self, wanted: str) -> str:
         name = wanted
+        # A workflow may already have a step with this name, and the journal knows steps by their
+        # names alone.
         while name in self._taken:
             name += "_"
         self._taken.add(name)

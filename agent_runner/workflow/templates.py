@@ -22,6 +22,8 @@ VALUE_BYTES = 100_000
 TOTAL_BYTES = 1_000_000
 """The most bytes of all values of a command: half of what Linux allows for an exec."""
 
+# Bounded, and without braces or line ends inside, so that code in a prompt, such as a template of
+# another language, is left as it is.
 _PLACEHOLDER = re.compile(r"\{\{([^{}\n]{1,300})\}\}")
 _NAME = r"([A-Za-z_][A-Za-z0-9_-]*)"
 _INPUT = re.compile(rf"inputs\.{_NAME}")
@@ -95,18 +97,23 @@ class Renderer:
             quotes.read(between)
             parts.append(between)
             expression = match[1].strip()
+            # One variable for each expression: a value of many kilobytes that is used several times
+            # is passed once.
             if expression not in names:
                 names[expression] = f"ROVER_VALUE_{len(names) + 1}"
                 environment[names[expression]] = self._argument(expression, values)
             parts.append(quotes.expansion(names[expression]))
             end = match.end()
         parts.append(template[end:])
+        # The kernel would refuse the exec with E2BIG, which says neither which values are large nor
+        # that they are.
         if sum(len(v.encode()) for v in environment.values()) > TOTAL_BYTES:
             raise ValuesTooLarge(f"the command's values are over {TOTAL_BYTES} bytes together")
         return ShellCommand("".join(parts), environment)
 
     def _argument(self, expression: str, values: Values) -> str:
         """A value as an environment variable can hold it: without NUL, and not too long."""
+        # An environment variable ends at the first NUL.
         value = self._value(expression, values).replace("\0", "")
         data = value.encode(errors="replace")
         if len(data) <= VALUE_BYTES:
@@ -156,6 +163,8 @@ class _Quotes:
         if self._open == '"':
             return f"${{{name}}}"
         if self._open == "'":
+            # An expansion does nothing inside single quotes, so they are closed before it and
+            # opened again behind it.
             return f"'\"${{{name}}}\"'"
         return f'"${{{name}}}"'
 

@@ -18,6 +18,7 @@ from agent_runner.workflow.models import WorkflowError
 
 MAX_BYTES = 256_000
 MAX_DEPTH = 32
+# Aliases of aliases make a file of a few hundred bytes stand for billions of values.
 MAX_ALIASES = 64
 MAX_VALUES = 100_000
 """More than a file of MAX_BYTES can hold: only aliases of aliases get there."""
@@ -63,6 +64,7 @@ def decode(data: bytes, file: str, what: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
+        # What comes before the first invalid byte is valid, so its lines can be counted.
         before = data[: error.start].decode().split("\n")
         place = (len(before), len(before[-1]) + 1)
         raise WorkflowError(file, *place, "the file is not UTF-8 text") from None
@@ -151,8 +153,12 @@ class YamlSource:
 
     def text(self, node: Node, what: str) -> str:
         """A scalar as it is written: `5` and `yes` are texts, too."""
+        # An explicit tag such as `!!python/object` or `!!binary` is refused, although nothing here
+        # would build an object from it: the author expects something that will not happen.
         if not isinstance(node, ScalarNode) or node.tag not in _TEXTS:
             begins = self._text.startswith("{{", node.start_mark.index)
+            # YAML reads `{{` as a mapping with a mapping as its key, and says so in words that do
+            # not help.
             hint = "; put a text that begins with {{ in quotes" if begins else ""
             self.fail(node, f"{what} must be a text{hint}")
         return str(node.value)

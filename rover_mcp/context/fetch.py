@@ -58,6 +58,8 @@ class Fetcher:
                 not be reached, or too many redirects.
         """
         try:
+            # Around everything, since limits on single reads would let a server answer a byte at a
+            # time.
             async with asyncio.timeout(SECONDS):
                 return await self._follow(address, limit, headers or {})
         except TimeoutError:
@@ -71,7 +73,10 @@ class Fetcher:
         start = urlsplit(address)
         for _ in range(MAX_REDIRECTS + 1):
             to = _destination(address)
+            # The token of one host must not reach another one, however the first redirects.
             same = urlsplit(address).netloc.lower() == start.netloc.lower()
+            # Each address of the chain is judged on its own, because a public page may redirect to
+            # a private address.
             fetched = await self._once(address, to, limit, headers if same else {})
             location = fetched.headers.get("location")
             if fetched.status not in _REDIRECTS or location is None:
@@ -114,6 +119,7 @@ async def _body(response: httpcore2.Response, limit: int) -> bytes:
     body = bytearray()
     async for part in response.aiter_stream():
         body += part
+        # Counted as it arrives: the length in a header is what the server says.
         if len(body) > limit:
             raise FetchFailed(f"the answer is larger than {limit:,} bytes")
     return bytes(body)
@@ -124,6 +130,7 @@ def _destination(address: str) -> Destination:
         parts = urlsplit(address)
         if parts.scheme != "https":
             raise BadHost("a redirect leads away from https")
+        # `https://github.com@evil.example` looks like the one and is the other.
         if "@" in parts.netloc:
             raise BadHost("the address has a user in it")
         return Destination(parse_host(parts.hostname or ""), parts.port or HTTPS)
@@ -151,6 +158,8 @@ class _Backend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
+        # `host` is not used: the destination was parsed by Rover's own rules, and httpcore's
+        # reading of the address could differ from them.
         opened = await self._dialer.connect(self._to)
         if isinstance(opened, HostVerdict):
             remedy = f"; to allow it: {opened.remedy}" if opened.remedy else ""

@@ -49,6 +49,7 @@ class ForgeApi:
             FetchFailed: it cannot be had.
         """
         entries: list[M] = []
+        # By number and not by the `Link` header, whose addresses the server chooses.
         for page in range(1, MAX_PAGES + 1):
             query = urlencode({"per_page": PER_PAGE, "page": page})
             fetched = await self._get(f"{path}?{query}")
@@ -57,6 +58,8 @@ class ForgeApi:
                 raise _not_described(fetched)
             part = cast("list[object]", part)
             entries += _validated(part, model, fetched)
+            # A short page is the last one. That saves a request, of which a caller without a token
+            # has 60 an hour at GitHub.
             if len(part) < PER_PAGE:
                 return entries, False
         return entries, True
@@ -81,10 +84,12 @@ class ForgeApi:
         """Why a forge did not answer, and what would help."""
         forge, host = self.reference.forge, self.reference.authority
         status = fetched.status
+        # GitHub answers 403 if the rate limit is used up, so the header decides.
         if status == 429 or fetched.headers.get("x-ratelimit-remaining") == "0":
             return f"{host} answered {status}: its rate limit is used up{_until(fetched)}"
         if status == 401:
             return f"{host} answered 401: the token is not accepted; {_SIGN_IN[forge]}"
+        # A forge answers 404 for what may not be read, to hide that it exists.
         if status in (403, 404):
             also = "it does not exist, or may not be read with this sign-in"
             return f"{host} answered {status}: {also}; {_SIGN_IN[forge]}"
@@ -99,6 +104,7 @@ _SIGN_IN: Final = {
 
 def _until(fetched: Fetched) -> str:
     reset = fetched.headers.get("x-ratelimit-reset") or fetched.headers.get("ratelimit-reset", "")
+    # Digits only: `int` also takes signs, blanks and digits of other scripts.
     if not (reset.isascii() and reset.isdecimal() and len(reset) < 12):
         return ""
     return f" until {datetime.fromtimestamp(int(reset), UTC):%Y-%m-%d %H:%M} UTC"
@@ -106,6 +112,7 @@ def _until(fetched: Fetched) -> str:
 
 def _json(fetched: Fetched) -> object:
     try:
+        # A deeply nested answer ends in a RecursionError, and not in a ValueError.
         return json.loads(fetched.body)
     except (ValueError, RecursionError) as error:
         raise _not_described(fetched) from error

@@ -104,6 +104,7 @@ async def read_gitlab(api: ForgeApi, trust: Trust) -> list[Piece]:
     at = f"{project}/{kind}/{reference.number}"
     item = await api.one(at, _Item)
     threads, more = await api.every(f"{at}/discussions", _Discussion)
+    # GitLab's notes do not say what their authors are to the project, as GitHub's do.
     levels = await _access_levels(api, project)
     facts = await _request_facts(api, at, item) if reference.is_request else []
     if more:
@@ -112,6 +113,7 @@ async def read_gitlab(api: ForgeApi, trust: Trust) -> list[Piece]:
         facts.append(
             "the members of the project could not be read, so the authors' roles are unknown"
         )
+    # System notes say who assigned whom and when a label was added, which is no help to an agent.
     notes = [note for thread in threads for note in thread.notes if not note.system]
     known = levels or {}
     discussion = Discussion(

@@ -53,6 +53,8 @@ def page_piece(fetched: Fetched) -> Piece:
     if fetched.status != 200:
         raise FetchFailed(f"the server answered {fetched.status}")
     if suffix := image_suffix(fetched.body):
+        # By its content: a type in a header may be wrong, and the agent's program goes by the
+        # suffix.
         return Piece(fetched.address, "Image", suffix, fetched.body)
     media = fetched.headers.get("content-type", "text/plain").lower()
     charset = _CHARSET.search(media)
@@ -60,6 +62,7 @@ def page_piece(fetched: Fetched) -> Piece:
     if media.startswith(_HTML_TYPES):
         title, shown = shown_text(text)
         return text_piece(fetched.address, title or "Web page", shown)
+    # A NUL is in no text, whatever type a server sends a binary file with.
     if media.startswith(_TEXT_TYPES) and "\0" not in text:
         return text_piece(fetched.address, "Text", without_comments(text), suffix=".txt")
     raise FetchFailed(f"it is neither text nor a PNG, JPEG or GIF image ({media[:80]})")
@@ -97,8 +100,10 @@ def shown_text(html: str) -> tuple[str, str]:
 
     soup = BeautifulSoup(html, "html.parser")
     title = soup.title.get_text() if soup.title else ""
+    # What is hidden from people is a usual place for instructions to agents.
     for element in soup.find_all(lambda tag: tag.name in _NOT_SHOWN or _is_hidden(tag.attrs)):
         element.decompose()
+    # Without a line end here, the cells of a table and the items of a list would run together.
     for element in soup.find_all(_BLOCKS):
         element.insert_before("\n")
         element.append("\n")

@@ -86,6 +86,8 @@ class Discussion:
 
 def discussion_piece(discussion: Discussion, trust: Trust) -> Piece:
     """The discussion as Markdown, with the comments that `trust` covers."""
+    # Anyone may comment on a public issue, so a comment is a way to speak to an agent that works on
+    # it.
     kept = [c for c in discussion.comments if trust.covers(c.author, c.has_role)]
     left_out = len(discussion.comments) - len(kept)
     head = f"# {_line(discussion.title)}"
@@ -114,6 +116,7 @@ def text_piece(
     cut = len(body) > MAX_PIECE
     if cut:
         end = f"\n\n[Cut here by Rover: {len(body):,} bytes, of which {MAX_PIECE:,} are above.]"
+        # Decoded once more, so that no half of a character is left at the cut.
         body = body[:MAX_PIECE].decode("utf-8", "ignore").encode() + end.encode()
     data = f"{first}\n\n".encode() + body + b"\n"
     return Piece(origin, _line(title)[:200], suffix, data, left_out, cut)
@@ -138,6 +141,7 @@ def _who(author: str, role: str) -> str:
 def _quoted(text: str) -> str:
     """Other people's text as a Markdown quotation, so that nothing in it looks like a heading or a
     notice of Rover's."""
+    # Forges store what browsers send, which has line ends of Windows.
     lines = without_comments(text.replace("\r\n", "\n")).strip().splitlines() or ["(no text)"]
     return "\n".join(f"> {line}" if line else ">" for line in lines)
 

@@ -72,7 +72,11 @@ class ContextReader:
                 code="invalid_context",
                 hint="leave out what the task does not need",
             )
+        # All of them are parsed before the first one is fetched, so that a typing mistake costs no
+        # time.
         references = [parse_reference(name, call.remotes, call.environment) for name in names]
+        # A loop of its own: this is a worker thread, and the daemon's loop must not wait for a slow
+        # server.
         pieces = asyncio.run(self._read_every(references, call))
         if (problem := within_limits(pieces)) is not None:
             raise UserFixable(
@@ -93,6 +97,7 @@ class ContextReader:
         for reference in references:
             try:
                 pieces += await self._read(reference, call, fetcher)
+            # All or nothing: an agent without the issue that it is to fix would work on a guess.
             except FetchFailed as error:
                 raise EnvironmentFault(
                     f"the context {_shown(reference)} could not be fetched: {error}",
@@ -109,6 +114,7 @@ class ContextReader:
                 return [page_piece(await fetcher.get(address, MAX_PAGE))]
             case ForgeReference():
                 token = None
+                # Over HTTP the caller is someone else, who must not read with this user's rights.
                 if call.is_local:
                     token = await asyncio.to_thread(self._token, reference, call.environment)
                 if reference.forge is Forge.GITHUB:
@@ -133,6 +139,8 @@ def _read_file(path: str, call: ContextCall) -> Piece:
                 hint=f"paths are relative to {call.folder}",
             )
         with file.open("rb") as opened:
+            # One byte more than allowed shows that a file is too large, even one that grows or has
+            # no end.
             data = opened.read(MAX_IMAGE + 1)
     except (OSError, ValueError) as error:
         raise UserFixable(

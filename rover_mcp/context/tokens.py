@@ -20,6 +20,7 @@ def forge_token(reference: ForgeReference, environment: Mapping[str, str]) -> st
     host = reference.authority
     names = _variables(reference.forge, host, environment)
     token = next((value for name in names if (value := environment.get(name))), None)
+    # The variable first, as the forges' own programs do it.
     return token or _of_program(reference.forge, host, environment)
 
 
@@ -53,6 +54,8 @@ def _variables(forge: Forge, host: str, environment: Mapping[str, str]) -> tuple
 
 def _of_program(forge: Forge, host: str, environment: Mapping[str, str]) -> str | None:
     command = {
+        # The programs read their own files and keyrings, whose formats and places differ by
+        # version.
         Forge.GITHUB: ["gh", "auth", "token", "--hostname", host],
         Forge.GITLAB: ["glab", "config", "get", "token", "--host", host],
     }[forge]
@@ -66,5 +69,6 @@ def _of_program(forge: Forge, host: str, environment: Mapping[str, str]) -> str 
         ).stdout.strip()  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
+    # It becomes a header. A line end in it would add another header to the request.
     fits = printed.isascii() and printed.isprintable() and 0 < len(printed) <= _MAX_TOKEN
     return printed if fits and " " not in printed else None

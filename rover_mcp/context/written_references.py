@@ -118,6 +118,7 @@ def parse_reference(text: str, remotes: Sequence[str], environment: Mapping[str,
         return FileReference(unquote(text.partition("://")[2]))
     if scheme in ("https", "http"):
         return _web(text, remotes, environment)
+    # `ssh`, `ftp`, `data` and others: each would need limits of its own.
     raise _refused(text, f"{scheme[:MAX_SHOWN]}:// addresses are not fetched")
 
 
@@ -130,6 +131,8 @@ def _short(text: str, remotes: Sequence[str], environment: Mapping[str, str]) ->
     number = int(match[4])
     configured = environment.get(forge.host_variable, "")
     if match[2]:
+        # `gitlab:group/name/issue/7` in a repository of a company means the company's GitLab rather than
+        # gitlab.com.
         own = _remote_hosts(forge, remotes, configured)
         authority = configured or (own[0] if own else forge.home)
         repository = match[2]
@@ -179,6 +182,7 @@ def parse_remote(address: str) -> tuple[str, str] | None:
         except ValueError:
             return None
         path = parts.path
+        # The web pages of a forge that is reached by SSH on port 2222 are not on that port.
         keep = parts.scheme in ("https", "http") and port not in (None, HTTPS)
         authority = f"{host}:{port}" if keep else (host or "")
     elif match := _SCP_LIKE.fullmatch(address):
@@ -203,6 +207,8 @@ def _web(
     if parts.scheme.lower() != "https":
         raise _refused(text, "only https:// pages are fetched")
     path = unquote(parts.path)
+    # `/-/` in a path is GitLab's alone, so any host may be one. A path of GitHub's could be of any
+    # site, so its hosts have to be known.
     if match := _GITLAB_PATH.fullmatch(path):
         is_request = match[2] == "merge_requests"
         return _forge_reference(text, Forge.GITLAB, authority, match[1], is_request, int(match[3]))
@@ -223,6 +229,7 @@ def _forge_reference(
     text: str, forge: Forge, authority: str, repository: str, is_request: bool, number: int
 ) -> ForgeReference:
     pattern = _GITHUB_NAME if forge is Forge.GITHUB else _GITLAB_NAME
+    # The name becomes part of a path of the API.
     if not pattern.fullmatch(repository) or ".." in repository:
         raise _refused(text, f"it has no name of a {forge} repository")
     authority = authority.removeprefix("https://").strip("/")

@@ -45,9 +45,12 @@ def demanded(*locks: bytes) -> dict[str, str]:
         facts: dict[str, str] = dict(_FIELD.findall(block))
         name = f"{facts.get('name')}-{facts.get('version')}.crate"
         digest = facts.get("checksum", "")
+        # A crate from git or from a path has no checksum in a lock file.
         registry = facts.get("source", "").startswith(("registry+", "sparse+"))
         if registry and _FILE.fullmatch(name) and _DIGEST.fullmatch(digest):
             checksums.setdefault(name, set()).add(digest)
+    # Two registries can have a crate of the same name and version. The cache's file name does not
+    # say which one it is.
     return {name: digests.pop() for name, digests in checksums.items() if len(digests) == 1}
 
 
@@ -59,6 +62,8 @@ def keep(home: Path, store: Path, lock: Mapping[str, str], budget: ReadBudget) -
         for place in files_at(folder, 1, budget):
             registry = place.path.partition("/")[0]
             digest = lock.get(place.name)
+            # The folder's name becomes part of a path in the HOME of later tasks, and an agent may
+            # have chosen it.
             if digest is None or not _REGISTRY.fullmatch(registry):
                 continue
             target = store / KEPT / digest
@@ -89,6 +94,7 @@ def lent(store: Path, lock: Mapping[str, str]) -> Iterator[Lent]:
 
 def _remember(store: Path, registry: str) -> None:
     mark = store / KEPT / _REGISTRIES / registry
+    # Each name multiplies the files that a task is lent.
     if not mark.exists() and len(_registries(store)) < _MOST_REGISTRIES:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

@@ -81,6 +81,8 @@ def demanded(*locks: bytes) -> tuple[NeededFile, ...]:
     """The files that these lock files name. A file of which two digests are named is left out."""
     sums: dict[tuple[str, ...], set[NeededFile]] = {}
     for path, version, mod, digest in _LINE.findall(b"\n".join(locks).decode("utf-8", "replace")):
+        # They become the names of folders in a HOME, so `..` and an absolute path must not get
+        # through.
         if not (_PATH.fullmatch(path) and _VERSION.fullmatch(version)):
             continue
         folders = (*_escaped(path).split("/"), "@v")
@@ -176,13 +178,17 @@ def _rewrite(
             raise ValueError("too many files")
         for entry in old.infolist():
             name = entry.filename
+            # `h1` is a digest of lines, so a name with a line end could stand for two files.
             if not name.startswith(prefix) or name.endswith("/") or "\n" in name or name in digests:
                 raise ValueError(name)
+            # Go writes these two only, and others (bzip2, lzma) cost much more to unpack than they
+            # say.
             if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError(name)
             budget.size -= entry.file_size
             if budget.size < 0:
                 raise ValueError("too large")
+            # Times, rights and extra fields are not part of the digest, so they are not taken over.
             facts = zipfile.ZipInfo(name)
             facts.compress_type, facts.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             facts.file_size = entry.file_size
@@ -202,6 +208,8 @@ def _check_directory(source: BinaryIO) -> None:
     Raises:
         ValueError: it is, or it is written in a form that no zip file of a module needs.
     """
+    # zipfile reads the directory at once and builds an object for each entry: a few megabytes would
+    # become gigabytes of memory in the daemon.
     size = source.seek(0, os.SEEK_END)
     source.seek(max(0, size - _END_BYTES - 0xFFFF - 20))
     tail = source.read()

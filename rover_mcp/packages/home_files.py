@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+# Whoever runs in the sandbox can replace a folder by a link between two calls, so every step goes
+# by a descriptor and follows none.
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not blocking, for a pipe in a file's place would wait for somebody who writes.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -145,6 +147,8 @@ def take(content: Content, target: Path, budget: ReadBudget, around: Wrapped = _
     Raises:
         OSError: it cannot be written.
     """
+    # Counted before anything is read: an agent can write a sparse file of many terabytes in no
+    # time.
     if content.size > budget.size:
         return False
     budget.size -= content.size
@@ -156,6 +160,8 @@ def take(content: Content, target: Path, budget: ReadBudget, around: Wrapped = _
             copy.file.write(data)
             got += len(data)
         copy.file.write(around.after)
+        # The file may be changed while it is read. What counts is the digest of the bytes that were
+        # written here.
         copy.proven = got == content.size and content.hashed.hexdigest() == content.digest
     return copy.proven
 
@@ -172,6 +178,8 @@ class Appearing:
 def appearing(target: Path) -> Generator[Appearing]:
     """A new file, which is at `target` once the block has ended and said that it is proven."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    # Several daemons and tasks may write the same file at once. Each has a name of its own, and the
+    # last rename wins with the same content.
     path = target.with_name(f".{target.name[:64]}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
         with path.open("xb") as file:

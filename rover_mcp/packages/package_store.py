@@ -33,6 +33,8 @@ class Demanded:
 
 
 NOTHING = Demanded()
+# What is kept of npm and pip is proven by the digest in its own name or address. Of these, only a
+# committed lock file says which content is the right one.
 _NAMED = (cargo.KEPT, go.KEPT, uv.KEPT)
 """What is lent only where a lock file names it."""
 _UNPACKED = 4
@@ -53,6 +55,7 @@ class PackageStore:
             OSError: it cannot be read, or kept.
         """
         if self.most <= 0:
+            # Switched off since: what was kept before would otherwise stay for ever.
             shutil.rmtree(self.folder, ignore_errors=True)
             return 0
         # The same for each: none crowds out the other's names, nor reads more than is kept.
@@ -127,6 +130,7 @@ class PackageStore:
         copied = 0
         for lent in self.lent(demanded):
             target = home / lent.path
+            # Its content was removed from the store since, or could not be copied.
             if pip.lacks_content(target):
                 continue
             # Another task's end may remove what is too much.
@@ -146,6 +150,8 @@ class PackageStore:
             return
         for lent in self._lent(demanded):
             with suppress(FileNotFoundError):
+                # Its time says when it was used last, by which `_trim` chooses. The access time
+                # would not do, since many file systems do not keep it.
                 os.utime(lent.source)
                 yield lent
 
@@ -190,4 +196,6 @@ def _place(source: Path, target: Path, *, linked: bool) -> None:
         with suppress(OSError):
             os.link(source, target)
             return
+    # A copy, unless the folder is never written to: through a hard link a task could change the
+    # file of the store, and so what every later task finds.
     shutil.copy(source, target)

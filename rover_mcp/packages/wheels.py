@@ -65,6 +65,7 @@ def _download(url: str, digest: str, target: Path, budget: ReadBudget, get: Open
         with get(url) as answer, appearing(target) as copy:
             while data := answer.read(_CHUNK):
                 budget.size -= len(data)
+                # A server may send without end, or one byte a minute.
                 if budget.size < 0 or time.monotonic() > until:
                     return False
                 hashed.update(data)
@@ -82,10 +83,13 @@ def unpack(wheel: Path, into: Path, budget: ReadBudget) -> bool:
     Raises:
         OSError: it cannot be written.
     """
+    # Renamed when complete, so that a daemon that dies meanwhile leaves no half of a wheel.
     part = into.with_name(f"{into.name}.part")
     try:
         with zipfile.ZipFile(wheel) as archive:
             entries = archive.infolist()
+            # Before unpacking: what a zip file becomes is written in it, and zipfile stops at that
+            # size.
             budget.size -= sum(entry.file_size for entry in entries)
             if budget.size < 0 or len(entries) > _MOST_FILES:
                 return False
@@ -116,6 +120,7 @@ def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, into: Path) -> None
     # zipfile reads no more than the size that the entry says.
     with archive.open(entry) as content, target.open("xb") as file:
         shutil.copyfileobj(content, file, _CHUNK)
+    # A wheel has programs in it too. No other right of the archive is taken over.
     if entry.external_attr >> 16 & 0o111:
         target.chmod(0o755)
 
