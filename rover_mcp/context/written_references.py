@@ -131,8 +131,8 @@ def _short(text: str, remotes: Sequence[str], environment: Mapping[str, str]) ->
     number = int(match[4])
     configured = environment.get(forge.host_variable, "")
     if match[2]:
-        # `gitlab:group/name/issue/7` in a repository of a company means the company's GitLab rather than
-        # gitlab.com.
+        # `gitlab:group/name/issue/7` in a repository of a company means the company's GitLab
+        # rather than gitlab.com.
         own = _remote_hosts(forge, remotes, configured)
         authority = configured or (own[0] if own else forge.home)
         repository = match[2]

@@ -123,11 +123,7 @@ class AttemptFinish:
                 return
             decision = followed
         if isinstance(decision, Finish):
-            data = {"verdict": state.verdict} if state.verdict else {}
-            after = self._context.store.transitions.apply(
-                task.id, Event.COMPLETE, attempt=attempt, data=data,
-                run_state=state, auto_retries=0,
-            )  # fmt: skip
+            after = self._complete(task, attempt, state)
         elif isinstance(decision, Fail):
             data = {"error": decision.error}
             after = self._context.store.transitions.apply(
@@ -148,6 +144,12 @@ class AttemptFinish:
         if after is None:
             # The task was cancelled, perhaps just now. Its work until then is kept.
             self._context.store.tasks.update(task.id, run_state=state)
+
+    def _complete(self, task: TaskRow, attempt: int, state: RunState) -> TaskRow | None:
+        data = {"verdict": state.verdict} if state.verdict else {}
+        return self._context.store.transitions.apply(
+            task.id, Event.COMPLETE, attempt=attempt, data=data, run_state=state, auto_retries=0
+        )
 
     def _next_round(
         self, task: TaskRow, attempt: int, following: NextRound, state: RunState

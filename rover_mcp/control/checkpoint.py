@@ -7,7 +7,7 @@ given what the attempts before it left.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,6 +97,19 @@ def import_snapshots(
     here = {} if again else known_snapshots(task, hub)
     if not here:
         _import_earlier(task, folders, hub)
+    _import_lacking(task, folders, hub, named, here)
+    return named[-1]
+
+
+def _import_lacking(
+    task: TaskRow,
+    folders: TaskFolders,
+    hub: ProjectHub,
+    named: Sequence[Snapshot],
+    here: dict[int, str],
+) -> None:
+    """Import those of the named snapshots that are not `here`. Only the last one is needed: if it
+    can be imported, a failure of an earlier one does not count."""
     failed: RoverError | None = None
     for snapshot in named:
         if here.get(snapshot.sequence) == snapshot.commit:
@@ -109,7 +122,6 @@ def import_snapshots(
             here[snapshot.sequence] = snapshot.commit
     if failed is not None and here.get(named[-1].sequence) != named[-1].commit:
         raise failed
-    return named[-1]
 
 
 def _begin(task: TaskRow, folders: TaskFolders) -> Snapshot | None:

@@ -240,10 +240,7 @@ def _services(
     images = RoverImages(home, store, keepers)
     leftovers = partial(TaskLeftovers, home, repositories, core.engines, core.trash)
     collected = leftovers(garbage.collect)
-    trash = TaskTrash(
-        store, DeleteTask(store, collected), operations, core.settings.trash_days,
-        HostBranches(repositories),
-    )  # fmt: skip
+    trash = _trash(core, collected, operations)
     sources = _space_sources(core, images, work_trees, trash, collected)
     folders = ProjectFolders(home, repositories, core.spares.forget, core.trash)
     forget = _forget(create, DeleteTask(store, leftovers(hub_goes=True)), folders, images)
@@ -251,9 +248,6 @@ def _services(
         core.settings, create, keepers, repositories.hub, core.gateway_adapter, core.spares
     )
     merge = MergeTask(store, HostMerges(repositories), operations)
-    secrets = TaskSecrets(home, core.credentials)
-    pushes = HostPushes(repositories, home, secrets.search)
-    push = PushTask(store, pushes, operations, core.settings.allowed_secrets)
     host_rebases = HostRebases(home, repositories, attempts.finish.import_snapshots)
     rebase = RebaseTask(store, host_rebases, operations)
     resolutions = HostResolutions(home, store, repositories)
@@ -262,9 +256,22 @@ def _services(
     checkout = CheckoutTask(store, HostCheckouts(repositories, home), operations)
     return Services(
         tasks, status, hub, touch, images, hooks, trash, FreeSpace(sources, operations), builds,
-        forget, merge, push, rebase, checkout, _shell(core, attempts),
+        forget, merge, _push(core, operations), rebase, checkout, _shell(core, attempts),
         ChooseTask(store, trash.delete, operations), resolve,
     )  # fmt: skip
+
+
+def _trash(core: _Core, leftovers: TaskLeftovers, operations: OperationLog) -> TaskTrash:
+    return TaskTrash(
+        core.store, DeleteTask(core.store, leftovers), operations, core.settings.trash_days,
+        HostBranches(core.repositories),
+    )  # fmt: skip
+
+
+def _push(core: _Core, operations: OperationLog) -> PushTask:
+    home, secrets = core.settings.home, TaskSecrets(core.settings.home, core.credentials)
+    pushes = HostPushes(core.repositories, home, secrets.search)
+    return PushTask(core.store, pushes, operations, core.settings.allowed_secrets)
 
 
 def _shell(core: _Core, attempts: Attempts) -> OpenShell:

@@ -22,6 +22,12 @@ SEARCH_HINT = "anthropic/searchHint"
 them; no model is shown them."""
 
 
+def _tool_set(*, read_only: bool, admin: bool) -> str:
+    # For `rover-mcp --tools`: a server for a team may let its users start tasks, and not delete or
+    # merge them.
+    return "read" if read_only else "admin" if admin else "run"
+
+
 def _entry(
     handler: Handler,
     arguments: type[a.Arguments],
@@ -37,20 +43,14 @@ def _entry(
     admin: bool = False,
     words: str = "",
 ) -> ToolEntry:
-    # Codex asks its user before a call that is destructive, or that is open-world and not read-
-    # only.
-    # The sets are for `rover-mcp --tools`: a server for a team may let its users start tasks, and
-    # not delete or merge them.
-    tool_set = "read" if read_only else "admin" if admin else "run"
+    tool_set = _tool_set(read_only=read_only, admin=admin)
     # One name for the function and the tool, so that a search for either finds both.
     name: str = handler.__name__  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]  # a function
+    # Of a tool that only reads, the protocol gives two of the hints no meaning. Codex asks its user
+    # before a call that is destructive, or open-world and not read-only.
+    changes = {} if read_only else {"destructive_hint": destructive, "idempotent_hint": idempotent}
     annotations = ToolAnnotations(
-        title=title,
-        read_only_hint=read_only,
-        # Of a tool that only reads, the protocol gives these two no meaning.
-        destructive_hint=None if read_only else destructive,
-        idempotent_hint=None if read_only else idempotent,
-        open_world_hint=open_world,
+        title=title, read_only_hint=read_only, open_world_hint=open_world, **changes
     )
 
     def describe() -> Tool:
