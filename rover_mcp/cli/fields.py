@@ -55,10 +55,10 @@ TASK: Mapping[str, Read] = {
     **LISTED,
     "cost_usd": _at("usage.cost_usd"),
     **_fields(
-        "workflow", "model", "engine", "network", "base_branch", "base_commit", "iteration",
-        "attempt", "created_at", "duration_s", "verdict", "warnings", "usage.input_tokens",
-        "usage.output_tokens", "budget.usd", "budget.tokens", "changes.files", "changes.added",
-        "changes.removed",
+        "workflow", "model", "engine", "network", "base_branch", "base_commit", "ahead",
+        "iteration", "attempt", "created_at", "duration_s", "verdict", "warnings",
+        "usage.input_tokens", "usage.output_tokens", "budget.usd", "budget.tokens",
+        "changes.files", "changes.added", "changes.removed",
     ),
 }  # fmt: skip
 STATUS: Mapping[str, Read] = {

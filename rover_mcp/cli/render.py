@@ -48,6 +48,7 @@ def task_facts(task: Json, now: datetime) -> list[tuple[str, str]]:
         ("id", task["id"]),
         ("project", clean(task["repo_path"])),
         ("branch", f"{clean(task['branch'])}  from {_base(task)}"),
+        *([("base", _base_news(task))] if task.get("behind") else []),
         ("runs", _runs(task)),
         *([("origin", clean(task["origin"]))] if task.get("origin") else []),
         ("phase", f"{clean(task['phase'])}, {task['progress']} %"),
@@ -64,6 +65,18 @@ def task_facts(task: Json, now: datetime) -> list[tuple[str, str]]:
 
 def _base(task: Json) -> str:
     return f"{clean(task.get('base_branch') or 'HEAD')} ({task['base_commit'][:10]})"
+
+
+def _base_news(task: Json) -> str:
+    """What its base has by now, as of the last fetch."""
+    behind: dict[str, int] = task["behind"]
+    news = [f"{clean(ref)} has {commits(count)}" for ref, count in behind.items()]
+    ahead = f"; the task has {commits(task['ahead'])}" if task.get("ahead") else ""
+    return f"{', '.join(news)} since{ahead}"
+
+
+def commits(count: int) -> str:
+    return "1 commit" if count == 1 else f"{count} commits"
 
 
 def _budget(budget: Json) -> str:

@@ -16,6 +16,7 @@ from agent_runner.models import Snapshot
 from rover_mcp.control.attempt_context import UNSETTLED
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.daemon.project_registry import NOTE, record_place
+from rover_mcp.domain.base_distance import BaseDistance
 from rover_mcp.domain.disk_full_error import write_fault
 from rover_mcp.domain.errors import EnvironmentFault, NotFound
 from rover_mcp.domain.paths import project_folder
@@ -25,6 +26,7 @@ from rover_mcp.git.clone_refs import remote_addresses
 from rover_mcp.git.commit_diff import Diff, FileDiff
 from rover_mcp.git.commit_tree import CommitTree
 from rover_mcp.git.contents import contents_of
+from rover_mcp.git.count_apart import base_distance
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.locate import RepositoryPaths
 from rover_mcp.git.missing_objects import absent
@@ -224,6 +226,12 @@ class HubWork:
             ChangesView(files=t.files, added=t.added, removed=t.removed) if t else None
             for t in totals
         ]
+
+    def distance(self, task: TaskRow) -> BaseDistance:
+        if task.base_branch is None:
+            return BaseDistance()
+        with opened(Path(task.project_path)) as view:
+            return base_distance(view, task.branch, task.base_branch, task.stands_on)
 
     def export(self, task: TaskRow, snapshot: Snapshot, dest: Path) -> None:
         if task.status in UNSETTLED:

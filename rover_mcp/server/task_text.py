@@ -47,6 +47,11 @@ def task_text(task: TaskView, *, repository: bool = True) -> str:
     origin = f" {task.origin.capitalize()}." if task.origin else ""
     runs = f"{_runs(task)}.{origin}"
     lines.append(f"Id {short_id(task.id)}{where}. Branch {task.branch}{base}. {runs}")
+    if task.behind:
+        since = ", ".join(f"{named(ref, 80)} {count}" for ref, count in task.behind.items())
+        lines.append(
+            f"Commits of its base since (nothing was fetched): {since}; its own: {task.ahead or 0}."
+        )
     if task.verdict:
         lines.append(f"But: {quoted(task.verdict)}.")
     if task.steps:

@@ -26,6 +26,7 @@ from rover_mcp.tasks.history import (
 )
 from rover_mcp.tasks.live_reader import LiveTaskReader
 from rover_mcp.tasks.pause_view import spent
+from rover_mcp.tasks.quoted_text import named
 from rover_mcp.tasks.resolver_tasks import check_has_branch
 from rover_mcp.tasks.task_ports import Work
 from rover_mcp.tasks.view_models import NextAction, TaskView
@@ -65,6 +66,7 @@ class IterateTask:
         text = _instructions(instructions, comments)
         self._check(task)
         store = self.reader.store
+        base_warnings = self._base_warnings(task)
         given, warnings = self._given(task, text, comments, self._origin(task, from_snapshot))
         folders = TaskFolders(self.reader.settings.home, task.id, task.iteration + 1)
         # An iteration whose start failed may have left a request to pause it.
@@ -76,8 +78,22 @@ class IterateTask:
         row, attempt = begun
         self.reader.control.enqueue(attempt)
         view = self.reader.with_cautions(row)
-        view.warnings = [*warnings, *(view.warnings or [])] or None
+        view.warnings = [*base_warnings, *warnings, *(view.warnings or [])] or None
         return view
+
+    def _base_warnings(self, task: TaskRow) -> list[str]:
+        """A warning where the base has commits that the branch lacks."""
+        try:
+            distance = self.work.distance(task)
+        except RoverError:
+            return []  # a repository that is gone is not what the call is about
+        if not distance.ahead or not distance.behind:
+            return []
+        since = ", ".join(f"{named(ref, 80)}: {n} new" for ref, n in distance.behind.items())
+        return [
+            "the iteration stands on the base as it was; commits that this has since, as of the "
+            f"last fetch: {since}. rebase_task brings them in once the iteration has ended"
+        ]
 
     def _check(self, task: TaskRow) -> None:
         check_has_branch(task)

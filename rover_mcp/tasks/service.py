@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import IO
 
@@ -11,7 +12,7 @@ from agent_runner.models import Pause, RunState
 from rover_mcp.config.settings import Settings
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.paths import TaskFolders
-from rover_mcp.domain.task_status import RUNNING, TaskStatus
+from rover_mcp.domain.task_status import RESUMABLE, RUNNING, TaskStatus
 from rover_mcp.domain.usage_window import time_of
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
@@ -35,6 +36,9 @@ from rover_mcp.tasks.step_logs import LogText, read_journal, read_log
 from rover_mcp.tasks.task_ports import AgentInventory, Control, DiffResult, Repositories, Work
 from rover_mcp.tasks.task_view import event_view
 from rover_mcp.tasks.view_models import EventView, RaceView, TaskView
+
+MAY_NEED_REBASE = (*RESUMABLE, TaskStatus.COMPLETED, TaskStatus.PUSHED)
+"""Statuses of a task whose branch may still be merged."""
 
 
 @dataclass
@@ -117,7 +121,17 @@ class TaskService(LiveTaskReader):
                 view.changes = self.work.diff(task, (), stat_only=True).changes
             except RoverError as fault:
                 view.warnings = [*(view.warnings or []), f"no diff: {fault.message}"]
+        if task.status in MAY_NEED_REBASE:
+            self._compare_with_base(task, view)
         return view
+
+    def _compare_with_base(self, task: TaskRow, view: TaskView) -> None:
+        """Say what its base has by now. Left out if the repository is gone."""
+        with suppress(RoverError):
+            distance = self.work.distance(task)
+            # A branch that the base has all of needs no rebase.
+            if distance.ahead and distance.behind:
+                view.ahead, view.behind = distance.ahead, dict(distance.behind)
 
     def race(self, task: TaskRow) -> RaceView | None:
         """How the task's race stands; None where it is in none."""

@@ -11,6 +11,7 @@ from agent_runner.models import Snapshot
 from rover_mcp.config.project_asks import CommittedFiles
 from rover_mcp.context.pieces import Piece
 from rover_mcp.context.reader import ContextCall
+from rover_mcp.domain.base_distance import BaseDistance
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.store.records import AttemptRow, TaskRow
 from rover_mcp.tasks.disk_space import TreeSize
@@ -118,6 +119,14 @@ class Work(Protocol):
     ) -> Sequence[ChangesView | None]:
         """How much differs between the commits of each pair, without the names of files. None
         where a commit is not there."""
+        ...
+
+    def distance(self, task: TaskRow) -> BaseDistance:
+        """How far its branch and its base have gone apart, by what the user's repository knows.
+
+        Raises:
+            RoverError: the repository cannot be looked at, or that takes too long.
+        """
         ...
 
     def export(self, task: TaskRow, snapshot: Snapshot, dest: Path) -> None:

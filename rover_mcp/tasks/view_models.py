@@ -143,6 +143,10 @@ class TaskView(_View):
     branch: str
     base_branch: str | None = None
     base_commit: str
+    ahead: int | None = Field(default=None, description="commits that its base lacks")
+    behind: dict[str, int] | None = Field(
+        default=None, description="commits that its base has since, by branch; nothing is fetched"
+    )
     workflow: str
     agent: str
     agents: list[str] | None = Field(default=None, description="who may take over, in this order")

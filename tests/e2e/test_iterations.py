@@ -70,6 +70,22 @@ def test_a_failed_task_is_iterated_from_what_it_left(
     assert {"one.txt", "two.txt"} <= set(names)
 
 
+def test_a_base_that_has_moved_is_named(client: LauncherClient, repository: Path) -> None:
+    """Before an iteration works on what is old by now, and not in a list of tasks."""
+    task = client.tool("create_task", **QUICK)["task"]
+    done = client.wait_until(task["id"], "COMPLETED")
+    assert "behind" not in done
+    git(repository, "commit", "-q", "--allow-empty", "-m", "meanwhile")
+    moved = client.tool("inspect", task=task["id"])["task"]
+    assert (moved["ahead"], moved["behind"]) == (1, {"main": 1})
+    assert "behind" not in client.tool("list_tasks")["tasks"][0]
+    begun = client.tool("iterate_task", task=task["id"], instructions="Write two.txt")["task"]
+    assert "last fetch: main: 1 new" in begun["warnings"][0]
+    client.wait_until(task["id"], "COMPLETED")
+    client.tool("rebase_task", task=task["id"], confirm=True)
+    assert "behind" not in client.tool("inspect", task=task["id"])["task"]
+
+
 @pytest.mark.real_agent
 @pytest.mark.timeout(300)
 def test_claude_continues_its_conversation_in_the_next_iteration(

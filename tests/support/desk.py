@@ -24,6 +24,7 @@ from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.host_checkouts import HostCheckouts
 from rover_mcp.daemon.project_folders import ProjectFolders
 from rover_mcp.daemon.trash import Trash
+from rover_mcp.domain.base_distance import BaseDistance
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.domain.source_tree import SourceFile
 from rover_mcp.git.branch_trash import BranchFacts
@@ -232,6 +233,11 @@ class FakeWork:
         if self.fault:
             raise self.fault
         return [ChangesView(files=int(old != new), added=1, removed=0) for old, new in pairs]
+
+    def distance(self, task: TaskRow) -> BaseDistance:
+        if self.fault:
+            raise self.fault
+        return BaseDistance()
 
     def export(self, task: TaskRow, snapshot: Snapshot, dest: Path) -> None:
         if self.fault:
