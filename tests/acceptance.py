@@ -16,7 +16,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "acceptance.md"
 
-NOT_BUILT = frozenset({"N2"})
+NOT_BUILT = frozenset[str]()
 """Items of features that do not exist yet."""
 
 _ITEM = re.compile(r"^- ([A-O]\d{1,2}) (.+)$", re.MULTILINE)

@@ -225,6 +225,7 @@ def shown_resolutions(
             subject=subject,
             parts=best_parts(pieces, file.text) or (),
             given_up=answer.given_up if answer else (),
+            written_by=answer.written_by if answer else "",
         )
 
 

@@ -22,8 +22,9 @@ from rover_mcp.domain.conflicted_file import ConflictRegion
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
 from rover_mcp.domain.iteration import IterationInput, ResolutionRound
 from rover_mcp.domain.paths import TaskFolders
-from rover_mcp.domain.resolution import Resolution, judge_files, unfenced
+from rover_mcp.domain.resolution import Resolution, judge_files, lock_problem, unfenced
 from rover_mcp.domain.task_links import ResolvesFor
+from rover_mcp.domain.text import plain
 from rover_mcp.git.conflict_blame import described, reported_file
 from rover_mcp.git.conflicts import MOST_BYTES, conflict_pieces
 from rover_mcp.git.rebase_branch import writing
@@ -33,7 +34,10 @@ from rover_mcp.git.resolved_stops import (
     bundle_stop,
     commit_of,
     conflict_key,
+    is_lock_file,
+    lock_command,
     marked_text,
+    text_of_base,
     tree_with,
     unresolvable,
 )
@@ -46,6 +50,9 @@ MOST_ANSWERS = 3
 """For one stop: the first, and two after it was said what is wrong."""
 CHECKS = ("check_command", "test_command")
 """Inputs of a task that name the command which checks its work."""
+
+LOCKS = "locks"
+"""The step that writes lock files again."""
 
 Pieces = Sequence[str | ConflictRegion]
 
@@ -97,6 +104,8 @@ class HostResolutions:
                 return _checked_end(answers, replay, state)
             stop = replay.stop
             if stop is not None and stop.commit == at.stop:
+                if failed := _failed_locks(state):
+                    return RoundsEnd(f"{failed}; task {link.number} is as it was")
                 problems = self._judge(task, replay, stop, state, answers)
                 if problems:
                     return self._again(task, origin, replay, stop, problems, state)
@@ -133,13 +142,25 @@ class HostResolutions:
         """Keep the answers for a stop, if all of them count; else what is wrong, by file."""
         pieces = {p: conflict_pieces(replay.git, stop, p) or [] for p in stop.paths}
         texts, changed, wrong = self._answer(task, pieces)
+        locks = [path for path in pieces if is_lock_file(path)]
+        own = {path: known for path, known in pieces.items() if path not in locks}
         reasons = reasons_of(_output(state, "given_up"))
-        verdicts = judge_files(pieces, texts, changed, dict.fromkeys(pieces, reasons))
+        verdicts = judge_files(
+            own, texts, [p for p in changed if p not in locks], dict.fromkeys(own, reasons)
+        )
+        for path in locks:
+            problem = lock_problem(path, texts.get(path, ""))
+            verdicts[path] = Resolution((problem,) if problem else ())
         verdicts |= {path: Resolution((why,)) for path, why in wrong.items()}
         if problems := {path: v.problems for path, v in verdicts.items() if v.problems}:
             return problems
         for path, text in texts.items():
-            answer = ResolutionAnswer(path=path, text=text, given_up=verdicts[path].dropped)
+            answer = ResolutionAnswer(
+                path=path,
+                text=text,
+                given_up=verdicts[path].dropped,
+                written_by=lock_command([path]) if path in locks else "",
+            )
             answers.put(conflict_key(stop, path), answer)
         return {}
 
@@ -214,17 +235,20 @@ class HostResolutions:
             )
         texts = {path: known for path, known in pieces.items() if known is not None}
         names = (link.base_branch, f"{stop.commit[:10]} of {origin.branch}")
-        marked = {path: marked_text(known, *names) for path, known in texts.items()}
+        own = [path for path in texts if not is_lock_file(path)]
+        marked = {path: marked_text(texts[path], *names) for path in own}
+        # The program that writes a lock file begins with one that is whole.
+        marked |= {p: text_of_base(git, stop, p) for p in texts if is_lock_file(p)}
         tree = tree_with(git, stop.tree, marked)
         commit = commit_of(git, tree, stop.onto, f"conflicts of {stop.commit}")
-        files = [reported_file(git, stop, replay.base, path, texts[path]) for path in texts]
+        files = [reported_file(git, stop, replay.base, path, texts[path]) for path in own]
         given = IterationInput(
             snapshot=self._begin(replay, commit, stop.onto, folders, sequence),
             rewound=True,
             round=ResolutionRound(stop=stop.commit, refused=refused),
         )
-        text = report(described(git, stop.commit), link.base_branch, files)
-        return NextRound(given, {"conflicts": text})
+        text = report(described(git, stop.commit), link.base_branch, files) if files else ""
+        return NextRound(given, {"conflicts": text, "lock_command": lock_command(texts)})
 
     def _begin(
         self, replay: _Replay, commit: str, head: str, folders: TaskFolders, sequence: int
@@ -278,10 +302,25 @@ def _output(state: RunState, name: str) -> str:
     return next((s.outputs[name] for s in reversed(state.steps) if name in s.outputs), "")
 
 
+def _succeeded(step: StepState) -> bool:
+    """Whether a command that may fail did not."""
+    return step.status is StepStatus.COMPLETED and step.outputs.get("success") == "true"
+
+
+def _failed_locks(state: RunState) -> str | None:
+    """Why the lock files in conflict could not be written again."""
+    step = next((s for s in state.steps if s.id == LOCKS), None)
+    if step is None or step.status is StepStatus.SKIPPED or _succeeded(step):
+        return None
+    code, printed = step.outputs.get("exit_code", "unknown"), step.outputs.get("stderr", "")
+    last = plain(printed).strip().splitlines()[-1:]
+    why = f": {last[0][:300]}" if last else ""
+    return f"the lock files in conflict cannot be written again (exit status {code}){why}"
+
+
 def _checked_end(answers: Resolutions, replay: _Replay, state: RunState) -> RoundsEnd:
     """The end after the project's check, whose outcome is kept for whoever looks at the result."""
-    step: StepState = state.steps[-1]
-    failed = step.status is StepStatus.FAILED
+    step, failed = state.steps[-1], not _succeeded(state.steps[-1])
     code = step.outputs.get("exit_code", "unknown")
     problem = f"the check fails on the result (exit status {code})" if failed else None
     answers.note_check(CheckResult(tip=replay.replayed.tip, problem=problem))

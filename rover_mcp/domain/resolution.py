@@ -257,6 +257,19 @@ def _yaml(text: str) -> None:
         pass
 
 
+def lock_problem(path: str, text: str) -> str | None:
+    """What is wrong with a lock file that a program wrote."""
+    name = PurePosixPath(path).name
+    if _MARKER.search(text):
+        return "it has conflict markers"
+    is_json = name.endswith(".json") or name in _JSON_LOCKS
+    check = json.loads if is_json else tomllib.loads if name in _TOML_LOCKS else None
+    why = _wrong(check, text) if check else None
+    return f"it cannot be parsed: {why}" if why else None
+
+
+_JSON_LOCKS = frozenset({"Pipfile.lock", "composer.lock"})
+_TOML_LOCKS = frozenset({"Cargo.lock", "poetry.lock", "uv.lock"})
 _CHECKS: Mapping[str, Callable[[str], object]] = {
     ".json": json.loads,
     ".py": ast.parse,

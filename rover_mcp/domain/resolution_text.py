@@ -15,13 +15,15 @@ MOST_SHOWN = 24_000
 @dataclass(frozen=True)
 class ShownResolution:
     """A file that was in conflict when `commit` was replayed: each place, and what took it.
-    `given_up`: changes of a side that are not in it, with the agent's reasons."""
+    `given_up`: changes of a side that are not in it, with the agent's reasons. `written_by`: the
+    command that wrote it, and not the agent."""
 
     path: str
     commit: str
     subject: str
     parts: Sequence[ResolvedPart]
     given_up: Sequence[str] = ()
+    written_by: str = ""
 
 
 def resolution_text(files: Sequence[ShownResolution], onto: str, branch: str) -> str:
@@ -36,6 +38,8 @@ def resolution_text(files: Sequence[ShownResolution], onto: str, branch: str) ->
 def _lines(files: Sequence[ShownResolution], onto: str, branch: str) -> Iterator[str]:
     for file in files:
         yield f"{visible_line(file.path)}, at {file.commit[:10]} {visible_line(file.subject)}"
+        if file.written_by:
+            yield f"  written again by `{visible_line(file.written_by)}`"
         for reason in file.given_up:
             yield f"  given up, {visible_line(reason)}"
         for part in file.parts:

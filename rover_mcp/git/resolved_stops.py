@@ -4,21 +4,24 @@ them, and with the texts that resolve them."""
 from __future__ import annotations
 
 import hashlib
+import shlex
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from agent_runner.models import Snapshot
 from rover_mcp.domain.conflicted_file import ConflictRegion
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git.bundle import BundleHeader, render_header
-from rover_mcp.git.conflicts import conflict_kind
+from rover_mcp.git.conflicts import LOCK_FILES, conflict_kind
 from rover_mcp.git.git_errors import checked
 from rover_mcp.git.replay import ANYBODY, Git, ReplayStop
 
-RESOLVABLE = frozenset({"contents", "added twice"})
-"""Kinds of conflicts that are a matter of text."""
+LOCK_FILE = "lock file"
+RESOLVABLE = frozenset({"contents", "added twice", LOCK_FILE})
+"""Kinds of conflicts that end in a text: an agent's, or that of the program which writes the
+file."""
 _OF_TEXT = "CONFLICT (contents)"
 MARK = 7
 """Characters of a marker, as git writes it and agents know it."""
@@ -60,6 +63,27 @@ def conflict_key(stop: ReplayStop, path: str) -> str:
     return hashlib.sha256(repr(sides).encode()).hexdigest()
 
 
+def lock_command(paths: Iterable[str]) -> str:
+    """The shell command that has the lock files among the paths written again, each in its folder;
+    empty if there are none."""
+    commands: list[str] = []
+    for path in map(PurePosixPath, paths):
+        if command := LOCK_FILES.get(path.name):
+            commands.append(f"(cd -- {shlex.quote(str(path.parent))} && {command})")
+    return " && ".join(commands)
+
+
+def is_lock_file(path: str) -> bool:
+    """Whether a program writes this file."""
+    return PurePosixPath(path).name in LOCK_FILES
+
+
+def text_of_base(git: Git, stop: ReplayStop, path: str) -> str:
+    """What the new base has in a file; empty if that is not text."""
+    blob = next((e.blob for e in stop.entries if e.path == path and e.stage == 2), "")
+    return git(["cat-file", "blob", blob]).stdout.decode("utf-8", "replace") if blob else ""
+
+
 def is_of_text(stop: ReplayStop) -> bool:
     """Whether all that git says of a stop is that texts conflict."""
     return all(message.kind == _OF_TEXT for message in stop.messages)
@@ -72,7 +96,8 @@ def unresolvable(stop: ReplayStop, textual: Callable[[str], bool]) -> dict[str, 
     for path in dict.fromkeys([*stop.paths, *_elsewhere(stop)]):
         stages = {entry.stage: entry for entry in stop.entries if entry.path == path}
         kind = conflict_kind(path, stages, {m.kind for m in stop.messages if path in m.paths})
-        if kind not in RESOLVABLE:
+        is_lost = kind == LOCK_FILE and not ({2, 3} <= stages.keys() and is_of_text(stop))
+        if is_lost or kind not in RESOLVABLE:
             kinds[path] = kind
         elif any("\udc80" <= letter <= "\udcff" for letter in path):
             kinds[path] = "other"

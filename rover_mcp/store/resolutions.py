@@ -25,13 +25,14 @@ MOST_BYTES = 8_000_000
 
 class ResolutionAnswer(BaseModel):
     """The text of a file that was in conflict. `given_up`: changes of a side that are not in it,
-    each with the agent's reason."""
+    each with the agent's reason. `written_by`: the command that wrote it, and not the agent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
     text: str
     given_up: tuple[str, ...] = ()
+    written_by: str = ""
 
 
 class CheckResult(BaseModel):

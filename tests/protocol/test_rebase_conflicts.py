@@ -3,7 +3,10 @@ it counts only once it was shown."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
 
 from tests.protocol.test_rebase import commit_on_main
 from tests.support.frames import Frame, LauncherClient
@@ -19,14 +22,14 @@ def edits(content: str, path: str = "both.txt") -> dict[str, object]:
 
 
 def conflicting(
-    client: LauncherClient, repo: Path, name: str, *answers: dict[str, object]
+    client: LauncherClient, repo: Path, name: str, *answers: dict[str, object], **inputs: str
 ) -> Frame:
     """A completed task that changed a line which main changes afterwards."""
     commit_on_main(repo, name, BASE)
     task = client.tool(
         "create_task", description=f"Change {name}", workflow="quick", agent="scripted",
-        engine="bubblewrap",
-        script=script(implement=[edits(TASKS, name)], resolve=list(answers)),
+        engine="bubblewrap", inputs=inputs,
+        script=script(implement=[edits(TASKS, name)], resolve=list(answers or [{}])),
     )["task"]  # fmt: skip
     task = client.wait_until(task["id"], "COMPLETED")
     commit_on_main(repo, name, MAINS)
@@ -68,3 +71,101 @@ def test_an_agent_resolves_and_a_person_looks_before_it_counts(shared: Path) -> 
         assert client.tool("get_diff", task=task["id"])["changes"]["files"] == 1
         merged = client.tool("merge_task", task=task["id"], mode="ff", confirm=True)
         assert merged["status"] == "MERGED"
+
+
+LOCK = "package-lock.json"
+
+
+def package(name: str, version: str) -> tuple[str, str]:
+    """A package.json in which name and version are far apart, and its lock file, in which they are
+    not."""
+    own = {"name": name, "description": "x", "license": "MIT", "private": True, "main": "a.js"}
+    root = {"name": name, "version": version, "license": "MIT"}
+    lock = {"name": name, "version": version, "lockfileVersion": 3, "requires": True}
+    lock |= {"packages": {"": root}}
+    texts = (json.dumps(one, indent=2) + "\n" for one in (own | {"version": version}, lock))
+    return next(texts), next(texts)
+
+
+def test_a_lock_file_is_written_again_by_its_own_program(shared: Path) -> None:
+    """N2: no text of two versions is put together, and no agent is asked."""
+    repo = shared / "repo"
+    with LauncherClient(shared / "data", repo) as client:
+        client.open()
+
+        def on_main(name: str) -> None:
+            for path, content in zip(("package.json", LOCK), package(name, "1.0.0"), strict=True):
+                commit_on_main(repo, path, content)
+
+        on_main("old-name")
+        files = zip(("package.json", LOCK), package("old-name", "1.1.0"), strict=True)
+        task = client.tool(
+            "create_task", description="Release", workflow="quick", agent="scripted",
+            engine="bubblewrap",
+            script=script(implement=[{"edits": [{"path": p, "content": c} for p, c in files]}]),
+        )["task"]  # fmt: skip
+        task = client.wait_until(task["id"], "COMPLETED")
+        on_main("new-name")
+        begun = client.tool("rebase_task", task=task["id"], resolve=True)
+        done = client.wait_until(begun["next_actions"][0]["arguments"]["task"], "COMPLETED")
+        assert done["usage"]["output_tokens"] == 0
+        shown = client.tool("rebase_task", task=task["id"])
+        assert "written again by `(cd -- . && npm install" in shown["resolution"]
+        assert client.tool("rebase_task", task=task["id"], confirm=True)["rebased"] is True
+        lock = json.loads(git(repo, "show", f"{task['branch']}:{LOCK}"))
+        assert (lock["name"], lock["version"]) == ("new-name", "1.1.0")
+
+
+def test_a_lock_file_whose_program_fails_leaves_all_as_it_was(shared: Path) -> None:
+    """N2."""
+    repo = shared / "repo"
+    with LauncherClient(shared / "data", repo) as client:
+        client.open()
+        task = conflicting(client, repo, "composer.lock")
+        before = state_of(repo)
+        begun = client.tool("rebase_task", task=task["id"], resolve=True)
+        failed = client.wait_until(begun["next_actions"][0]["arguments"]["task"], "FAILED")
+        assert "the lock files in conflict cannot be written again" in failed["error"]
+        assert state_of(repo) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "problem"),
+    [
+        ("good.txt", "grep -q task good.txt", None),
+        ("bad.txt", "! grep -q main bad.txt", "the check fails on the result (exit status 1)"),
+    ],
+)
+def test_the_projects_check_runs_on_the_result(
+    shared: Path, name: str, command: str, problem: str | None
+) -> None:
+    """N2: what it finds is said before anybody agrees."""
+    repo = shared / "repo"
+    with LauncherClient(shared / "data", repo) as client:
+        client.open()
+        task = conflicting(client, repo, name, edits(BOTH, name), check_command=command)
+        begun = client.tool("rebase_task", task=task["id"], resolve=True)
+        resolver = begun["next_actions"][0]["arguments"]["task"]
+        done = client.wait_until(resolver, "COMPLETED")
+        assert (done["iteration"], done.get("verdict")) == (2, problem and f'"{problem}"')
+        shown = client.tool("rebase_task", task=task["id"])
+        assert (f"But {problem}." in shown["message"]) is bool(problem)
+
+
+def test_a_cancelled_resolution_leaves_all_as_it_was(shared: Path) -> None:
+    """N2: the finished task stays finished, and the next call starts another one."""
+    repo = shared / "repo"
+    with LauncherClient(shared / "data", repo) as client:
+        client.open()
+        slow = {**edits(BOTH, "slow.txt"), "delay": 3600}
+        task = conflicting(client, repo, "slow.txt", slow, edits(BOTH, "slow.txt"))
+        before = state_of(repo)
+        begun = client.tool("rebase_task", task=task["id"], resolve=True)
+        resolver = begun["next_actions"][0]["arguments"]["task"]
+        client.tool("cancel_task", task=resolver)
+        client.wait_until(resolver, "CANCELLED")
+        assert state_of(repo) == before
+        assert client.tool("inspect", task=task["id"])["task"]["status"] == "COMPLETED"
+        again = client.tool("rebase_task", task=task["id"], resolve=True)
+        assert again["next_actions"][0]["arguments"]["task"] != resolver
+        client.tool("cancel_task", task=again["next_actions"][0]["arguments"]["task"])

@@ -75,10 +75,10 @@ def _made(path: str, lines: list[str], places: list[int], *, removes: bool) -> M
         onto_line, branch_line = f"LIMIT_{number} = {number}\n", f"ROOM_{number} = [{number}]\n"
         kept = "" if removes else base
         region = ConflictRegion(
-            line=at + 1, onto=onto_line + kept, base=base, branch=base + branch_line
+            line=at + 1, onto=kept + onto_line, base=base, branch=base + branch_line
         )
         pieces += [agreed, region]
-        good += agreed + onto_line + kept + branch_line
+        good += agreed + kept + onto_line + branch_line
         begun = at + 1
     rest = "".join(lines[begun:])
     return MadeConflict(path, [*pieces, rest], good + rest)
