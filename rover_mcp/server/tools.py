@@ -134,8 +134,8 @@ _ENTRIES = (
     ),
     _entry(
         h.iterate_task, a.IterateArguments, r.TaskResult, "Iterate task",
-        "New instructions or review comments for a task that has ended: it continues on its "
-        "branch, in the agent's conversation.",
+        "New instructions or review comments for an ended task: it continues on its branch, in "
+        "its conversation.",
         idempotent=False, open_world=True, starts=True,
     ),
     _entry(
@@ -145,7 +145,7 @@ _ENTRIES = (
     ),
     _entry(
         h.restart_task, a.TaskArguments, r.TaskResult, "Restart task",
-        "Start a FAILED task again from its base. To continue where it failed use resume_task.",
+        "Start a FAILED task again from its base; resume_task continues it.",
         idempotent=False, open_world=True, starts=True,
         words="retry, try again",
     ),
@@ -156,8 +156,7 @@ _ENTRIES = (
     ),
     _entry(
         h.cancel_task, a.TaskArguments, r.TaskResult, "Cancel task",
-        "End a task. Its work is kept: diff, logs, snapshots. To stop it for a while use "
-        "pause_task.",
+        "End a task. Its work is kept. To stop it for a while use pause_task.",
         destructive=True,
         words="abort, kill, stop",
     ),
@@ -182,12 +181,12 @@ _ENTRIES = (
     ),
     _entry(
         push_task, a.PushArguments, r.PushResult, "Push task",
-        "Send a COMPLETED task's commits to a remote repository. Without confirm it previews.",
+        "Send a COMPLETED task's commits to a remote. Without confirm it previews.",
         destructive=True, admin=True, open_world=True,
     ),
     _entry(
         h.list_workflows, a.WorkflowsArguments, r.WorkflowsResult, "List workflows",
-        "Workflows that create_task can run, with their inputs and steps.",
+        "Workflows for create_task, with inputs and steps.",
         read_only=True, open_world=True,
     ),
     _entry(
