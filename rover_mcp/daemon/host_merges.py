@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rover_mcp.daemon.git_adapters import GitRepositories
-from rover_mcp.domain.errors import Conflict, NotFound, UserFixable
-from rover_mcp.git.branch_merge import commit_merge, contains, count_beyond, merge, tip
+from rover_mcp.domain.errors import Conflict, NotFound, RoverError, UserFixable
+from rover_mcp.domain.secret_search import SecretMatch
+from rover_mcp.git.branch_merge import (
+    commit_merge,
+    contains,
+    count_beyond,
+    has_object,
+    merge,
+    tip,
+)
 from rover_mcp.git.hook_files import active_hooks
 from rover_mcp.git.move_branch import BranchMove, move_branch, settle
 from rover_mcp.git.repository import is_branch_name, list_branches
@@ -19,14 +28,20 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.merge import MergePlan
 from rover_mcp.tasks.operation_log import settled
 
+log = logging.getLogger("rover.merge")
+
 BRANCHES_NAMED = 10
+
+Search = Callable[[RepositoryView, TaskRow, str, Sequence[str]], list[SecretMatch]]
+"""Finds secrets in what a commit reaches and none of some others does."""
 
 
 class HostMerges:
     """Plans and makes merges, through views of the user's repository alone."""
 
-    def __init__(self, repositories: GitRepositories) -> None:
+    def __init__(self, repositories: GitRepositories, search: Search) -> None:
         self._repositories = repositories
+        self._search = search
 
     def plan(self, task: TaskRow, into: str | None, hooks: Sequence[str]) -> MergePlan:
         repository = Path(task.project_path)
@@ -52,7 +67,19 @@ class HostMerges:
                 contained=merged.contained,
                 work_tree=str(top) if top else None,
                 hooks=active_hooks(view, hooks),
+                secrets=() if merged.contained else self._secrets(view, task, source, old),
             )
+
+    def _secrets(
+        self, view: RepositoryView, task: TaskRow, source: str, old: str
+    ) -> Sequence[SecretMatch] | None:
+        """The secrets in what enters the branch. Those of the task's base are the user's own."""
+        there = [old, *([task.base_commit] if has_object(view, task.base_commit) else [])]
+        try:
+            return self._search(view, task, source, there)
+        except RoverError as error:
+            log.info("what a merge brings cannot be searched for secrets: %s", error.message)
+            return None
 
     def commit(
         self, plan: MergePlan, parents: Sequence[str], message: str, environ: Mapping[str, str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from agent_runner.crashpoints import crash_point
 from agent_runner.process.locks import holding, open_lock, wait_until_free
 from rover_mcp.context.tokens import git_sign_in
 from rover_mcp.daemon.git_adapters import GitRepositories
-from rover_mcp.daemon.host_merges import delivered_head, delivered_tip
+from rover_mcp.daemon.host_merges import Search, delivered_head, delivered_tip
 from rover_mcp.domain.errors import RoverError, UserFixable
 from rover_mcp.domain.operation import OperationPoint
 from rover_mcp.domain.secret_search import SecretMatch
@@ -31,8 +31,6 @@ from rover_mcp.git.user_config import network_entries
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.operation_log import settled
 from rover_mcp.tasks.push import Foreign, PushPlan, PushRequest, Way
-
-Search = Callable[[RepositoryView, TaskRow, str, Sequence[str]], list[SecretMatch]]
 
 
 @dataclass(frozen=True)

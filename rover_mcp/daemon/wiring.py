@@ -247,7 +247,7 @@ def _services(
     builds = ImageBuilds(
         core.settings, create, keepers, repositories.hub, core.gateway_adapter, core.spares
     )
-    merge = MergeTask(store, HostMerges(repositories), operations)
+    merge = _merge(core, operations)
     host_rebases = HostRebases(home, repositories, attempts.finish.import_snapshots)
     rebase = RebaseTask(store, host_rebases, operations)
     resolutions = HostResolutions(home, store, repositories)
@@ -266,6 +266,11 @@ def _trash(core: _Core, leftovers: TaskLeftovers, operations: OperationLog) -> T
         core.store, DeleteTask(core.store, leftovers), operations, core.settings.trash_days,
         HostBranches(core.repositories),
     )  # fmt: skip
+
+
+def _merge(core: _Core, operations: OperationLog) -> MergeTask:
+    secrets = TaskSecrets(core.settings.home, core.credentials)
+    return MergeTask(core.store, HostMerges(core.repositories, secrets.search), operations)
 
 
 def _push(core: _Core, operations: OperationLog) -> PushTask:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from agent_runner.crashpoints import crash_point
 from rover_mcp.domain.errors import Conflict, UserFixable
 from rover_mcp.domain.operation import OperationKind, OperationPoint, OperationState
+from rover_mcp.domain.secret_search import SecretMatch
 from rover_mcp.domain.task_status import Event, TaskStatus, sources
 from rover_mcp.domain.text import visible_line
 from rover_mcp.store.operations import OperationRow
@@ -25,6 +26,7 @@ from rover_mcp.tasks.operation_log import (
     hand_off_files,
     hand_off_lines,
 )
+from rover_mcp.tasks.outgoing_secrets import secrets_text
 from rover_mcp.tasks.quoted_text import named, printable
 from rover_mcp.tasks.resolver_tasks import check_has_branch
 
@@ -74,6 +76,8 @@ class MergePlan:
     contained: bool
     work_tree: str | None
     hooks: Sequence[str]
+    secrets: Sequence[SecretMatch] | None = ()
+    """what enters `into` and was found by its form or its value; None: it cannot be searched"""
 
 
 class Merges(Protocol):
@@ -300,12 +304,26 @@ def preview_lines(task: TaskRow, plan: MergePlan, request: MergeRequest) -> list
             f"Programs on this machine run these without asking: {shown}"
             f"{f'; and {more} more' if more > 0 else ''}. To merge, name them in accept."
         )
+    lines += secrets_warning(plan)
     if plan.hooks:
         lines.append(
             f"Hooks that git would run are not run: {', '.join(plan.hooks)}. To merge without "
             "them, name them in accept."
         )
     return lines
+
+
+def secrets_warning(plan: MergePlan) -> list[str]:
+    """A sentence about secrets that enter the branch. They do not leave the machine by a merge, so
+    it is not refused; but whoever pushes the branch with git sends them along."""
+    if plan.secrets is None:
+        return ["What enters could not be searched for secrets."]
+    if not plan.secrets:
+        return []
+    return [
+        f"WARNING: secrets enter {plan.into}: {secrets_text(plan.secrets)}. They stay in its "
+        "history, and a push with git sends them along: have the task remove them first."
+    ]
 
 
 def done_text(plan: MergePlan, commit: str, request: MergeRequest) -> str:
@@ -317,9 +335,12 @@ def done_text(plan: MergePlan, commit: str, request: MergeRequest) -> str:
         if plan.work_tree
         else f"update-ref {_quote(f'refs/heads/{plan.into}')} {plan.old[:10]} {commit[:10]}"
     )
-    return (
-        f"{plan.branch} is in {plan.into} at {commit[:10]} as {_how(request.mode)}; {where}. "
-        f"To take it back: {back}"
+    return " ".join(
+        [
+            f"{plan.branch} is in {plan.into} at {commit[:10]} as {_how(request.mode)}; {where}. "
+            f"To take it back: {back}",
+            *secrets_warning(plan),
+        ]
     )
 
 

@@ -19,7 +19,11 @@ or to plant something that stays. A model that obeys each of them drives Claude'
 bubblewrap, and the same commands run in docker and podman, with an attempt to send away what they
 printed. All of them run; nothing of the host's is found, nothing leaves but what the model's provider is
 shown, and what they planted is in the branch, shown first, or gone with the sandbox. The other 10 hold
-nothing to obey."""
+nothing to obey.
+
+All 45 are also given as context: as issues with comments, as pull requests with reviews, comments on
+lines and a diff, and as web pages. The task has no more rights than one without context, and nothing of
+the user's is found, the forge's sign-in included."""
 
 
 def tables() -> str:

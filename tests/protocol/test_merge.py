@@ -137,3 +137,17 @@ def test_the_command_line_shows_and_then_merges(shared: Path, repository: Path) 
     assert "one commit" in rover(*line.split()[4:])
     assert (repository / "cli.txt").exists()
     assert len(git(repository, "show", "-s", "--format=%P", "main").split()) == 1
+
+
+def test_a_token_that_enters_the_branch_is_warned_of(shared: Path, repository: Path) -> None:
+    """N12: a merge sends nothing, so it is done all the same."""
+    token = "ghp" + "_" + "A1b2C3d4E5f6G7h8J9k0L1m2N3p4Q5r6S7t8"
+    with LauncherClient(shared / "data", repository) as client:
+        client.open()
+        task = completed(client, "key.py", f"one\nkey = '{token}'\n")
+        shown = client.tool("merge_task", task=task["id"])["message"]
+        assert "WARNING: secrets enter main: GitHub token in key.py, line 2." in shown
+        done = client.tool("merge_task", task=task["id"], confirm=True)
+        assert done["merged"] is True
+        assert "WARNING: secrets enter main" in done["message"]
+        assert token not in shown + done["message"]

@@ -9,6 +9,7 @@ import pytest
 
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, UserFixable
 from rover_mcp.domain.operation import OperationKind
+from rover_mcp.domain.secret_search import SecretMatch
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.caller import Caller
@@ -272,3 +273,24 @@ def test_a_title_cannot_forge_a_trailer() -> None:
 def test_a_folder_that_is_accepted_covers_no_neighbour() -> None:
     with pytest.raises(UserFixable):
         check_hand_off([(".vscode2/x", "VS Code")], [".vscode/"], "accept")
+
+
+SECRET = SecretMatch("GitHub token", "plain", "config.py", 3, None)
+
+
+def test_secrets_that_enter_the_branch_are_warned_of_before_and_after(stage: Stage) -> None:
+    """N12: without the secret itself."""
+    stage.merges.found = replace(PLAN, secrets=(SECRET,))
+    for done in (
+        stage.merge.preview(ME, stage.task, ASK),
+        stage.merge(ME, stage.task, ASK),
+    ):
+        assert "WARNING: secrets enter main: GitHub token in config.py, line 3." in done.text
+    assert stage.status() is TaskStatus.MERGED
+
+
+def test_what_cannot_be_searched_for_secrets_is_said(stage: Stage) -> None:
+    """N12"""
+    stage.merges.found = replace(PLAN, secrets=None)
+    done = stage.merge.preview(ME, stage.task, ASK)
+    assert "What enters could not be searched for secrets." in done.text
