@@ -18,6 +18,7 @@ from rover_mcp.launcher.daemon_client import dial
 from rover_mcp.launcher.handshake import CLI
 
 PROTOCOL_VERSION = "2025-11-25"
+# The daemon may have just been started and still be opening a large database.
 ANSWER_TIMEOUT = 120.0
 ELICIT = "elicitation/create"
 
@@ -76,6 +77,7 @@ class SocketChannel:
     def __init__(self, sock: socket.socket, rest: bytes = b"") -> None:
         self._sock = sock
         self._rest = rest
+        # For sending: a daemon that is stopped would otherwise keep this process for ever.
         sock.settimeout(ANSWER_TIMEOUT)
 
     def send(self, data: bytes) -> None:
@@ -101,6 +103,7 @@ class PipeChannel:
 
     def send(self, data: bytes) -> None:
         view = memoryview(data)
+        # A pipe takes only as much as there is room for in it.
         while view:
             view = view[os.write(self._stdin, view) :]
 
@@ -172,6 +175,8 @@ class McpClient:
             "initialize",
             {
                 "protocolVersion": PROTOCOL_VERSION,
+                # Without a person the daemon must not ask: it refuses what needs consent at once,
+                # and says how to give it.
                 "capabilities": {"elicitation": {}} if self.ask else {},
                 "clientInfo": {"name": self._name, "version": __version__},
             },
@@ -201,6 +206,7 @@ class McpClient:
 
     def start_call(self, tool: str, **arguments: object) -> int:
         """Call a tool without waiting: returns the request's id, for `answered` and `result_of`."""
+        # None stands for an option that was not given, and the tools know their defaults.
         given = {k: v for k, v in arguments.items() if v is not None}
         return self.start("tools/call", {"name": tool, "arguments": given})
 
@@ -211,6 +217,7 @@ class McpClient:
         """Wait for a tool call's structured content. Raises as `call` does."""
         result = self._wait(request_id)
         content: Json | None = result.get("structuredContent")
+        # Each tool of Rover's has structured content, so something else has answered.
         if content is None:
             raise ClientError("the daemon's answer cannot be understood", code="protocol")
         if result.get("isError"):
@@ -316,6 +323,7 @@ class McpClient:
         params: Json = message.get("params") or {}
         question = str(params.get("message"))
         begun = time.monotonic()
+        # Declined, and not cancelled: a person has read the question and did not agree.
         answer: Json = {"action": "decline"}
         if ask(question):
             answer = {"action": "accept", "content": {"choice": "allow"}}

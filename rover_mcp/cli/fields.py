@@ -83,6 +83,7 @@ class _Field:
         if value is None:
             return ""
         try:
+            # By the exact type: a bool is an int, and would be shown as 1.
             return format(value if type(value) in (int, float) else _words(value), self.spec)
         except ValueError as error:
             raise BadTemplate(f"{{{self.name}:{self.spec}}}: {error}") from error
@@ -135,6 +136,8 @@ def _parts(text: str, known: Mapping[str, Read]) -> Iterable[str | _Field]:
             continue
         if name not in known:
             raise BadTemplate(f"unknown field {name!r}; the fields are {', '.join(known)}")
+        # Python's templates can call `repr` and nest fields. Neither is needed, and both would have
+        # to be kept for ever.
         if conversion or "{" in (spec or ""):
             raise BadTemplate(f"{{{name}}} takes a format like :>8, and nothing else")
         yield _Field(name, known[name], spec or "")

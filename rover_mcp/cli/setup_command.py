@@ -40,8 +40,11 @@ def setup(args: argparse.Namespace) -> int:
         ClientError: there is no such client, or the launcher is not where it should be.
     """
     machine = Machine(Path.home(), os.environ, sys.platform)
+    # It is written into a configuration that is read from other folders, so it must not be
+    # relative.
     home = str(Path(args.home).expanduser().absolute()) if args.home else None
     argv = launcher_command(Path(sys.prefix), shutil.which, home)
+    # An entry that starts nothing would show as a broken server in every session of the assistant.
     if not args.remove and not shutil.which(argv[0]):
         raise ClientError(
             f"program not found: {argv[0]}", code="not_installed",
@@ -84,6 +87,8 @@ def _session_hook(
         )
         if change.old == change.new:
             return {**result, "action": "nothing"}
+        # A hook runs a command at each start of a session, which is more than the user asked for
+        # with `setup`.
         if not (args.remove or args.session_hooks or change.was_there):
             return {**result, "action": "offered"}
         action = "remove" if args.remove else "change" if change.was_there else "add"

@@ -70,6 +70,7 @@ class Paint:
         self.width = _columns(stream) if terminal else None
 
     def __call__(self, text: str, *styles: str) -> str:
+        # An empty text stands for no style, which saves its callers a condition.
         codes = ";".join(str(_CODES[style]) for style in styles if style)
         return f"\x1b[{codes}m{text}\x1b[0m" if self.on and codes else text
 
@@ -82,6 +83,7 @@ def _columns(stream: TextIO) -> int | None:
         columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
         return None
+    # Some terminals and CI systems report 0 columns, which means that they do not know.
     return max(columns, NARROWEST) if columns else None
 
 
@@ -94,6 +96,8 @@ def width_of(text: str) -> int:
 
 
 def _columns_of(char: str) -> int:
+    # Three categories take no column: accents, marks around a character, and invisible format
+    # characters.
     if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
@@ -147,6 +151,7 @@ def ago(moment: str, now: datetime) -> str:
 def clock(moment: str, now: datetime) -> str:
     """An ISO time on the local clock, with the day unless it is near."""
     then = _time(moment)
+    # Less than a day, so that 09:00 cannot be taken for today's if it is tomorrow's.
     near = abs((then - now).total_seconds()) < 20 * 3600
     return then.astimezone().strftime("%H:%M" if near else "%d %b %H:%M")
 

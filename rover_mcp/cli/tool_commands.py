@@ -52,6 +52,7 @@ def connect(args: Arguments, *, asks: bool = False, only: Json | None = None) ->
 
 def ask_person(question: str, prompt: str = "Allow it?") -> bool:
     """Ask the person at the terminal; anything but yes means no."""
+    # On stderr, because stdout may be a pipe, or JSON for a program.
     print("\n".join(map(clean, question.split("\n"))), file=sys.stderr)
     print(f"{prompt} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -61,6 +62,7 @@ def call(args: Arguments, tool: str, **arguments: object) -> Json:
     given = {name: value for name, value in arguments.items() if value is not None}
     # Sent with the first line, so that a daemon that is still starting can answer it at once.
     only = {"tool": tool, "arguments": given} if tool == "list_tasks" else None
+    # Only these two can need a person's consent. Being asked is announced when a session opens.
     client = connect(args, asks=tool in ("create_task", "resume_task"), only=only)
     try:
         return client.call(tool, **given) if client.answer is None else client.answer
@@ -119,6 +121,8 @@ def show_fields(args: Arguments, result: Json, things: Sequence[Json], render_it
 
 def of_task(args: Arguments) -> Json:
     """The arguments that name a task in a tool call: numbers count within a project."""
+    # A number counts within a project, so the working folder is sent with it. An id counts
+    # everywhere, and works from any folder; 32 digits are an id that happens to have no letters.
     where = args.repo or (_absolute("") if args.task.isdigit() and len(args.task) < 32 else None)
     return {"task": args.task, "repo_path": where}
 
@@ -191,6 +195,7 @@ def read_script(path: str | None) -> str | None:
 
 
 def list_(args: Arguments) -> int:
+    # As git: inside a repository a command is about that repository.
     here = None if args.all else repository_here()
     result = call(
         args,
@@ -250,6 +255,8 @@ def auto_resume(args: Arguments) -> int:
     Raises:
         ClientError: nothing is given, or more than one of these.
     """
+    # argparse can make options exclude each other, but not an option and an argument that may be
+    # left out.
     if [args.task is not None, args.project, args.all].count(True) != 1:
         raise ClientError(
             "give exactly one of TASK, --project and --all",

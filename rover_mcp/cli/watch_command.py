@@ -82,6 +82,7 @@ class Follower:
         view: Json | None = None
         seen = 0.0
         while not self._client.answered(wait):
+            # Half a second, so that the clocks on the screen move.
             self._client.pump(TICK_SECONDS)
             if self._client.answered(wait):
                 break
@@ -90,6 +91,7 @@ class Follower:
                 self._show(self._with_line(_older(view, time.monotonic() - seen)))
                 continue
             self._changed = False
+            # The notification says that something has changed, and not what.
             fresh: Json = self._client.call("inspect", task=self._id)["task"]
             view, seen = fresh, time.monotonic()
             self._show(self._with_line(fresh))
@@ -179,6 +181,8 @@ class Lines:
 
     def show(self, task: Json) -> None:
         """Print what is new in this view."""
+        # Everything is printed once and never changed, because a log file or a pipe cannot be
+        # redrawn.
         if not self._shown:
             self._say(render.headline(task, self._paint))
         for warning in task.get("warnings") or ():

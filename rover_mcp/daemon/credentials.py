@@ -120,6 +120,8 @@ class Credentials:
         self._learned = sources
         for key, source in sources.items():
             provider = PROVIDERS.get(key.partition(":")[0])
+            # A command may ask its user something, and must not run only to find a name for a
+            # display.
             if provider is None or source.command or source.login or is_named_account(key):
                 continue
             with suppress(EnvironmentFault):
@@ -157,6 +159,7 @@ class Credentials:
         if names:
             return ", ".join(names)
         variable = first_set(provider, self._clients.of_user(caller.user))
+        # Named as such, because it is gone when that client is.
         return f"{variable} of another client" if variable else None
 
     def _sources_of(self, provider: str) -> dict[str, CredentialSource]:
@@ -188,6 +191,7 @@ class Credentials:
     ) -> tuple[str | None, str | None]:
         """How an agent signs in at its provider, given what `found` names for it; or None, and
         the one thing to do about it."""
+        # One thing to do, not a list of five: people follow the first that they can.
         known, sources = PROVIDERS[provider], [*self._sources_of(provider).values()]
         fit = [source for source in sources if source.login in (None, agent)]
         source = next(iter([*fit, *sources]), None)
@@ -210,8 +214,8 @@ class Credentials:
             if agent in host_logins.LOGINS
             else ""
         )
-        mend = f"set {known.variables[0].name}{ways}; other ways: docs/gateway.md"
-        return None, "; ".join(filter(None, [host_logins.unused(agent, os.environ), mend]))
+        remedy = f"set {known.variables[0].name}{ways}; other ways: docs/gateway.md"
+        return None, "; ".join(filter(None, [host_logins.unused(agent, os.environ), remedy]))
 
     def unfit(self, provider: str, agent: str, access: ProviderAccess) -> str | None:
         """Why an agent cannot use what `access` gave; None: it can. A program's login is for that
@@ -358,6 +362,7 @@ class Credentials:
         if served is None or account is None:
             return
 
+        # The account is a source's key if it has a name, and else a hash of the credential.
         named = self._configured.sources().get(account)
 
         def fits(value: str) -> bool:

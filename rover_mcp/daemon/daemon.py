@@ -98,6 +98,8 @@ class Daemon:
         self._eager_until = 0.0
         self._reserve = Reserve(settings.home)
         if not settings.database:
+            # With PostgreSQL the records are on another disk, which room that is held back here
+            # does not help.
             self._reserve.serve(str(settings.home / DATABASE))
 
     async def serve(self) -> None:
@@ -110,6 +112,8 @@ class Daemon:
     async def serve_stdio(self) -> None:
         """Serve one client on stdin and stdout until it leaves, without a socket."""
         env = allowed_environment(os.environ)
+        # There is no launcher that would send a preamble, so this process's own folder and
+        # environment are the client's.
         caller = Caller(secrets.token_hex(16), Path.cwd(), "foreground", __version__, env)
         stream = StandardStreams()
         async with self._running():
@@ -176,6 +180,7 @@ class Daemon:
         log.info("ending: %s", why)
         self._store.checkpoint()
         end_log()
+        # Not sys.exit, which would wait for threads, such as those that follow sandboxes for hours.
         os._exit(0)
 
     async def _start_plane(self) -> None:
@@ -193,6 +198,8 @@ class Daemon:
             await anyio.sleep(self._settings.sweep_interval)
 
     def _sweep(self) -> None:
+        # In this order: attempts that have no workflow get one before the sandboxes without an
+        # attempt are removed.
         self._parts.plane.reconcile()
         self._parts.sweeper.sweep()
         self._parts.garbage.sweep()
@@ -236,6 +243,7 @@ class Daemon:
     def _ring(self, task_id: str) -> None:
         """Read the journal of a runner that rang. Rings that come meanwhile count as one."""
         if task_id not in self._rung:
+            # A runner rings at every record. Reading the journal once covers all of them.
             self._rung.add(task_id)
             self._group.start_soon(self._refresh, task_id)
 
@@ -348,6 +356,7 @@ class Daemon:
             going = running or (waiting and self._store.attempts.in_states(BY_ITSELF))
             return bool(going) or self._parts.hooks.has_work or self._parts.trash.busy
         except TROUBLE as error:
+            # True, the safe side: ending would leave tasks without anyone who continues them.
             log.warning("the daemon cannot tell whether there is work: %s", error)
             return True
 

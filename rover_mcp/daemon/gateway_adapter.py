@@ -68,7 +68,7 @@ class GatewayAdapter:
         self._networks = networks
         self._on_bell = on_bell
         self._on_model = on_model
-        self._heard: dict[str, set[tuple[int, str | None]]] = {}
+        self._reported: dict[str, set[tuple[int, str | None]]] = {}
         self._used: dict[tuple[str, int, str], str] = {}
         """kept when a grant is closed: what follows from the end of an attempt asks for it"""
         self._refused: dict[str, RefusedHosts] = {}
@@ -89,6 +89,8 @@ class GatewayAdapter:
             task = self._store.tasks.get(task_id)
             access = self._chosen(provider, task, attempt, of_call=True) if task else None
             if access is None:
+                # Remembered, so that the pause says that a key was missing and not that one was
+                # refused.
                 self._keys.lacked(task_id, attempt)
             return access
 
@@ -145,6 +147,8 @@ class GatewayAdapter:
 
     def _providers(self, task: TaskRow, agent: str) -> frozenset[str]:
         """The providers of the attempt's agents, and no others."""
+        # An agent whose prompt was hijacked must not spend what the user has at providers that this
+        # task does not use.
         workflow = TaskFolders(self._home, task.id, task.iteration).input / "workflow.yaml"
         model = own_model(task)
         try:
@@ -160,21 +164,23 @@ class GatewayAdapter:
         if answer.account is not None:
             self._used[task_id, attempt, answer.provider] = answer.account
             if len(self._used) > MOST_USED:
+                # The oldest: a dictionary keeps the order of insertion.
                 del self._used[next(iter(self._used))]
+        # The command that printed the key may print another one now.
         if answer.status in (401, 403):
             self._credentials.refused(answer.provider, answer.account)
         self._keys.answered(task_id, attempt, answer)
         self._windows.answered(task_id, answer)
         went_well = answer.status is not None and 200 <= answer.status < 300 and not answer.error
-        heard = self._heard.setdefault(task_id, set())
-        if not went_well or answer.usage is None or (attempt, answer.model) in heard:
+        reported = self._reported.setdefault(task_id, set())
+        if not went_well or answer.usage is None or (attempt, answer.model) in reported:
             return
-        heard.add((attempt, answer.model))
+        reported.add((attempt, answer.model))
         args = (task_id, attempt, answer.model)
         threading.Thread(target=self._on_model, args=args, daemon=True).start()
 
     def close(self, task_id: str) -> None:
-        self._heard.pop(task_id, None)
+        self._reported.pop(task_id, None)
         self._portal.call(self._gateway.close, task_id)
         self._opened.discard(task_id)
         # All of it before the attempt's end is reported: whoever reads that sees its usage as well.
@@ -230,6 +236,8 @@ class GatewayAdapter:
         """The credential of the account that the attempt was given. A step of another provider's
         agent has that provider's first account that is open."""
         row = self._store.attempts.get(task.id, attempt)
+        # A task waits for a limit, which may be one model's only. The credential is that of the
+        # whole account.
         account = Limit.of(task.account).account if task.account else None
         if account is not None and account.startswith((f"{provider}:", f"{provider}-")):
             return self._credentials.access(provider, task, row, account=account, of_call=of_call)

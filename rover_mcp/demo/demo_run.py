@@ -49,6 +49,7 @@ def run(*, engine: str = "auto", keep: bool = False, home: str | None = None) ->
         if keep and log.exists():
             print(f"  the daemon's log: {log}")
         return 1
+    # The usual status of a program that was interrupted: 128 and the signal's number.
     except KeyboardInterrupt:
         return 130
     finally:
@@ -112,7 +113,7 @@ class Demo:
         self._out.title("An assistant starts rover-mcp and opens a session over stdio")
         begin = time.monotonic()
         client = self._stage.launch()
-        client.on_frame = self._on_notification
+        client.on_frame = self._on_frame
         client.initialize()
         client.call("list_tasks")  # only the daemon answers that
         took = time.monotonic() - begin
@@ -133,6 +134,8 @@ class Demo:
             good = bool(entry["available"])
             why = entry.get("version") if good else entry.get("reason")
             mark = self._paint("✔", "green") if good else self._paint("–", "yellow")
+            # All engines are listed with their reasons, for those whom the demo is the first check
+            # of their machine.
             self._out.say(f"{mark} {entry['name']}  {self._paint(clean(why or ''), 'dim')}")
         self._engines = [str(e["name"]) for e in works]
         wanted = [e for e in engines if self._engine in ("auto", e["name"])]
@@ -318,7 +321,7 @@ class Demo:
             self._out.say(self._paint(error.message, "dim"))
         return ClientError(f"the task is {view['status']}: {expected}")
 
-    def _on_notification(self, direction: str, line: bytes) -> None:
+    def _on_frame(self, direction: str, line: bytes) -> None:
         if direction == "<-" and b'"method":"notifications/' in line:
             self._frames.append(line)
 

@@ -34,6 +34,7 @@ from rover_mcp.gateway.usage_meter import UsageMeter
 Failures = Sequence[Failure]
 """The failures of a run, as `classify` takes them; none: it succeeded."""
 
+# What counts as a call of a model depends on the path, so a case from the web gets a typical one.
 _CALLS: Mapping[str, tuple[str, str]] = {
     "anthropic": ("anthropic", "/v1/messages"),
     "openai": ("openai", "/chat/completions"),
@@ -91,6 +92,7 @@ def _by_arrival(case: Case) -> str:
 
 
 def _http(case: Case) -> Failures:
+    # The case's own field first: services with OpenAI's API are named by it.
     named = str(case.fields.get("provider") or _dialect_name(case))
     named = _ALIASES.get(named, named)
     if named not in _CALLS:
@@ -120,6 +122,8 @@ def _error(case: Case, provider: str, path: str) -> ProviderError | None:
     if case.status is None:
         return ProviderError(None, CONNECTION_FAILED, case.text or "no answer came")
     content_type = str(case.fields.get("ctype") or case.headers.get("content-type") or "")
+    # The same reader as the gateway's, so that an explanation cannot differ from what a task would
+    # do.
     meter = UsageMeter(
         response_format_of(provider, path), case.status, content_type or "application/json", ""
     )
@@ -157,6 +161,7 @@ def _succeeded(case: Case, agent: str) -> Failures:
         raise BadCase(f"reader {case.reader!r}: only claude and qwen end with such an event")
     reading = ClaudeStream() if agent == "claude" else QwenStream()
     reading.take({"type": "result", "is_error": False, "result": case.text})
+    # Some programs report an error as the text of a successful result.
     return [] if reading.succeeded else [reading.failure(0, ())]
 
 
@@ -179,6 +184,7 @@ def _gemini(case: Case) -> Failures:
     reading = GeminiStream()
     error = {"type": case.fields.get("etype", "unknown"), "message": case.text}
     reading.take({"type": "result", "status": "error", "error": error})
+    # Gemini CLI exits with the HTTP status, of which a process keeps the lowest byte.
     code = (case.status & 0xFF) if case.status else 1
     return [reading.failure(_exit_code(case, code), ())]
 

@@ -85,6 +85,8 @@ class Catalog:
                 next_call=None if near else {"tool": "list_workflows", "arguments": {}},
                 instead={"workflow": near},
             )
+        # Reported here and not by `entries`: a list of workflows must not fail because of one
+        # broken file.
         if entry.workflow is None:
             raise UserFixable(
                 f"the workflow {name} cannot be used: {entry.error}",
@@ -114,12 +116,15 @@ class Catalog:
 
     def _files(self, repository: Path | None) -> Iterator[_WorkflowFile]:
         if repository is not None:
+            # The project's come first, because what a team has committed for its repository fits it
+            # best. Consent is asked for where one stands in for a workflow of the user's.
             yield from _files_beneath(repository)
         folders: tuple[tuple[Source, Path], ...] = (
             ("user", self._home / "workflows"),
             ("built-in", builtin_folder()),
         )
         for source, folder in folders:
+            # Sorted, so that of x.yaml and x.yml the same one wins on every machine.
             for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
                 yield _WorkflowFile(source, path.stem, path, partial(_read, path))
 

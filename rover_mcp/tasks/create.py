@@ -111,6 +111,8 @@ class CreateTask:
         links = checked.new.links
         waits = links is not None and bool(links.after)
         spare = None
+        # A task that waits for others does not know its base yet, and a warm sandbox would be kept
+        # idle until then.
         if not waits:
             spare = self.spares.take(checked.new.project_id, checked.new.engine)
         if spare is not None:
@@ -126,6 +128,8 @@ class CreateTask:
         already. Raises as the call does."""
         request = self._checked(request)
         parts = self._parts(caller, request)
+        # After the look-ups, since what a task needs consent for depends on its workflow and its
+        # engine.
         options = allowed_options(self.settings, self.trust, caller, request, parts)
         parts = replace(parts, options=options)
         repository, commit = parts.repository, parts.commit
@@ -161,6 +165,8 @@ class CreateTask:
             EnvironmentFault: the user's config.yaml is invalid.
         """
         title_of(request.description)
+        # The daemon keeps running with the last valid settings, but a new task must not start on
+        # limits that its user believes to have changed.
         if self.settings.wrong:
             hint = "correct config.yaml: `rover config check`"
             if have_changed(self.settings):
@@ -184,6 +190,8 @@ class CreateTask:
         checks.check_chosen(agents, request.script)
         checks.check_steps(entry, agents)
         budget, model = options.budget, options.model
+        # A budget in money cannot be kept with a model whose price is unknown, and that is better
+        # said now than at the first call.
         unpriced = check_prices(entry.workflow, agents, model, budget, self.agents)
         engine, binary = checks.engine(caller, options, agents, repository.root)
         return TaskParts(
@@ -241,6 +249,7 @@ class CreateTask:
         title_of(request.description)
         repository = self.repositories.inspect(caller.folder(request.repo_path))
         project = self.store.projects.at(str(repository.project))
+        # Within the project: two repositories may be given the same request key by one script.
         return self.store.tasks.by_request(project.id, key) if project else None
 
     def _network(self, parts: TaskParts) -> NetworkPolicy:
@@ -323,8 +332,10 @@ def _record(
         request_key=caller.key(request.request_key),
         client_id=caller.client_id,
         owner=caller.user,
+        # Worth nothing outside of the task's own gateway socket, so an agent may read it.
         gateway_token=f"rover-{secrets.token_hex(24)}",
         warnings=warnings,
+        # None: no other agent may take over.
         agents=agents if len(agents) > 1 else None,
         network=network,
         budget=options.budget,

@@ -63,6 +63,7 @@ class IterateTask:
             NotFound: the task has no such snapshot.
             Conflict: the task has not ended, or its work was merged, or it is being deleted.
         """
+        # Checked before the task's status, so that an empty call is reported as that.
         text = _instructions(instructions, comments)
         self._check(task)
         store = self.reader.store
@@ -73,6 +74,7 @@ class IterateTask:
         folders.pause_request.unlink(missing_ok=True)
         columns = self.agents.program_column(caller, task)
         begun = store.transitions.iterate(task.id, task.attempt, caller.client_id, given, **columns)
+        # Another call was quicker, or a deletion has begun since `_check`.
         if begun is None:
             raise self._refused(store.tasks.get(task.id) or task)
         row, attempt = begun
@@ -142,6 +144,8 @@ class IterateTask:
                 rewound=plain(origin.entry.place) if origin else "",
             ),
             sessions=dict(origin.sessions) if origin else _sessions(task),
+            # A budget is for the task and not for an iteration, so what earlier ones spent counts
+            # on.
             usage=spent(task.run_state),
             **_start(task, origin),
         )

@@ -71,12 +71,17 @@ class ResumeTask:
             UserFixable, EnvironmentFault: the agent is unknown or cannot be started here, the step
                 does not use the task's model, or the budget is larger than the user's.
         """
+        # Not an error: an assistant that asks twice, or after an automatic resume, gets what it
+        # wanted.
         if task.status in RUNNING:
             return self._result("already_resuming", task, "it runs already")
         self._check_resumable(task, accept=accept)
+        # A form that only a person sees is consent in itself, but over HTTP that person is not the
+        # user of this machine.
         if not (by_person and caller.user is None):
             self._check_budget(caller, task, budget, consent)
         columns = self._changes(caller, task, budget, agent, model)
+        # The attempt would pause again before its first step, after a sandbox was started for it.
         self._check_budget_left(task, columns)
         if when == "at_reset":
             message = left_to_itself(self.reader.view(task).pause, changes=bool(columns))
@@ -94,9 +99,11 @@ class ResumeTask:
             accept_result(task, folders)
         # A request to pause that the last attempt no longer read would stop the next one at once.
         folders.pause_request.unlink(missing_ok=True)
+        # The agent's program may have been updated or moved since the last attempt.
         columns = self.agents.program_column(caller, task) | columns
         won = store.transitions.resume(task.id, caller.client_id, **columns)
         if won is None:
+            # Read again: `task` is what it was before the other call.
             fresh = store.tasks.get(task.id) or task
             return self._result("already_resuming", fresh, "another call won")
         row, attempt = won
@@ -121,6 +128,7 @@ class ResumeTask:
         if task.status not in RESUMABLE:
             raise self._not_resumable(task, f"a task that is {task.status} cannot be resumed")
         if task.status is TaskStatus.CANCELLED:
+            # Two sandboxes would write to one work tree.
             self._check_has_ended(task)
         if task.links and task.links.after and task.started_at is None:
             # What it was to start from was never looked up, and what it waits for may not be done.
@@ -203,6 +211,7 @@ class ResumeTask:
         return {
             "agent": agent,
             "agent_binary": str(binary) if binary else None,
+            # The chosen one first: the list is in the order in which agents take over.
             "agents": [agent, *others] if others else None,
             # Another agent does not know the models of this one.
             "model": None,
@@ -227,6 +236,8 @@ def _larger_budget(task: TaskRow, budget: Budget | None) -> dict[str, Any]:
     if budget is None:
         return {}
     old = task.budget or Budget()
+    # The call replaces the limits that it names. The other one stays, because leaving out a limit
+    # is not asking for none.
     return {"budget": Budget(usd=budget.usd or old.usd, tokens=budget.tokens or old.tokens)}
 
 

@@ -62,8 +62,12 @@ def task_view(
     """The task as everyone is shown it. `state` is the live one while the task runs, else the one
     that its last attempt left."""
     state = state or task.run_state
+    # By the attempt and not by the task's status: between two attempts a task counts as running,
+    # and no step does.
     going = attempt is not None and attempt.state == AttemptState.RUNNING
     steps = _steps(state, task, now, going=going, full=full) if state else []
+    # Everything that comes out of a sandbox or a provider passes through `quoted`, `printable` or
+    # `visible` here, and nowhere later.
     view = _row_view(task, now, _phase(task, state, attempt))
     view.progress = _progress(task, state)
     view.pause = pause_view(task, state, now, policy)
@@ -229,6 +233,7 @@ def _phase(task: TaskRow, state: RunState | None, attempt: AttemptRow | None) ->
 def _progress(task: TaskRow, state: RunState | None) -> int:
     if task.status in (TaskStatus.COMPLETED, TaskStatus.MERGED, TaskStatus.PUSHED):
         return 100
+    # 99 at most: a run that has ended its steps is not completed before its work is delivered.
     return min(99, max(0, state.progress)) if state else 0
 
 
@@ -256,6 +261,7 @@ def _steps(
     # for all.
     for step in reversed(shown):
         view = _step(step, until, going=going, full=full)
+        # A step that an `if` skipped has a record of its own, but the steps inside it have none.
         if step.status is StepStatus.PENDING and outline.is_skipped(step):
             view.status = StepStatus.SKIPPED
         if full:
@@ -275,6 +281,7 @@ def _summarise(views: Sequence[StepView], steps: Sequence[StepState]) -> None:
     summarised = next((step for step in reversed(steps) if step.summary_name), None)
     shown, parents = {v.id: v for v in views}, {s.id: s.parent for s in steps}
     place = summarised.id if summarised else None
+    # The step may be inside a loop that a concise view does not open.
     while place is not None and place not in shown:
         place = parents[place]
     if summarised is not None and summarised.summary_name and place is not None:

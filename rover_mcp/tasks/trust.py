@@ -44,6 +44,8 @@ class _Consent(BaseModel):
     asks: tuple[_Consented, ...]
 
     def covers(self, asks: Sequence[Ask]) -> bool:
+        # By digest: the same name with another content has not been consented to. A consent to more
+        # covers less, too.
         return {(a.name, a.digest) for a in asks} <= {(a.name, a.digest) for a in self.asks}
 
 
@@ -100,6 +102,8 @@ class TrustBook:
         given = tuple(_Consented.model_validate(vars(ask)) for ask in asks)
         with self._lock:
             consent = _Consent(at=datetime.now(UTC), asks=given)
+            # Older consents stay, so that changing between two branches does not ask again each
+            # time.
             old = (c for c in self._read().projects.get(str(root), ()) if c.asks != given)
             self._change(root, (consent, *old)[:KEPT])
 
@@ -132,6 +136,7 @@ class TrustBook:
     def _read(self) -> _Book:
         try:
             return _Book.model_validate_json((self.home / FILE).read_bytes())
+        # Nothing is trusted then, and the user is asked again: the safe side.
         except (OSError, ValidationError):
             return _Book()
 
@@ -139,6 +144,7 @@ class TrustBook:
 def _view(ask: Ask, known: _Consented | None) -> AskView:
     if known is None:
         return AskView(ask.name, ask.shown, "new")
+    # Trusted before, but together with other things, so the user sees that this one is unchanged.
     if known.digest == ask.digest:
         return AskView(ask.name, ask.shown, "trusted")
     return AskView(ask.name, ask.shown, "changed", known.shown)
@@ -199,6 +205,7 @@ class ProjectTrust:
         everything that there is to consent to."""
         root = repository.root
         views = [view for view in self.book.views(root, needed) if view.state != "trusted"]
+        # A line of config.yaml is consent in advance, for machines at which no one can be asked.
         lines = [line for line in self.settings.trusted_projects if line.path.resolve() == root]
         if not views or any(line.digest is None for line in lines):
             return [], []
@@ -213,6 +220,8 @@ class ProjectTrust:
         self, repository: Repository, commit: str, needed: Sequence[Ask]
     ) -> list[Ask]:
         """The setup, where it is the only thing without consent; otherwise nothing."""
+        # A setup only prepares the sandbox. Without it the task is narrower than it was asked for,
+        # never wider.
         rest = [ask for ask in needed if not ask.preparing]
         views, _ = self.missing(repository, commit, rest)
         return [] if views else [ask for ask in needed if ask.preparing]

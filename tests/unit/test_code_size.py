@@ -8,7 +8,7 @@ import pytest
 
 from tools.code_size import Sizes, comment_lines, docstring_lines, measure, spread
 
-LEAST_COMMENTS = 0.0174
+LEAST_COMMENTS = 0.02
 """The share of lines that are comments. Raise it when there are more; it is never lowered."""
 
 SAMPLE = '''\
