@@ -39,6 +39,8 @@ class RemoteRefusal(StrEnum):
     NO_RIGHTS = "no_rights"
     NO_CREDENTIALS = "no_credentials"
     HOST_KEY = "unknown_host_key"
+    OTHER_KEY = "changed_host_key"
+    """the server shows another key than the one that ssh knows it by"""
     CERTIFICATE = "untrusted_certificate"
     MISSING = "remote_missing"
     """the repository does not exist, or the user may not see it"""
@@ -68,7 +70,8 @@ _SIGNS: Sequence[tuple[RemoteRefusal, str]] = (
     (R.MOVED, r"\(stale info\)|\(fetch first\)|\(non-fast-forward\)|remote ref updated since|"
                     r"but expected [0-9a-f]{40}|\(failed to update ref\)|incorrect old value"),
     (R.CLASH, r"cannot lock ref .{1,500}exists|directory file conflict|refname conflict"),
-    (R.HOST_KEY, r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED"),
+    (R.OTHER_KEY, r"REMOTE HOST IDENTIFICATION HAS CHANGED"),
+    (R.HOST_KEY, r"Host key verification failed"),
     (R.NO_CREDENTIALS, r"could not read (?:Username|Password)|terminal prompts disabled|"
                              r"Authentication failed|Permission denied \(|Invalid username or|"
                              r"HTTP Basic: Access denied|returned error: 401|"
@@ -148,6 +151,12 @@ _WORDS: Mapping[RemoteRefusal, tuple[str, str]] = {
         "ssh does not know the server's key",
         "connect once by hand and compare the key with the one that the server's owner publishes",
     ),
+    R.OTHER_KEY: (
+        "ssh knows the server by another key, so this may be another machine",
+        "nothing was sent. Compare its key with the one that the server's owner publishes; only if "
+        "they changed it, remove the old one (ssh-keygen -R <host>), connect once by hand, and "
+        "call again",
+    ),
     R.CERTIFICATE: (
         "its certificate is not one that git trusts",
         "have your own git trust the authority that signed it: git config --global "
@@ -168,7 +177,7 @@ _WORDS: Mapping[RemoteRefusal, tuple[str, str]] = {
     R.OTHER: ("git failed", "try it with git itself, to see more of what it says"),
 }
 _OF_THE_MACHINE = (
-    R.UNREACHABLE, R.NO_CREDENTIALS, R.HOST_KEY, R.CERTIFICATE,
+    R.UNREACHABLE, R.NO_CREDENTIALS, R.HOST_KEY, R.OTHER_KEY, R.CERTIFICATE,
     R.OTHER,
 )  # fmt: skip
 
