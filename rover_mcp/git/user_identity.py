@@ -31,28 +31,31 @@ class Committer:
 
 
 def committer(view: RepositoryView, environ: Mapping[str, str]) -> Committer:
-    """The user, by the configuration of the repository and their own. `environ` is that of the
-    program that called; the daemon's counts for what it lacks.
+    """The user, by the variables of git that the calling program has (`environ`), and by the
+    configuration of the repository and their own. For signers the daemon's variables count for
+    what `environ` lacks.
 
     Raises:
-        UserFixable: no configuration says who the user is ("no_identity").
+        UserFixable: nothing says who the user is ("no_identity").
     """
-    own = dict(own_entries(r"^(user|commit|gpg)\.", view.conditions))
+    own = dict(own_entries(r"^(user|author|committer|commit|gpg)\.", view.conditions))
 
     def value(key: str) -> str:
         return next(reversed(view.config.get(key, ())), "") or own.get(key, "")
 
-    name, email = value("user.name"), value("user.email")
-    if not name or not email:
+    people = {
+        variable: environ.get(variable) or value(f"{role}.{part}") or value(f"user.{part}")
+        for role in ("author", "committer")
+        for part in ("name", "email")
+        for variable in (f"GIT_{role}_{part}".upper(),)
+    }
+    if not all(people.values()):
         raise UserFixable(
             "git does not know in whose name to commit: user.name or user.email is not set",
             hint='run: git config --global user.name "Your Name", and git config --global '
             "user.email you@example.com",
             code="no_identity",
         )
-    people = {f"GIT_{role}_{part}": text
-              for role in ("AUTHOR", "COMMITTER")
-              for part, text in (("NAME", name), ("EMAIL", email))}  # fmt: skip
     if value("commit.gpgsign").lower() not in _TRUE:
         return Committer(people, (), signs=False)
     programs = [f"{key}={text}" for key, text in own.items() if key.startswith("gpg.")]

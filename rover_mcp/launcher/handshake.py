@@ -47,6 +47,8 @@ _ENV_ALLOWED = frozenset(
         *("HOME", "XDG_CONFIG_HOME"),
         # For pushes and signatures: where the user's agents for keys listen.
         *("SSH_AUTH_SOCK", "GNUPGHOME", "GPG_TTY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"),
+        # In whose name a merge is committed, where git's variables say so.
+        *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
         TOOLS,
         "PATH",
         *_PROXIES,

@@ -345,6 +345,20 @@ def test_who_has_no_name_is_told_how_to_give_one(
         committer(view, {})
 
 
+def test_the_variables_of_git_say_who_commits_as_for_git(
+    rich: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    git(rich, "config", "committer.email", "bot@example.org")
+    called = {"GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.org"}
+    with opened(rich) as view:
+        me = committer(view, {**called, "GIT_COMMITTER_NAME": "Bot"})
+    assert me.environment == {
+        **called, "GIT_COMMITTER_NAME": "Bot", "GIT_COMMITTER_EMAIL": "bot@example.org"
+    }  # fmt: skip
+
+
 MOVE = """
 import sys
 from pathlib import Path

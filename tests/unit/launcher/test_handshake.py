@@ -21,6 +21,8 @@ ALLOWED = [
     "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "CLAUDE_CODE_OAUTH_TOKEN",
     "OPENAI_API_KEY", "GEMINI_API_KEY", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "PATH",
     "ROVER_TOOLS", "HOME", "XDG_CONFIG_HOME",
+    # In whose name a merge is committed.
+    "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL",
     # A push over SSH signs in with the keys of the user's agent.
     "SSH_AUTH_SOCK",
     # What reads an issue needs to sign in as the user, on that user's forge.
