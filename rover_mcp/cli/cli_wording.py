@@ -38,6 +38,10 @@ _PHRASES = (
     ),
     (re.compile(r"\bname it as branch\b"), "name it with --branch"),
     (re.compile(r"\bname another branch as branch\b"), "name another branch with --branch"),
+    (
+        re.compile(r"\bname another branch as base_branch\b"),
+        "name another branch with --base-branch",
+    ),
     (re.compile(r"\bname another remote\b"), "name another with --remote"),
     (re.compile(r"\bname one of them as remote\b"), "name one of them with --remote"),
     (re.compile(r"\bname its remote as remote\b"), "name its remote with --remote"),

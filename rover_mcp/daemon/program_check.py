@@ -27,6 +27,8 @@ def missing_programs(home: Path, folder: Path) -> list[str]:
     except RoverError:
         # Doctor runs anywhere; what is wrong with a repository is said when a task is created.
         return []
+    if not info.head_commit:
+        return []
     return lacking_programs(CommitFiles(info.root, info.head_commit), engine.programs)
 
 

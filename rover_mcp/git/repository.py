@@ -40,7 +40,8 @@ class RepositoryInfo:
     """A repository that a task can be made from.
 
     `root` is the top of the work tree (of a bare repository: its folder), `git_dir` the folder
-    that all its work trees share. `branch` is None where HEAD is detached. `dirty`: there are
+    that all its work trees share. `head_commit` is empty where the current branch has no commits
+    yet. `branch` is None where HEAD is detached. `dirty`: there are
     uncommitted changes or untracked files, which a task does not get.
     """
 
@@ -59,8 +60,8 @@ def inspect_repository(path: Path, *, data_folder: Path | None = None) -> Reposi
 
     Raises:
         UserFixable: no task can be made from it. Codes: not_a_directory, inside_data_folder,
-            no_repository, dubious_ownership, broken_repository, no_commits,
-            sha256_repository, reftable_repository.
+            no_repository, dubious_ownership, broken_repository, sha256_repository,
+            reftable_repository.
         EnvironmentFault: git is missing or hangs.
     """
     try:
@@ -76,14 +77,12 @@ def inspect_repository(path: Path, *, data_folder: Path | None = None) -> Reposi
                 code="no_repository",
             )
         root = view.place.common if view.bare or view.place.top is None else view.place.top
-        head = view.run(["rev-parse", "--verify", "-q", "HEAD^{commit}"])
-        if head.code != 0:
-            raise _without_commits(path, view)
+        head = _head(path, view)
         branch = view.run(["symbolic-ref", "-q", "--short", "HEAD"])
         return RepositoryInfo(
             root=root,
             git_dir=view.place.common,
-            head_commit=head.text,
+            head_commit=head,
             branch=branch.text if branch.code == 0 else None,
             dirty=not view.bare and _is_dirty(view, root),
             bare=view.bare,
@@ -238,22 +237,22 @@ def _check_format(path: Path, view: RepositoryView) -> None:
         )
 
 
-def _without_commits(path: Path, view: RepositoryView) -> UserFixable:
+def _head(path: Path, view: RepositoryView) -> str:
+    """The commit at HEAD; empty on a branch that has none yet, as after `git switch --orphan`."""
+    head = view.run(["rev-parse", "--verify", "-q", "HEAD^{commit}"])
+    if head.code == 0:
+        return head.text
     any_ref = view.run(["for-each-ref", "--count=1"])
     if any_ref.code != 0 or any_ref.stderr.strip():
-        return broken(path, any_ref.reason)
+        raise broken(path, any_ref.reason)
     symbolic = view.run(["symbolic-ref", "-q", "HEAD"])
     if symbolic.code == 0 and view.run(["show-ref", "-q", "--verify", symbolic.text]).code == 0:
-        return UserFixable(
+        raise UserFixable(
             f"{path} is a broken repository: HEAD names {symbolic.text}, which is not a commit",
             hint=f"see what git says: git -C {path} fsck",
             code="broken_repository",
         )
-    return UserFixable(
-        f"{path} has no commits on its current branch",
-        hint=f"run: git -C {path} commit --allow-empty -m 'first commit'",
-        code="no_commits",
-    )
+    return ""
 
 
 def _is_dirty(view: RepositoryView, root: Path) -> bool:

@@ -43,7 +43,7 @@ def _trust(create: CreateTask, caller: Caller, params: TrustParams) -> dict[str,
     if params.action == "revoke":
         return {"path": str(root), "revoked": book.forget(root)}
     base = params.base_branch
-    commit = create.repositories.resolve(repository, base) if base else repository.head_commit
+    commit = create.repositories.resolve(repository, base) if base else repository.base_commit
     asks = create.trust.all_asks(repository, commit)
     digest = digest_of_all(asks)
     if params.action == "grant":

@@ -61,7 +61,7 @@ def stacked_base(
     tasks = {task.id: task for task in (*map(find, request.after), *([below] if below else []))}
     links = _links(store, list(tasks.values()), below)
     if below is None:
-        commit = repositories.resolve(repository, name) if name else repository.head_commit
+        commit = repositories.resolve(repository, name) if name else repository.base_commit
         return StackedBase(commit, name or repository.branch, links)
     if below.status in SATISFIES and links is not None and not links.after:
         return StackedBase(repositories.resolve(repository, below.branch), below.branch, links)

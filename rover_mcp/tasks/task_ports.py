@@ -12,6 +12,7 @@ from rover_mcp.config.project_asks import CommittedFiles
 from rover_mcp.context.pieces import Piece
 from rover_mcp.context.reader import ContextCall
 from rover_mcp.domain.base_distance import BaseDistance
+from rover_mcp.domain.errors import UserFixable
 from rover_mcp.sandbox.protocol import Engine
 from rover_mcp.store.records import AttemptRow, TaskRow
 from rover_mcp.tasks.disk_space import TreeSize
@@ -21,7 +22,8 @@ from rover_mcp.tasks.view_models import ChangesView
 @dataclass(frozen=True)
 class Repository:
     """A user's repository as it was found. `root` is the work tree that the call meant; `main` is
-    the path that its project is known by, where that is another one."""
+    the path that its project is known by, where that is another one. `head_commit` is empty on a
+    branch without commits."""
 
     root: Path
     head_commit: str
@@ -35,6 +37,22 @@ class Repository:
     def project(self) -> Path:
         """The path that the project of all its work trees is known by."""
         return self.main or self.root
+
+    @property
+    def base_commit(self) -> str:
+        """The commit that a task begins with unless it names another.
+
+        Raises:
+            UserFixable: the current branch has no commits ("no_commits").
+        """
+        if self.head_commit:
+            return self.head_commit
+        first = f"run: git -C {self.root} commit --allow-empty -m 'first commit'"
+        raise UserFixable(
+            f"{self.root} has no commits on its current branch",
+            hint=first + ("; or name another branch as base_branch" if self.branches else ""),
+            code="no_commits",
+        )
 
 
 class Repositories(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.domain.errors import NotFound, UserFixable
 from rover_mcp.git.clone_refs import line_endings
 from rover_mcp.git.publish import check_delivery
@@ -154,9 +156,21 @@ def test_the_git_folder_itself_is_refused(repo: Path) -> None:
     assert _code(repo / ".git" / "refs") == "no_repository"
 
 
-def test_a_repository_without_commits_is_refused(tmp_path: Path) -> None:
-    git(tmp_path, "init", "-q")
-    assert _code(tmp_path) == "no_commits"
+def test_a_branch_without_commits_has_none_to_begin_with(tmp_path: Path, home: Path) -> None:
+    """After `git init`, or `git switch --orphan` in a repository that has tasks: these are shown,
+    and one can be created from another branch."""
+    git(tmp_path, "init", "-q", "-b", "main")
+    repositories = GitRepositories(home)
+    for others, said in (("", "first commit'$"), ("main", "base_branch$")):
+        found = repositories.inspect(tmp_path)
+        assert (found.head_commit, found.branch) == ("", "new" if others else "main")
+        with pytest.raises(UserFixable, match="no commits") as caught:
+            _ = found.base_commit
+        assert caught.value.code == "no_commits"
+        assert re.search(said, caught.value.hint or "")
+        if not others:
+            git(tmp_path, "commit", "-q", "--allow-empty", "-m", "first")
+            git(tmp_path, "switch", "-q", "--orphan", "new")
 
 
 def test_a_shallow_clone_can_be_a_base(repo: Path, tmp_path: Path) -> None:
