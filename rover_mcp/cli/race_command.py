@@ -138,7 +138,7 @@ def _chosen(result: Json, paint: Paint) -> list[str]:
     ]
     if until:
         rows.append(f"What is in the trash can be given back until {local_times(until)}.")
-    if result["deleted"]:
+    if result["chosen"]:
         return [*rows, "Chosen."]
     command = f"rover choose {clean(result['task'][:8])} --yes"
     return [*rows, "", f"Nothing is chosen yet. To choose it: {command}"]

@@ -80,7 +80,7 @@ class CreateTaskArguments(Arguments):
     agents: Agents = Field(
         default_factory=list[str],
         max_length=20,
-        description="race: a task for each; inspect compares them",
+        description="race: a task for each; inspect compares",
     )
     model: str | None = Field(None, max_length=100, description="default the agent's own")
     base_branch: str | None = Field(
@@ -92,12 +92,12 @@ class CreateTaskArguments(Arguments):
     context: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list,
         max_length=20,
-        description="to read: github:issue/12, github:pr/3, gitlab:mr/7, web addresses, files",
+        description="to read: github:issue/12, gitlab:mr/7, web addresses, files",
     )
     context_authors: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list,
         max_length=50,
-        description="whose comments count beside members'; all: everybody's",
+        description="whose comments count beside members'; or all",
     )
     inputs: Annotated[dict[str, str], BeforeValidator(argument_repair.inputs)] = Field(
         default_factory=dict[str, str], description="the workflow's inputs by name"
@@ -113,7 +113,7 @@ class CreateTaskArguments(Arguments):
     network: Annotated[
         Literal["none", "providers", "allowlist", "open"] | None,
         BeforeValidator(argument_repair.choice("none", "providers", "allowlist", "open")),
-    ] = Field(None, description="what the sandbox may reach; default the user's, allowlist")
+    ] = Field(None, description="what it may reach; default the user's, allowlist")
     budget_usd: BudgetUsd = None
     budget_tokens: BudgetTokens = None
     auto_resume: bool = Field(True, description="resume automatically where time ends the pause")
@@ -187,7 +187,7 @@ class WaitArguments(Arguments):
         list[Annotated[str, Field(max_length=240)]],
         BeforeValidator(argument_repair.task_list),
         WithJsonSchema({"type": "string"}),
-        Field(max_length=50, description='as elsewhere, or several: "1, 2"; default any of yours'),
+        Field(max_length=50, description='or several: "1, 2"; default any of yours'),
     ] = Field(default_factory=list[str])
     repo_path: RepoPath = None
     timeout_s: Annotated[float, BeforeValidator(argument_repair.seconds(LONGEST_WAIT))] = Field(
@@ -199,7 +199,7 @@ class WaitArguments(Arguments):
 
 
 class LogsArguments(TaskArguments):
-    step: str | None = Field(None, max_length=200, description="default: the step that wrote last")
+    step: str | None = Field(None, max_length=200, description="default: the last that wrote")
     tail: Annotated[int, BeforeValidator(argument_repair.within(1, 2000))] = Field(
         100, description="lines from the end"
     )
@@ -218,7 +218,7 @@ class DiffArguments(TaskArguments):
 class DeleteArguments(TaskArguments):
     confirm: bool = Field(False, description="do it")
     restore: bool = Field(False, description="undelete")
-    others: bool = Field(False, description="choose it: delete the others of its race")
+    others: bool = Field(False, description="keep it, delete the rest of its race")
     branch: bool = Field(False, description="delete its branch, too")
 
     @property

@@ -7,6 +7,7 @@ from functools import partial
 
 import anyio.to_thread
 
+from rover_mcp.domain.errors import UserFixable
 from rover_mcp.domain.usage_window import time_of
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
@@ -65,6 +66,13 @@ async def _restore(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
 
 async def _choose(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
     """Delete the others of a task's race."""
+    if args.branch:
+        raise UserFixable(
+            "others keeps every branch",
+            code="invalid_arguments",
+            hint="choose first; then delete the branch of each of the others",
+            instead={"branch": None},
+        )
     task = await call.find(args, changes=True)
     choose, trash = call.services.choose, call.services.trash
     items = await anyio.to_thread.run_sync(choose if args.confirm else choose.plan, task)
@@ -79,7 +87,8 @@ async def _choose(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
     )
     return r.DeleteResult(
         task=task.id,
-        deleted=args.confirm,
+        deleted=False,
+        chosen=args.confirm,
         items=[_item(item) for item in items],
         until=shown_time(until) if until is not None else None,
         next_actions=[merge] if args.confirm else [again],

@@ -170,6 +170,8 @@ def _deletion(result: r.DeleteResult) -> str:
     if until:
         lines.append(f"What is in the trash can be given back until {until}.")
     head = "Deleted." if result.deleted else "Nothing is deleted yet. It would be:"
+    if result.chosen is not None:
+        head = "Chosen." if result.chosen else "Nothing is chosen yet. It would be:"
     if [item.what for item in result.items] == ["task"]:
         head = "Given back."
     return "\n".join([f"Task {result.task}: {head}", *lines, *calls_text(result.next_actions)])

@@ -102,11 +102,13 @@ class DeleteItem(BaseModel):
 
 
 class DeleteResult(Result):
-    """`deleted` is false where the call only said what would be lost, or gave the task back.
-    `until`: when what was deleted goes for good; null: at once."""
+    """`deleted` is false where the call only said what would be lost, gave the task back, or kept
+    it: then `chosen` says whether the others of its race were deleted. `until`: when what was
+    deleted goes for good; null: at once."""
 
     task: str
     deleted: bool
+    chosen: bool | None = None
     items: list[DeleteItem]
     until: str | None = None
     next_actions: list[NextAction] = []

@@ -21,7 +21,8 @@ NOT_PROMISED = frozenset((
     "status", "remote", "server", "branch", "scope", "next_actions",
     "has_checkpoint", "notice", "home", "cannot_start", "credentials", "unpriced", "auto_resume",
     "disk", "version", "engines", "agents", "queue", "holds", "windows", "enabled",
-    "changed", "deleted", "items", "race", "merged", "pushed", "message", "returned", "result",
+    "changed", "deleted", "items", "race", "chosen", "merged", "pushed", "message", "returned",
+    "result",
 ))  # fmt: skip
 """Fields of results that no schema names, because any result may have them or few calls need them,
 and no client has to know their types in advance. The words of the result say the same; each schema

@@ -81,8 +81,7 @@ _ENTRIES = (
     ),
     _entry(
         h.list_tasks, a.ListTasksArguments, r.TaskListResult, "List tasks",
-        "Tasks, newest first, with status, phase, pause reason and resume time. inspect shows "
-        "one in detail.",
+        "Tasks, newest first, with status, phase, pause reason and resume time.",
         read_only=True, open_world=True,
         words="status of a background task, progress, running, waiting",
     ),

@@ -318,7 +318,7 @@ def test_a_choice_during_which_the_daemon_died_is_made_or_as_before(
             client.tool("delete_task", task=winner, others=True, confirm=True)
         if point == P.RECORDED:
             assert patient(client, "inspect", task=loser)["task"]["status"] == "PAUSED"
-            assert patient(client, "delete_task", task=winner, others=True)["deleted"] is False
+            assert patient(client, "delete_task", task=winner, others=True)["chosen"] is False
         else:
             assert not is_listed(client, loser)
         patient(client, "delete_task", task=winner, others=True, confirm=True)

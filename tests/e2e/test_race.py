@@ -121,7 +121,7 @@ def test_real_agents_race_after_a_paid_plan_and_one_is_chosen(home: Path, reposi
 
         before = git(repository, "for-each-ref")
         plan = client.tool("delete_task", task=ids["claude"], others=True)
-        assert plan["deleted"] is False
+        assert (plan["chosen"], plan["deleted"]) == (False, False)
         assert [(i["what"], i["kept"]) for i in plan["items"]] == [
             ("task 3", False), ("task 4", False), ("task 2", True),
         ]  # fmt: skip
