@@ -38,3 +38,12 @@ class ControlPoint(StrEnum):
     """chosen, not yet on the queue"""
     ACCOUNT_OPENED = "account-opened"
     """the attempts that wait for it are not released yet"""
+
+
+class RoundPoint(StrEnum):
+    """The same where conflicts of a rebase are resolved."""
+
+    ANSWERS_KEPT = "round-answers-kept"
+    """the answers for a stop count, and nothing follows from it yet"""
+    PREPARED = "round-prepared"
+    """the next stop is in the hub, and the task has not gone there"""

@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent_runner.crashpoints import crash_point
 from agent_runner.models import RunState, Snapshot, StepState, StepStatus
 from rover_mcp.control.checkpoint import journal_snapshots
+from rover_mcp.control.control_points import RoundPoint
 from rover_mcp.control.control_ports import NextRound, RoundsEnd
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.host_rebases import replay_branch
@@ -162,6 +164,7 @@ class HostResolutions:
                 written_by=lock_command([path]) if path in locks else "",
             )
             answers.put(conflict_key(stop, path), answer)
+        crash_point(RoundPoint.ANSWERS_KEPT)
         return {}
 
     def _answer(
@@ -268,6 +271,7 @@ class HostResolutions:
             bundle = folders.rebases / begin.bundle
             hub = self.repositories.hub(task.project_id)
             hub.import_bundle(task.id, task.base_commit, bundle, begin, task.branch)
+        crash_point(RoundPoint.PREPARED)
         given = following.given.model_copy(update={"usage": spent(state)})
         return NextRound(given, following.inputs)
 
