@@ -13,7 +13,7 @@ from rover_mcp.control.checkpoint import named_snapshots
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.host_merges import BRANCHES_NAMED, branch_move, delivered_head, delivered_tip
 from rover_mcp.domain.errors import Conflict, NotFound, RoverError, UserFixable
-from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.paths import TaskFolders, project_resolutions
 from rover_mcp.domain.resolution import best_parts
 from rover_mcp.domain.resolution_text import ShownResolution
 from rover_mcp.git.branch_merge import contains, count_beyond
@@ -78,7 +78,10 @@ class HostRebases:
             )
 
     def _answers(self, task: TaskRow) -> Resolutions:
-        return Resolutions(TaskFolders(self._home, task.id, task.iteration).resolutions)
+        return resolutions_of(self._home, task)
+
+    def remember(self, task: TaskRow, plan: RebasePlan) -> None:
+        self._answers(task).remember(file.key for file in plan.resolved)
 
     def was_shown(self, task: TaskRow, plan: RebasePlan) -> bool:
         return self._answers(task).shown == plan.new
@@ -179,6 +182,12 @@ class HostRebases:
         return done
 
 
+def resolutions_of(home: Path, task: TaskRow) -> Resolutions:
+    """The answers for a task's conflicts."""
+    folder = TaskFolders(home, task.id, task.iteration).resolutions
+    return Resolutions(folder, project_resolutions(home, task.project_id))
+
+
 @dataclass(frozen=True)
 class BranchReplay:
     """A branch on its new base, as far as it comes. `used` are the answers for conflicts that it
@@ -226,6 +235,7 @@ def shown_resolutions(
             parts=best_parts(pieces, file.text) or (),
             given_up=answer.given_up if answer else (),
             written_by=answer.written_by if answer else "",
+            key=conflict_key(file.stop, file.path),
         )
 
 

@@ -18,7 +18,7 @@ from rover_mcp.control.checkpoint import journal_snapshots
 from rover_mcp.control.control_points import RoundPoint
 from rover_mcp.control.control_ports import NextRound, RoundsEnd
 from rover_mcp.daemon.git_adapters import GitRepositories
-from rover_mcp.daemon.host_rebases import replay_branch
+from rover_mcp.daemon.host_rebases import replay_branch, resolutions_of
 from rover_mcp.domain.conflict_report import problem_report, reasons_of, report
 from rover_mcp.domain.conflicted_file import ConflictRegion
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
@@ -100,7 +100,7 @@ class HostResolutions:
         origin = self.store.tasks.get(link.task)
         if origin is None:
             return RoundsEnd(f"task {link.number}, whose conflicts it resolves, is deleted")
-        answers = Resolutions(TaskFolders(self.home, origin.id, 1).resolutions)
+        answers = resolutions_of(self.home, origin)
         with self._replay(origin, link) as replay:
             if at.stop is None:
                 return _checked_end(answers, replay, state)
@@ -280,7 +280,7 @@ class HostResolutions:
 
     @contextmanager
     def _replay(self, task: TaskRow, link: ResolvesFor) -> Generator[_Replay]:
-        answers = Resolutions(TaskFolders(self.home, task.id, 1).resolutions)
+        answers = resolutions_of(self.home, task)
         with opened(Path(task.project_path)) as view, writing(view, keep=False) as git:
             base = git(["merge-base", link.onto, link.tip]).text
             branch = replay_branch(git, link.tip, link.onto, link.stands_on, answers)

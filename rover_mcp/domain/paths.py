@@ -87,6 +87,11 @@ class TaskFolders:
         return self.root / "iterations" / str(self.iteration) / f"spec-{attempt}"
 
 
+def project_resolutions(home: Path, project_id: str) -> Path:
+    """Resolutions of conflicts that a person has agreed to, in any task of a project."""
+    return project_folder(home, project_id) / "resolutions"
+
+
 def project_folder(home: Path, project_id: str) -> Path:
     """The folder of a project's hub."""
     return home / "projects" / project_id

@@ -24,6 +24,8 @@ class ShownResolution:
     parts: Sequence[ResolvedPart]
     given_up: Sequence[str] = ()
     written_by: str = ""
+    key: str = ""
+    """of its answer"""
 
 
 def resolution_text(files: Sequence[ShownResolution], onto: str, branch: str) -> str:

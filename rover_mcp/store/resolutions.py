@@ -4,12 +4,15 @@
 answer counts wherever the same sides meet again, and for nothing else.
 <task>/resolutions/task: the id of the task that resolves
 <task>/resolutions/shown: the commit that a person was shown as the result
+<task>/resolutions/alone: the answers of other tasks do not count here
 <task>/resolutions/check.json: how the project's check ended on a result
+<project>/resolutions/<key>.json: the answers that a person has agreed to, for all tasks
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,9 @@ from rover_mcp.domain.disk_full_error import write_fault
 
 MOST_BYTES = 8_000_000
 """Of the file of an answer."""
+_ALONE = "alone"
+MOST_REMEMBERED = 500
+"""Answers of a project."""
 
 
 class ResolutionAnswer(BaseModel):
@@ -46,16 +52,36 @@ class CheckResult(BaseModel):
 
 @dataclass(frozen=True)
 class Resolutions:
-    """The answers for a task's conflicts. What cannot be read is not there."""
+    """The answers for a task's conflicts. What cannot be read is not there. `earlier` is the folder
+    of those that a person has agreed to in other tasks of the project."""
 
     folder: Path
+    earlier: Path | None = None
 
     def answer(self, key: str) -> ResolutionAnswer | None:
         """The answer for the conflict with this key."""
-        try:
-            return ResolutionAnswer.model_validate_json(self._read(f"{key}.json"))
-        except (OSError, ValidationError):
-            return None
+        alone = (self.folder / _ALONE).exists()
+        for folder in (self.folder, None if alone else self.earlier):
+            with suppress(OSError, ValidationError):
+                if folder is not None:
+                    text = _read_file(folder / f"{key}.json")
+                    return ResolutionAnswer.model_validate_json(text)
+        return None
+
+    def remember(self, keys: Iterable[str]) -> None:
+        """Keep these answers for other tasks of the project, and of all those the newest. Raises as
+        `put`."""
+        if self.earlier is None:
+            return
+        agreed = Resolutions(self.earlier)
+        for key in keys:
+            answer = self.answer(key)
+            # A lock file depends on more than its own two sides.
+            if answer is not None and not answer.written_by:
+                agreed.put(key, answer)
+        files = sorted(self.earlier.glob("*.json"), key=lambda file: file.stat().st_mtime)
+        for old in files[:-MOST_REMEMBERED]:
+            old.unlink(missing_ok=True)
 
     def text(self, key: str) -> str | None:
         """The text of that answer."""
@@ -71,8 +97,10 @@ class Resolutions:
         self._write(f"{key}.json", answer.model_dump_json() + "\n")
 
     def forget(self) -> None:
-        """Remove all answers, and what is known of them."""
+        """Remove all answers, and what is known of them; those of other tasks do not count either
+        from now on. Raises as `put`."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._write(_ALONE, "")
 
     @property
     def resolver(self) -> str | None:
@@ -110,8 +138,7 @@ class Resolutions:
         return None
 
     def _read(self, name: str) -> bytes:
-        with self.folder.joinpath(name).open("rb") as file:
-            return file.read(MOST_BYTES)
+        return _read_file(self.folder / name)
 
     def _write(self, name: str, text: str) -> None:
         try:
@@ -119,3 +146,8 @@ class Resolutions:
             replace_file(self.folder / name, text)
         except OSError as error:
             raise write_fault("the resolution cannot be kept", self.folder, error) from error
+
+
+def _read_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES)

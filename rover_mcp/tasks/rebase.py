@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -85,6 +86,10 @@ class Rebases(Protocol):
 
     def note_shown(self, task: TaskRow, plan: RebasePlan) -> None:
         """Record that they are shown now. Raises as `record`."""
+        ...
+
+    def remember(self, task: TaskRow, plan: RebasePlan) -> None:
+        """Keep the plan's resolutions for other tasks of the project. Raises as `record`."""
         ...
 
     def resolver(self, task: TaskRow) -> str | None:
@@ -211,6 +216,9 @@ class RebaseTask:
             crash_point(OperationPoint.STATUS_CHANGED)
 
         self.log.run(task.id, OperationKind.REBASE, move, work)
+        if plan.resolved:
+            with suppress(RoverError, OSError):
+                self.rebases.remember(task, plan)  # a convenience for other tasks
         return RebaseDone(plan, plan.new, done_text(plan))
 
     def checked(self, caller: Caller, task: TaskRow) -> TaskRow:

@@ -17,22 +17,27 @@ BASE = "a\nb\nc\n"
 TASKS, MAINS, BOTH = "a\ntask\nc\n", "a\nmain\nc\n", "a\nmain\ntask\nc\n"
 
 
-def edits(content: str, path: str = "both.txt") -> dict[str, object]:
-    return {"edits": [{"path": path, "content": content}]}
+def edits(content: str, path: str) -> dict[str, object]:
+    return {"edits": [{"path": path, "content": own(path, content)}]}
+
+
+def own(path: str, content: str) -> str:
+    """A content that no other file has: what was agreed to for one counts for its like."""
+    return f"{path}\n{content}"
 
 
 def conflicting(
     client: LauncherClient, repo: Path, name: str, *answers: dict[str, object], **inputs: str
 ) -> Frame:
     """A completed task that changed a line which main changes afterwards."""
-    commit_on_main(repo, name, BASE)
+    commit_on_main(repo, name, own(name, BASE))
     task = client.tool(
         "create_task", description=f"Change {name}", workflow="quick", agent="scripted",
         engine="bubblewrap", inputs=inputs,
         script=script(implement=[edits(TASKS, name)], resolve=list(answers or [{}])),
     )["task"]  # fmt: skip
     task = client.wait_until(task["id"], "COMPLETED")
-    commit_on_main(repo, name, MAINS)
+    commit_on_main(repo, name, own(name, MAINS))
     return task
 
 
@@ -66,7 +71,7 @@ def test_an_agent_resolves_and_a_person_looks_before_it_counts(shared: Path) -> 
         (confirm,) = shown["next_actions"]
         result = client.tool(confirm["tool"], **confirm["arguments"])
         assert result["rebased"] is True
-        assert git(repo, "show", f"{task['branch']}:one.txt") == BOTH.strip()
+        assert git(repo, "show", f"{task['branch']}:one.txt") == own("one.txt", BOTH).strip()
         assert git(repo, "rev-parse", f"{task['branch']}^") == git(repo, "rev-parse", "main")
         assert client.tool("get_diff", task=task["id"])["changes"]["files"] == 1
         merged = client.tool("merge_task", task=task["id"], mode="ff", confirm=True)
@@ -169,3 +174,23 @@ def test_a_cancelled_resolution_leaves_all_as_it_was(shared: Path) -> None:
         again = client.tool("rebase_task", task=task["id"], resolve=True)
         assert again["next_actions"][0]["arguments"]["task"] != resolver
         client.tool("cancel_task", task=again["next_actions"][0]["arguments"]["task"])
+
+
+def test_what_was_agreed_to_counts_in_other_tasks_too(shared: Path) -> None:
+    """N2: the same sides are not resolved twice, unless the user wants that."""
+    repo, name = shared / "repo", "again.txt"
+    with LauncherClient(shared / "data", repo) as client:
+        client.open()
+        first = conflicting(client, repo, name, edits(BOTH, name))
+        second = conflicting(client, repo, name, edits("a\ntask\nmain\nc\n", name))
+        assert client.tool("rebase_task", task=second["id"])["conflicts"] == [name]
+        begun = client.tool("rebase_task", task=first["id"], resolve=True)
+        client.wait_until(begun["next_actions"][0]["arguments"]["task"], "COMPLETED")
+        client.tool("rebase_task", task=first["id"])
+        assert client.tool("rebase_task", task=first["id"], confirm=True)["rebased"] is True
+        shown = client.tool("rebase_task", task=second["id"])
+        assert "+main\n+task" in shown["resolution"]
+        begun = client.tool("rebase_task", task=second["id"], resolve=True)
+        client.wait_until(begun["next_actions"][0]["arguments"]["task"], "COMPLETED")
+        shown = client.tool("rebase_task", task=second["id"])
+        assert "+task\n+main" in shown["resolution"]

@@ -40,6 +40,7 @@ class FakeRebases:
     discarded: list[RebaseNote] = field(default_factory=list[RebaseNote])
     conflicts: list[RebasePlan] = field(default_factory=list[RebasePlan])
     resolvers: list[str] = field(default_factory=list[str])
+    remembered: list[RebasePlan] = field(default_factory=list[RebasePlan])
     shown: list[str] = field(default_factory=list[str])
     moved: bool = True
     """what `settle` finds"""
@@ -53,6 +54,9 @@ class FakeRebases:
 
     def note_shown(self, task: TaskRow, plan: RebasePlan) -> None:
         self.shown.append(plan.new)
+
+    def remember(self, task: TaskRow, plan: RebasePlan) -> None:
+        self.remembered.append(plan)
 
     def resolver(self, task: TaskRow) -> str | None:
         return self.resolvers[-1] if self.resolvers else None
