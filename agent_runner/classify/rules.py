@@ -106,6 +106,8 @@ _AUTH = texts(
     r"failed to (?:authenticate|log ?in|sign ?in)\b",
     r"missing environment variable",
     r"must specify the \w{1,60}_API_KEY",
+    r"requires setting the \w{1,60}(?: or \w{1,60})? env",
+    r"to use \w{2,30} with your [\w ]{1,30} plan, upgrade",
 )
 # A 402 or 429 with these is about what this agent asked for, not about its account.
 _ABOUT_THE_REQUEST = texts(

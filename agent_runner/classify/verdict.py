@@ -22,6 +22,7 @@ MAX_MESSAGE = 500
 FAR = timedelta(days=7)
 """A message says so if its reset is further away than the longest rolling window."""
 
+A_DAY = timedelta(days=1)
 A_WINDOW = timedelta(hours=1)
 """A rate is counted in minutes; what is closed for so long is a window."""
 
@@ -137,11 +138,13 @@ def _unless_answered(judged: _Judged) -> _Judged:
 
 
 def _as_long_as(judged: _Judged, retry_at: datetime | None, now: datetime) -> _Judged:
-    """A limit of which nothing is said but that it is reached: how long it lasts tells its kind."""
-    unnamed = judged.reason is PauseReason.RATE_LIMIT and Meaning.LIMIT in judged.facts.meanings
-    if unnamed and retry_at and retry_at - now >= A_WINDOW:
-        return replace(judged, reason=PauseReason.USAGE_WINDOW)
-    return judged
+    """How long a limit lasts tells its kind: a day at least, or, where nothing is said of it but
+    that it is reached, an hour."""
+    if judged.reason is not PauseReason.RATE_LIMIT or retry_at is None:
+        return judged
+    shortest = A_WINDOW if Meaning.LIMIT in judged.facts.meanings else A_DAY
+    window = retry_at - now >= shortest
+    return replace(judged, reason=PauseReason.USAGE_WINDOW) if window else judged
 
 
 def _grounds(rule: Rule, failure: Failure, facts: FailureFacts) -> Grounds:
