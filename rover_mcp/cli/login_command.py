@@ -48,7 +48,7 @@ def _key(account: str, *, from_stdin: bool) -> str:
         return sys.stdin.read(stored_keys.MAX_KEY + 2).strip()
     if not sys.stdin.isatty():
         raise UserFixable(
-            "the key cannot be asked for without a terminal",
+            "a key can only be typed in at a terminal",
             hint="give it on standard input, with --stdin",
             code="no_terminal",
         )

@@ -25,7 +25,7 @@ def race(args: Arguments) -> int:
     result = call(args, "inspect", **of_task(args))
     if not result.get("race"):
         raise ClientError(
-            f"task {clean(args.task)} is in no race",
+            f"task {clean(args.task)} is not part of a race",
             code="no_race",
             hint="a race is created by rover create --agents a,b or rover fork 3 --agents a,b",
         )

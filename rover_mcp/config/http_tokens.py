@@ -74,9 +74,7 @@ def revoke(home: Path, name: str) -> int:
         grants = stored_grants(home)
         left = [g for g in grants if g.name != name]
         if len(left) == len(grants):
-            raise NotFound(
-                f"no token of {name[:80]!r} was made here", hint="see `rover token list`"
-            )
+            raise NotFound(f"there is no token of {name[:80]!r}", hint="see `rover token list`")
         _write(home, left)
     return len(grants) - len(left)
 

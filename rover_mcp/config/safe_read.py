@@ -130,7 +130,7 @@ def _open(name: str, flags: int, folder: int) -> int:
         return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except OSError as error:
         if error.errno == errno.ENOENT:
-            raise FileRefused("it is not there", missing=True) from None
+            raise FileRefused("it does not exist", missing=True) from None
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise FileRefused("a part of it is a symbolic link, or not a folder") from None
         raise FileRefused(f"it cannot be opened: {error.strerror}") from None

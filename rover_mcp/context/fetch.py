@@ -132,7 +132,7 @@ def _destination(address: str) -> Destination:
             raise BadHost("a redirect leads away from https")
         # `https://github.com@evil.example` looks like the one and is the other.
         if "@" in parts.netloc:
-            raise BadHost("the address has a user in it")
+            raise BadHost("the address contains a user name")
         return Destination(parse_host(parts.hostname or ""), parts.port or HTTPS)
     except ValueError as error:
         raise FetchFailed(f"{visible_line(address[:120])}: {error}") from None

@@ -83,6 +83,6 @@ class StackedStarts:
             names = ", ".join(sorted(name for name, _ in new))
             raise UserFixable(
                 f"the work that it is to start from changes how sandboxes are set up: {names}",
-                hint="look at it, cancel this task, and create it again with base_branch: then you "
-                "are asked",
+                hint="look at it, cancel this task, and create it again with base_branch, which "
+                "asks you",
             )

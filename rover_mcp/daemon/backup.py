@@ -148,7 +148,7 @@ def back_up(home: Path, target: Path, now: Callable[[], float] = time.time) -> d
     settings = load_settings(home)
     if not settings.database and not (home / DATABASE).exists():
         raise UserFixable(
-            f"{home} holds no tasks' records, so there is nothing to back up",
+            f"{home} has no records of tasks, so there is nothing to back up",
             hint="see --home and ROVER_HOME; if its database was lost: rover doctor --repair",
             code="nothing_to_back_up",
         )
@@ -172,8 +172,8 @@ def _name(home: Path, target: Path, now: float) -> Path:
     target = target.parent.resolve() / target.name
     if target.is_relative_to(home):
         raise UserFixable(
-            f"{target} is in the data folder, which it is to be a copy of",
-            hint="name a place outside, best on another disk",
+            f"{target} is inside the data folder that it would copy",
+            hint="choose a place outside of it, preferably on another disk",
             code="backup_inside",
         )
     if os.path.lexists(target):
@@ -258,7 +258,7 @@ def _unchanged(project: Path) -> Generator[None]:
         lock = take_lock(project / _LOCK, 0o600, _LOCK_TRIES)
     except BlockingIOError:
         raise EnvironmentFault(
-            f"the project {project.name} is being worked on for half an hour",
+            f"the project {project.name} has been busy for half an hour",
             hint="try again when its tasks have started",
             code="busy",
         ) from None
@@ -318,7 +318,7 @@ def _cannot_write(target: Path, error: OSError) -> EnvironmentFault:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return EnvironmentFault(
         f"the backup {target} cannot be made: {error.strerror or error}",
-        hint="name a place with more space" if full else "see that the place can be written",
+        hint="choose a place with more space" if full else "check that the place is writable",
         code="disk_full" if full else "backup_failed",
     )
 

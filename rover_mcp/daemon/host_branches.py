@@ -35,7 +35,7 @@ class HostBranches:
             with opened(Path(task.project_path)) as view:
                 return branch_trash.kept_aside(view, task.id) is not None
         except UserFixable as error:
-            log.info("the repository of task %s cannot be looked at: %s", task.id, error)
+            log.info("the repository of task %s cannot be inspected: %s", task.id, error)
             return False
 
     def put_back(self, task: TaskRow) -> bool:

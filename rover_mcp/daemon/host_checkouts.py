@@ -134,8 +134,8 @@ def _there(plan: CheckoutPlan, top: Path, wanted: Path | None) -> CheckoutPlan:
     if wanted is not None and wanted.resolve() != top.resolve():
         raise Conflict(
             f"the branch {plan.branch} is checked out in {top} already",
-            hint="git has a branch in one work tree at a time: use that one, or remove it: git -C "
-            f"{shlex.quote(plan.repository)} worktree remove {shlex.quote(str(top))}",
+            hint="git checks a branch out in one work tree at a time: use that one, or remove it: "
+            f"git -C {shlex.quote(plan.repository)} worktree remove {shlex.quote(str(top))}",
             code="branch_in_use",
         )
     return replace(plan, folder=str(top), already=True)

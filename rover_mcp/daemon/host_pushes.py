@@ -160,7 +160,7 @@ def _again(view: RepositoryView, move: Mapping[str, Any], environ: Mapping[str, 
     address = address_of(view, str(move["remote"]), own)
     if address.url != move["address"]:
         raise UserFixable(
-            f"the remote {address.name} has another address than when it was looked at",
+            f"the remote {address.name} has another address than before",
             hint="call again to see what a push would do now",
             code="remote_moved",
         )

@@ -191,7 +191,7 @@ def _listen(listener: socket.socket) -> None:
         listener.listen(BACKLOG)
     except OSError as error:
         raise EnvironmentFault(
-            f"it cannot be listened there: {error.strerror}", hint="give another address"
+            f"cannot listen on {address(listener)}: {error.strerror}", hint="give another address"
         ) from error
 
 

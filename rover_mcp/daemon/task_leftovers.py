@@ -111,7 +111,7 @@ class TaskLeftovers:
             if task.branch in repository.branches:
                 return self._repositories.resolve(repository, task.branch)
         except UserFixable as error:
-            log.info("the branch of task %s cannot be looked at: %s", task.number, error)
+            log.info("the branch of task %s cannot be inspected: %s", task.number, error)
         return None
 
     def _root(self, task: TaskRow) -> Path:

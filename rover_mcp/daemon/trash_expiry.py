@@ -36,7 +36,7 @@ class TrashExpiry:
         try:
             purged = self._trash.purge_due(self._is_here)
         except (RoverError, SQLAlchemyError, OSError) as error:
-            log.warning("the trash cannot be looked at: %s", error)
+            log.warning("the trash cannot be inspected: %s", error)
             return []
         for task_id in purged:
             log.info("task %s has been in the trash for its days, and is gone for good", task_id)

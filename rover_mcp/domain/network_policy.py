@@ -66,9 +66,9 @@ def parse_host(text: str) -> Host:
         BadHost: it is not a host; the message says why.
     """
     if not text or len(text) > MAX_HOST + 1:
-        raise BadHost("a host has 1 to 253 characters")
+        raise BadHost("a host must have 1 to 253 characters")
     if not text.isascii():
-        raise BadHost("a host is written in ASCII (xn--...)")
+        raise BadHost("a host must be written in ASCII (xn--...)")
     if text.startswith("["):
         return _ipv6(text)
     name = text.lower().removesuffix(".")
@@ -78,9 +78,9 @@ def parse_host(text: str) -> Host:
     if _NUMBER.fullmatch(labels[-1]):
         return _ipv4(text)
     if len(name) > MAX_HOST:
-        raise BadHost("a host has 1 to 253 characters")
+        raise BadHost("a host must have 1 to 253 characters")
     if len(labels) == 1:
-        raise BadHost("a name without a dot is not a public one")
+        raise BadHost("a name without a dot is not a public name")
     return Host(name)
 
 
@@ -88,14 +88,14 @@ def _ipv4(text: str) -> Host:
     try:
         return Host(text, IPv4Address(text))
     except AddressValueError as error:
-        raise BadHost("an address is written as four decimal numbers") from error
+        raise BadHost("an IPv4 address must be four decimal numbers") from error
 
 
 def _ipv6(text: str) -> Host:
     inside = text[1:-1]
     try:
         if not text.endswith("]") or "%" in inside:
-            raise BadHost("an IPv6 address stands in brackets, without a zone")
+            raise BadHost("an IPv6 address must be in brackets, without a zone")
         address = IPv6Address(inside)
     except AddressValueError as error:
         raise BadHost("this is not an IPv6 address") from error
@@ -110,7 +110,7 @@ def parse_authority(text: str) -> tuple[Host, int]:
     """
     match = _AUTHORITY.fullmatch(text)
     if match is None or int(match[2]) > 65535:
-        raise BadHost("a destination has the form host:port")
+        raise BadHost("a destination must have the form host:port")
     return parse_host(match[1]), int(match[2])
 
 
@@ -132,7 +132,7 @@ class HostPattern:
         else:
             host = parse_host(rest)
         if beneath and (host.address or "." not in host.name):
-            raise BadHost("after *. comes a name with a dot in it")
+            raise BadHost("after *. a name with a dot in it is expected")
         return cls(host, beneath, port)
 
     def names(self, host: Host) -> bool:

@@ -113,7 +113,7 @@ def destination(method: str, target: str) -> Destination:
     authority, path = match[1], match[2]
     # Parsers disagree about which of several @ ends the user, and so about the host.
     if "@" in authority:
-        raise BadHost("a URL with a user in it is not passed on")
+        raise BadHost("a URL with a user name in it is not forwarded")
     if ":" not in authority.rpartition("]")[2]:
         authority += f":{HTTP}"
     host, port = parse_authority(authority)

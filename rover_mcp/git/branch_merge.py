@@ -114,7 +114,7 @@ def _merge_trees(view: RepositoryView, old: str, source: str) -> tuple[str | Non
             code="git_too_old",
         )
     raise Conflict(
-        f"git cannot merge them: {done.reason}",
+        f"git cannot merge the branches: {done.reason}",
         hint="merge the task's branch yourself, to see what git says",
         code="not_mergeable",
     )
@@ -164,8 +164,8 @@ def commit_merge(
     if committer.signs:
         raise EnvironmentFault(
             f"the commit cannot be signed: {done.reason}",
-            hint="your git configuration has commit.gpgsign: see that its key is there and "
-            "unlocked (sign any commit once), then call again; or merge with git yourself",
+            hint="your git configuration has commit.gpgsign: check that its key exists "
+            "and is unlocked (sign any commit once), then call again; or merge with git yourself",
             code="not_signed",
         )
     raise EnvironmentFault(f"the commit cannot be made: {done.reason}", code="merge_failed")

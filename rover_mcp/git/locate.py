@@ -113,7 +113,7 @@ def read_head(git_dir: Path) -> bytes | None:
 def broken(path: Path, why: str) -> UserFixable:
     """The error for a repository that git cannot use."""
     return UserFixable(
-        f"{path} is a broken repository: {why}",
+        f"{path} is a damaged repository: {why}",
         hint=f"see what git says: git -C {path} status",
         code="broken_repository",
     )
@@ -123,7 +123,7 @@ def not_looked_at(path: Path, error: Exception) -> UserFixable:
     """The error for a path that raised one of NOT_A_PATH."""
     why = error.strerror if isinstance(error, OSError) else error
     return UserFixable(
-        f"{path} cannot be looked at: {why}",
+        f"{path} cannot be inspected: {why}",
         hint="give the path of a git repository",
         code="not_a_directory",
     )

@@ -40,7 +40,7 @@ def check_readable(view: RepositoryView, commit: str, listing: bytes) -> None:
     if why := _refused(view, commit, listing) or _odd_name(lines):
         where = shlex.quote(str(_where(view)))
         raise UserFixable(
-            f"git can make no work tree of the commit {commit[:12]} of {_where(view)}: {why}",
+            f"git cannot create a work tree of the commit {commit[:12]} of {_where(view)}: {why}",
             hint="base the task on a commit without that name; to take it out of this one, rewrite "
             f"the branch, for example with git filter-repo (git -C {where} fsck names them all)",
             code="unreadable_base",
@@ -51,7 +51,7 @@ def missing(view: RepositoryView, commit: str, why: str) -> UserFixable:
     """The error for a commit of which an object is missing."""
     git = f"git -C {shlex.quote(str(_where(view)))}"
     return UserFixable(
-        f"git can make no work tree of the commit {commit[:12]} of {_where(view)}: {why}",
+        f"git cannot create a work tree of the commit {commit[:12]} of {_where(view)}: {why}",
         hint=f"see what is missing ({git} fsck), fetch it again ({git} fetch --refetch, of git "
         "2.36 or later), or base the task on another commit",
         code="unreadable_base",

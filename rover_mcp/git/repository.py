@@ -214,7 +214,7 @@ def _check_folder(path: Path, data_folder: Path | None) -> None:
         )
     if data_folder is not None and path.resolve().is_relative_to(data_folder.resolve()):
         raise UserFixable(
-            f"{path} is inside rover's own data folder {data_folder}",
+            f"{path} is inside Rover's own data folder {data_folder}",
             hint="give the path of your repository",
             code="inside_data_folder",
         )
@@ -223,14 +223,14 @@ def _check_folder(path: Path, data_folder: Path | None) -> None:
 def _check_format(path: Path, view: RepositoryView) -> None:
     if (object_format := view.last("extensions.objectformat") or "sha1") != "sha1":
         raise UserFixable(
-            f"{path} uses the {object_format} object format, which rover cannot bundle",
+            f"{path} uses the {object_format} object format, which Rover cannot bundle",
             hint="copy it into one in the sha1 format and give that: git init <copy>, then "
             f"git -C {path} fast-export --all --signed-tags=strip | git -C <copy> fast-import",
             code="sha256_repository",
         )
     if (storage := view.last("extensions.refstorage") or "files") != "files":
         raise UserFixable(
-            f"{path} keeps its branches as a {storage}, which rover cannot bring a branch into",
+            f"{path} stores its branches as a {storage}, to which Rover cannot add a branch",
             hint=f"run: git -C {path} refs migrate --ref-format=files (git 2.46 or later), "
             "or use a clone of it",
             code="reftable_repository",
@@ -248,7 +248,7 @@ def _head(path: Path, view: RepositoryView) -> str:
     symbolic = view.run(["symbolic-ref", "-q", "HEAD"])
     if symbolic.code == 0 and view.run(["show-ref", "-q", "--verify", symbolic.text]).code == 0:
         raise UserFixable(
-            f"{path} is a broken repository: HEAD names {symbolic.text}, which is not a commit",
+            f"{path} is a damaged repository: HEAD names {symbolic.text}, which is not a commit",
             hint=f"see what git says: git -C {path} fsck",
             code="broken_repository",
         )

@@ -83,7 +83,7 @@ class BranchSwitch:
     def _check(self, change: WorkTreeChange) -> None:
         if self._head() != self.head:
             raise Conflict(
-                f"{self.top} has another branch checked out than when it was looked at",
+                f"{self.top} has another branch checked out than before",
                 hint="nothing was done; call again",
                 code="branch_moved",
             )
@@ -106,8 +106,8 @@ class BranchSwitch:
             os.link(self._fresh_head, lock)
         except FileExistsError as error:
             raise Conflict(
-                f"another git is at work in {self.top}: {lock} exists",
-                hint="wait until it has ended, then call again; remove the file if none runs",
+                f"another git process is running in {self.top}: {lock} exists",
+                hint="wait until it has ended, then call again; remove the file if there is none",
                 code="index_locked",
             ) from error
         finally:

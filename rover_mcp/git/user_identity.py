@@ -51,7 +51,7 @@ def committer(view: RepositoryView, environ: Mapping[str, str]) -> Committer:
     }
     if not all(people.values()):
         raise UserFixable(
-            "git does not know in whose name to commit: user.name or user.email is not set",
+            "git has no name and address to commit with: user.name or user.email is not set",
             hint='run: git config --global user.name "Your Name", and git config --global '
             "user.email you@example.com",
             code="no_identity",

@@ -90,7 +90,7 @@ def check_clean(view: RepositoryView, top: Path, index: Path | None = None) -> N
         [*argv, "--ignore-submodules=all"], extra_env=env, settings=checkout_settings(view)
     )
     if status.code != 0:
-        raise EnvironmentFault(f"{top} cannot be looked at: {status.reason}", code="merge_failed")
+        raise EnvironmentFault(f"{top} cannot be inspected: {status.reason}", code="merge_failed")
     entries = status.stdout.decode("utf-8", "backslashreplace").split("\0")[:-1]
     if entries:
         names = ", ".join(entry[3:] for entry in entries[:_NAMED])
@@ -232,8 +232,8 @@ class WorkTreeChange:
             os.link(signed, self._lock)
         except FileExistsError as error:
             raise Conflict(
-                f"another git is at work in {self.top}: {self._lock} exists",
-                hint="wait until it has ended, then call again; remove the file if none runs",
+                f"another git process is running in {self.top}: {self._lock} exists",
+                hint="wait until it has ended, then call again; remove the file if there is none",
                 code="index_locked",
             ) from error
         finally:

@@ -134,7 +134,7 @@ class HostEngine:
         """
         attempt = self._attempt(name)
         if not attempt.alive():
-            raise EnvironmentFault(f"the sandbox {name} does not run", code="not_running")
+            raise EnvironmentFault(f"the sandbox {name} is not running", code="not_running")
         return attempt.launch()
 
     def _attempt(self, name: str) -> AttemptFolder:

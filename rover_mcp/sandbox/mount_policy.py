@@ -201,7 +201,7 @@ def _read_mounts() -> list[MountPoint]:
         return parse_mounts(_MOUNTS.read_text("utf-8", "surrogateescape"))
     except OSError as error:
         raise EnvironmentFault(
-            f"it cannot be seen what is mounted where: {error}",
+            f"the mounts of this machine cannot be read: {error}",
             hint="mount /proc, which every engine needs",
             code="mount_refused",
         ) from error

@@ -164,7 +164,7 @@ def decision(view: TaskView, response: object) -> Decision:
         case "decline" | "cancel":
             return Decision("leave")
         case _:
-            raise UserFixable("an answer has the action accept, decline or cancel")
+            raise UserFixable("the action of an answer must be accept, decline or cancel")
 
 
 def _accepted(view: TaskView, content: object) -> Decision:
@@ -175,7 +175,7 @@ def _accepted(view: TaskView, content: object) -> Decision:
         wrong = ", ".join(".".join(map(str, e["loc"])) or "content" for e in error.errors())
         raise UserFixable(f"the answer does not fit the form: {wrong}") from error
     if chosen.choice not in choices:
-        raise UserFixable(f"choice is one of {', '.join(choices)}")
+        raise UserFixable(f"choice must be one of {', '.join(choices)}")
     if chosen.choice == WAIT:
         return Decision("leave")
     if chosen.choice == CANCEL:

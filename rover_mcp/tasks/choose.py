@@ -77,7 +77,7 @@ class ChooseTask:
         """The other tasks of its race, without those that are deleted."""
         if task.links is None or not task.links.race:
             raise UserFixable(
-                f"task {task.number} is in no race, so there is nothing to choose from",
+                f"task {task.number} is not part of a race, so there is nothing to choose from",
                 code="no_race",
                 hint="a race is created by create_task or fork_task with several agents",
             )

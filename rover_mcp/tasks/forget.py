@@ -214,7 +214,7 @@ class ForgetProject:
         try:
             items = self.delete.preview(task)
         except RoverError as error:
-            items = [Item("work", kept=False, detail=f"it cannot be looked at: {error.message}")]
+            items = [Item("work", kept=False, detail=f"it cannot be inspected: {error.message}")]
         lost = next((i.detail for i in items if i.what == "work" and not i.kept), None)
         if isinstance(task, TaskRow):
             title = printable(task.title, 80)

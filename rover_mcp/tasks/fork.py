@@ -93,7 +93,7 @@ class ForkTask:
             raise Conflict(
                 f"task {task.number} had done all its steps at {point.entry.name}",
                 code="nothing_left",
-                hint="say in instructions what the new task shall do, or name an earlier snapshot",
+                hint="say in instructions what the new task should do, or name an earlier snapshot",
                 next_call={"tool": "get_history", "arguments": {"task": task.id}},
             )
         self._check_budget(caller, task, consent, len(agents))

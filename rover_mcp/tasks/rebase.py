@@ -241,7 +241,7 @@ class RebaseTask:
         now = self.store.tasks.get(task.id)
         if now is None or now.status not in REBASABLE or now.attempt != task.attempt:
             raise Conflict(
-                f"task {task.number} is at work again; nothing was changed",
+                f"task {task.number} is running again; nothing was changed",
                 code="not_rebasable",
                 hint="call again once it has ended",
             )

@@ -106,7 +106,7 @@ class TaskFinder:
         return NotFound(
             f"task {task} is in the trash",
             code="unknown_task",
-            hint="give it back first, if the user wants that",
+            hint="restore it first, if the user wants that",
             next_call={
                 "tool": "delete_task", "arguments": {"task": rows[0].id, "restore": True},
             },

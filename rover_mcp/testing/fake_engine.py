@@ -204,7 +204,7 @@ class FakeEngine:
         self._reach()
         sandbox = self.world.sandboxes.get(name)
         if sandbox is None or sandbox.exit is not None:
-            raise EnvironmentFault(f"the sandbox {name} does not run", code="not_running")
+            raise EnvironmentFault(f"the sandbox {name} is not running", code="not_running")
         volume = self.world.volumes[sandbox.spec.task_id]
         match list(argv):
             case ["write", place, text]:

@@ -147,7 +147,7 @@ def test_a_tree_that_git_cannot_use_is_refused_at_creation(
     entries = [(mode, ids[what]) for mode, what in UNREADABLE[name]]
     tree = write_tree(repo, [(b"100644 a.txt", ids["file"]), *entries])
     _to(repo, write_commit(repo, tree, git(repo, "rev-parse", "HEAD").encode()))
-    with pytest.raises(UserFixable, match="git can make no work tree of the commit") as caught:
+    with pytest.raises(UserFixable, match="git cannot create a work tree of the commit") as caught:
         Task(repo, tmp_path)
     assert caught.value.code == "unreadable_base"
     assert "base the task on" in (caught.value.hint or "")

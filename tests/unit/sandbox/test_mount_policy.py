@@ -159,5 +159,5 @@ def test_where_mounts_cannot_be_seen_nothing_is_mounted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mount_policy, "_MOUNTS", tmp_path / "gone")
-    with pytest.raises(EnvironmentFault, match="what is mounted where"):
+    with pytest.raises(EnvironmentFault, match="the mounts of this machine"):
         refuse_exposure(tmp_path, [])

@@ -233,7 +233,7 @@ def test_only_a_completed_task_is_chosen_and_none_at_work_goes(desk: Desk) -> No
     with pytest.raises(Conflict, match="task 2 is PAUSED"):
         choose(replace(second, status=S.PAUSED))
     other_task = begin(desk, "claude")[0]
-    with pytest.raises(UserFixable, match="in no race"):
+    with pytest.raises(UserFixable, match="not part of a race"):
         choose(end(desk, other_task))
 
 

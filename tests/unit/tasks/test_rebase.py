@@ -125,7 +125,7 @@ def test_an_iteration_that_begins_first_stops_the_rebase(stage: Stage) -> None:
         return plan(task, onto, keep=keep)
 
     stage.rebases.plan = planned  # type: ignore[method-assign, assignment]
-    with pytest.raises(Conflict, match="at work again"):
+    with pytest.raises(Conflict, match="running again"):
         stage.rebase(ME, stage.task, None)
     assert (stage.rebases.moves, stage.states()) == ([], ["undone"])
 
