@@ -207,6 +207,8 @@ def verdict_line(text: str) -> str:
 
 SUMMARIES = ("summary", "report")
 """Outputs that sum up what was done, the preferred one first."""
+COMMIT_MESSAGE = "commit_message"
+"""An output: how an agent would describe the whole change in one commit."""
 
 
 class StepState(_SharedModel):
@@ -301,6 +303,16 @@ class RunState(_SharedModel):
         for step in reversed(self.steps):
             if name := step.summary_name:
                 return step.outputs[name].strip()
+        return None
+
+    @property
+    def commit_message(self) -> str | None:
+        """The message for one commit of the whole change, by the last agent that gave one;
+        untrusted text."""
+        for step in reversed(self.steps):
+            text = step.outputs.get(COMMIT_MESSAGE, "").strip()
+            if step.type == "agent" and step.status is StepStatus.COMPLETED and text:
+                return text
         return None
 
     @property

@@ -15,7 +15,9 @@ def add_merge(sub: Parser) -> None:
     form = sub.add_mutually_exclusive_group()
     form.add_argument("--squash", action="store_true", help="as one commit, without its history")
     form.add_argument("--ff", action="store_true", help="move the branch forward, without a commit")
-    sub.add_argument("-m", "--message", metavar="TEXT", help="the commit's message")
+    message = sub.add_mutually_exclusive_group()
+    message.add_argument("-m", "--message", metavar="TEXT", help="the commit's message")
+    message.add_argument("--edit", action="store_true", help="edit the commit's message first")
     about = "agree to a file that programs run, or to a hook that is not run; may be repeated"
     sub.add_argument("--accept", metavar="NAME", action="append", default=[], help=about)
     sub.add_argument("--yes", action="store_true", help="do it")

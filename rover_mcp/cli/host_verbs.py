@@ -17,11 +17,18 @@ Arguments = argparse.Namespace
 
 def merge(args: Arguments) -> int:
     """Merge a task's branch; returns 1 where it cannot be merged."""
-    result = call(
-        args, "merge_task", **of_task(args), into=args.into,
-        mode="squash" if args.squash else "ff" if args.ff else None, message=args.message,
-        accept=args.accept or None, confirm=args.yes or None,
-    )  # fmt: skip
+    asked_for = {
+        **of_task(args), "into": args.into, "accept": args.accept or None,
+        "mode": "squash" if args.squash else "ff" if args.ff else None, "message": args.message,
+    }  # fmt: skip
+    if args.edit:
+        preview = call(args, "merge_task", **asked_for)
+        # None is made by a fast-forward, or where it cannot be merged: the call below says so.
+        if offered := preview.get("commit_message"):
+            from rover_mcp.cli.message_editor import edit_message
+
+            asked_for["message"] = edit_message(args, preview["task"], offered)
+    result = call(args, "merge_task", **asked_for, confirm=args.yes or None)
     show(args, result, _merged)
     return 1 if result.get("conflicts") else 0
 
@@ -50,6 +57,9 @@ def _merged(result: Json, paint: Paint) -> list[str]:
     lines = wrap(clean(for_terminal(result["message"])), paint.width, "")
     if result["merged"] or result.get("conflicts"):
         return lines
+    if message := result.get("commit_message"):
+        quoted = [f"  {clean(line)}" for line in str(message).split("\n")]
+        lines += ["", paint("The commit's message (--edit changes it):", "bold"), *quoted]
     return [*lines, "", *_files(result, paint), _to_do_it(result, "merge")]
 
 

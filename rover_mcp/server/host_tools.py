@@ -40,6 +40,7 @@ async def merge_task(call: Call, args: a.MergeArguments) -> r.MergeResult:
             into=plan.into,
             commit=done.commit,
             message=done.text,
+            commit_message=done.message.text if done.message else None,
             conflicts=list(plan.conflicts) or None,
             hand_off=handed or None,
             hooks=list(plan.hooks) or None,

@@ -180,6 +180,8 @@ def _deletion(result: r.DeleteResult) -> str:
 def _in_repository(result: r.MergeResult | r.RebaseResult | r.PushResult) -> str:
     head = f"Task {short_id(result.task)} is {result.status}."
     lines = [f"{head} {printable(result.message, 4000)}"]
+    if isinstance(result, r.MergeResult) and not result.merged and result.commit_message:
+        lines.append(f"Commit message (untrusted): {quoted(result.commit_message, 2000)}")
     if isinstance(result, r.PushResult) and result.server:
         lines.append(f"The server says (untrusted): {quoted(result.server, 800)}")
     if isinstance(result, r.RebaseResult) and result.resolution:

@@ -115,7 +115,8 @@ class DeleteResult(Result):
 
 
 class MergeResult(Result):
-    """`merged` is false where the result only says what would happen."""
+    """`merged` is false where the result only says what would happen. `commit_message`: what the
+    commit would say; untrusted where an agent wrote it."""
 
     task: str
     status: TaskStatus
@@ -123,6 +124,7 @@ class MergeResult(Result):
     into: str
     commit: str | None = None
     message: str
+    commit_message: str | None = None
     conflicts: list[str] | None = None
     hand_off: list[str] | None = None
     hooks: list[str] | None = None

@@ -4,7 +4,6 @@ on demand, the merge itself."""
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -19,6 +18,7 @@ from rover_mcp.store.operations import OperationRow
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
+from rover_mcp.tasks.merge_message import CommitMessage, merge_message
 from rover_mcp.tasks.operation_log import (
     OperationLog,
     check_hand_off,
@@ -27,14 +27,12 @@ from rover_mcp.tasks.operation_log import (
     hand_off_lines,
 )
 from rover_mcp.tasks.outgoing_secrets import secrets_text
-from rover_mcp.tasks.quoted_text import named, printable
+from rover_mcp.tasks.quoted_text import named, printable, quoted
 from rover_mcp.tasks.resolver_tasks import check_has_branch
 
 Mode = Literal["merge", "squash", "ff"]
 
 NAMED_FILES = 20
-SUBJECT = 72
-"""Characters of a commit's first line."""
 COMMIT_HOOKS: Mapping[str, Sequence[str]] = {
     "merge": ("pre-merge-commit", "prepare-commit-msg", "commit-msg"),
     "squash": ("pre-commit", "prepare-commit-msg", "commit-msg"),
@@ -118,6 +116,8 @@ class MergeDone:
     plan: MergePlan
     commit: str | None
     text: str
+    message: CommitMessage | None = None
+    """of the commit that is made, without trailers"""
 
 
 # The confirmation is of a plan. If anything has changed since it was shown, the merge is refused
@@ -140,7 +140,8 @@ class MergeTask:
             RoverError: the task cannot be merged; the error says why.
         """
         plan = self._plan(caller, task, request)
-        return MergeDone(plan, None, " ".join(preview_lines(task, plan, request)))
+        message = None if is_contained(plan, request) else message_of(task, plan, request)
+        return MergeDone(plan, None, " ".join(preview_lines(task, plan, request)), message)
 
     def question(self, caller: Caller, task: TaskRow, request: MergeRequest) -> str:
         """What a person is asked before the merge, which names all that is to be agreed to.
@@ -261,21 +262,29 @@ def conflict(plan: MergePlan) -> Conflict:
     )
 
 
+def message_of(task: TaskRow, plan: MergePlan, request: MergeRequest) -> CommitMessage | None:
+    """The message of the commit that a merge makes, without trailers; None where it makes none."""
+    if request.mode == "ff":
+        return None
+    merge = (plan.branch, plan.into) if request.mode == "merge" else None
+    return merge_message(task, request.message, merge)
+
+
 def commit_message(task: TaskRow, plan: MergePlan, request: MergeRequest) -> str:
-    """The user's message, or one made from the task, with trailers that name the task."""
-    title = printable(task.title, 500)
-    if request.message:
-        text = request.message.strip()
-    elif request.mode == "squash":
-        subject = textwrap.shorten(title, SUBJECT, placeholder="...")
-        rest = f"\n\n{textwrap.fill(title, SUBJECT)}" if subject != title else ""
-        text = f"{subject}{rest}"
-    else:
-        subject = textwrap.shorten(f"Merge branch '{plan.branch}'", SUBJECT, placeholder="...")
-        into = "" if plan.into in ("main", "master") else f" into {plan.into}"
-        subject = f"{subject}{into}" if len(subject) + len(into) <= SUBJECT else subject
-        text = f"{subject}\n\n{textwrap.fill(title, SUBJECT)}"
+    """The same with trailers that name the task."""
+    message = message_of(task, plan, request)
+    text = message.text if message else ""
     return f"{text}\n\nRover-Task: {task.id}\nRover-Number: {task.number}\n"
+
+
+def message_line(message: CommitMessage) -> str:
+    """Who wrote the message, for the preview, which shows it beside this."""
+    origins = {
+        "user": "The commit has your message",
+        "agent": "The commit's message is by the task's agent",
+        "title": "The commit's message is made from the title, for the agent wrote none",
+    }
+    return f"{origins[message.by]}: {quoted(message.text.partition(chr(10))[0], 200)}."
 
 
 def preview_lines(task: TaskRow, plan: MergePlan, request: MergeRequest) -> list[str]:
@@ -295,6 +304,8 @@ def preview_lines(task: TaskRow, plan: MergePlan, request: MergeRequest) -> list
         if plan.work_tree
         else f"No work tree has {plan.into} checked out, so no file changes."
     )
+    if (message := message_of(task, plan, request)) and not plan.conflicts:
+        lines.append(message_line(message))
     if plan.conflicts:
         lines.append(f"But it cannot: {conflict(plan).message}. {conflict(plan).hint}.")
     if files_run := hand_off_files(plan.files):

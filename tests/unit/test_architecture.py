@@ -169,7 +169,7 @@ def test_nothing_judges_a_command_by_reading_it() -> None:
     }
     assert taken_apart == {
         "rover_mcp/cli/checkout_command.py",
-        "rover_mcp/cli/review_command.py",
+        "rover_mcp/cli/text_editor.py",
         "rover_mcp/daemon/key_commands.py",
     }
     agents = {

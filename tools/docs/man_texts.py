@@ -135,8 +135,10 @@ COMMANDS: Final = {
         Merges the branch of a completed task into one of yours: as a merge commit, with
         `--squash` as one commit, with `--ff` as a fast-forward. Without `--yes` it only says what
         would happen. A work tree that has your branch checked out has to be clean, and is
-        updated; otherwise no file changes. Files that programs on your machine run without
-        asking, and hooks of git that are not run, have to be named with `--accept`.
+        updated; otherwise no file changes. The message of the commit is by the task's agent, or
+        else made from its title; `-m` replaces it, and `--edit` opens it in your editor. Files that
+        programs on your machine run without asking, and hooks of git that are not run, have to be
+        named with `--accept`.
     """,
     "push": """
         Pushes the branch of a completed task to a remote of the repository, in your name and with
