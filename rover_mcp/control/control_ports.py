@@ -180,10 +180,12 @@ class NextRound:
 @dataclass(frozen=True)
 class RoundsEnd:
     """Such a task has ended. `failed`: why the conflicts are not resolved. `verdict`: what is
-    wrong with the result, although they are."""
+    wrong with the result, although they are. `warning`: why the rebase that was to follow is not
+    done."""
 
     failed: str | None = None
     verdict: str | None = None
+    warning: str | None = None
 
 
 class ResolutionRounds(Protocol):

@@ -31,6 +31,8 @@ def after_round(context: AttemptContext, task: TaskRow, state: RunState) -> Next
         return followed
     if followed.failed:
         return Fail(followed.failed)
+    if followed.warning:
+        context.warn(task, followed.warning)
     if followed.verdict:
         _last_step(state).verdict = followed.verdict
     return Finish()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent_runner.crashpoints import crash_point
@@ -47,6 +47,7 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.store.resolutions import CheckResult, ResolutionAnswer, Resolutions
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.pause_view import spent
+from rover_mcp.tasks.rebase import RebaseTask
 
 MOST_ANSWERS = 3
 """For one stop: the first, and two after it was said what is wrong."""
@@ -80,6 +81,7 @@ class HostResolutions:
     home: Path
     store: Store
     repositories: GitRepositories
+    rebase: RebaseTask
 
     def first(self, task: TaskRow, link: ResolvesFor, new_id: str) -> NextRound:
         """The round with which the new task `new_id` begins to resolve a rebase of `task`.
@@ -96,10 +98,19 @@ class HostResolutions:
 
     def follow(self, task: TaskRow, state: RunState) -> NextRound | RoundsEnd:
         """See ResolutionRounds."""
-        link, at = _link(task), _round_of(task)
+        link = _link(task)
         origin = self.store.tasks.get(link.task)
         if origin is None:
             return RoundsEnd(f"task {link.number}, whose conflicts it resolves, is deleted")
+        followed = self._follow(task, link, origin, state)
+        if isinstance(followed, RoundsEnd) and link.unseen and not followed.failed:
+            return replace(followed, warning=self.rebase.unseen(origin, link.base_branch))
+        return followed
+
+    def _follow(
+        self, task: TaskRow, link: ResolvesFor, origin: TaskRow, state: RunState
+    ) -> NextRound | RoundsEnd:
+        at = _round_of(task)
         answers = resolutions_of(self.home, origin)
         with self._replay(origin, link) as replay:
             if at.stop is None:

@@ -250,7 +250,7 @@ def _services(
     merge = _merge(core, operations)
     host_rebases = HostRebases(home, repositories, attempts.finish.import_snapshots)
     rebase = RebaseTask(store, host_rebases, operations)
-    resolutions = HostResolutions(home, store, repositories)
+    resolutions = HostResolutions(home, store, repositories, rebase)
     attempts.context.rounds = resolutions
     resolve = ResolveConflicts(create, rebase, resolutions)
     checkout = CheckoutTask(store, HostCheckouts(repositories, home), operations)

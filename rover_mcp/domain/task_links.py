@@ -35,7 +35,8 @@ class Racer(BaseModel):
 
 class ResolvesFor(BaseModel):
     """The rebase whose conflicts a task resolves: of another task's branch, from the commit `tip`,
-    which stood on `stands_on`, onto the commit `onto` of `base_branch`."""
+    which stood on `stands_on`, onto the commit `onto` of `base_branch`. `unseen`: the user wants
+    the rebase to be done then without having seen the resolution."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,6 +46,7 @@ class ResolvesFor(BaseModel):
     stands_on: str
     onto: str
     base_branch: str
+    unseen: bool = False
 
 
 class TaskLinks(BaseModel):

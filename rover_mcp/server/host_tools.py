@@ -16,6 +16,7 @@ from rover_mcp.tasks.merge import MergeRequest
 from rover_mcp.tasks.operation_log import hand_off_files
 from rover_mcp.tasks.push import PushRequest, Way, to_accept
 from rover_mcp.tasks.rebase import RebaseDone
+from rover_mcp.tasks.resolver_tasks import resolved_rebase
 from rover_mcp.tasks.view_models import NextAction
 
 
@@ -122,7 +123,8 @@ async def rebase_task(call: Call, args: a.RebaseArguments) -> r.RebaseResult:
 
     def work() -> r.RebaseResult:
         if args.resolve:
-            return _resolving(task, call.services.resolve(caller, task, args.onto))
+            begin = call.services.resolve
+            return _resolving(task, begin(caller, task, args.onto, unseen=args.confirm))
         do = rebase if args.confirm else rebase.preview
         done = do(caller, task, args.onto)
         plan, store = done.plan, call.services.tasks.store
@@ -145,12 +147,18 @@ async def rebase_task(call: Call, args: a.RebaseArguments) -> r.RebaseResult:
 
 def _resolving(task: TaskRow, resolver: TaskRow) -> r.RebaseResult:
     """The result of a call that has a task resolve conflicts."""
+    rebase = resolved_rebase(resolver)
+    what_follows = (
+        f"Then {task.branch} is rebased, unless something has to be looked at first."
+        if rebase is not None and rebase.unseen
+        else "Nothing else changes; rebase_task shows the resolution when it has completed."
+    )
     return r.RebaseResult(
         task=task.id,
         status=task.status,
         rebased=False,
         message=f"Task {resolver.number} resolves the conflicts of task {task.number} in a "
-        "sandbox. Nothing else changes; rebase_task shows the resolution when it has completed.",
+        f"sandbox. {what_follows}",
         next_actions=[_wait_for(resolver)],
     )
 

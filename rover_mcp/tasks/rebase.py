@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from agent_runner.crashpoints import crash_point
@@ -28,6 +29,8 @@ from rover_mcp.tasks.resolver_tasks import check_has_branch
 REBASABLE = frozenset({TaskStatus.COMPLETED, TaskStatus.PUSHED})
 """Only there the branch is the task's result, and nothing works on it."""
 NAMED_FILES = 20
+OF_ROVER = "roverd"
+"""The client that stands for the daemon itself."""
 COMMITS_NAMED = 2
 """Of the base's, for each conflicted file."""
 
@@ -220,6 +223,21 @@ class RebaseTask:
             with suppress(RoverError, OSError):
                 self.rebases.remember(task, plan)  # a convenience for other tasks
         return RebaseDone(plan, plan.new, done_text(plan))
+
+    def unseen(self, task: TaskRow, onto: str) -> str | None:
+        """Rebase with resolutions that were not shown, because the user said so before. Why that is
+        not done, if it is not: what an agent left out has to be looked at, and a check that fails.
+        """
+        try:
+            plan = self.rebases.plan(task, onto, keep=False)
+            if plan.check or any(file.given_up for file in plan.resolved):
+                return f"task {task.number} is not rebased: look at the resolution first"
+            if not plan.contained:
+                self.rebases.note_shown(task, plan)
+                self(Caller(OF_ROVER, Path(task.project_path)), task, onto)
+        except (RoverError, OSError) as error:
+            return f"task {task.number} is not rebased: {error}"
+        return None
 
     def checked(self, caller: Caller, task: TaskRow) -> TaskRow:
         """The task as it is now, if it can be rebased. Raises as the call does."""

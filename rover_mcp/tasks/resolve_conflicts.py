@@ -65,9 +65,12 @@ class ResolveConflicts:
     rebase: RebaseTask
     resolving: Resolving
 
-    def __call__(self, caller: Caller, task: TaskRow, onto: str | None) -> TaskRow:
+    def __call__(
+        self, caller: Caller, task: TaskRow, onto: str | None, *, unseen: bool = False
+    ) -> TaskRow:
         """Begin to resolve the conflicts of a rebase, unless a task does so already; that task.
-        Where all are resolved, the answers are dropped, and it begins again.
+        Where all are resolved, the answers are dropped, and it begins again. `unseen`: the rebase
+        is done afterwards without showing the resolution first.
 
         Raises:
             Conflict: there are none, or some are not between texts, or the budget is used up.
@@ -86,7 +89,7 @@ class ResolveConflicts:
             )
         link = ResolvesFor(
             task=task.id, number=task.number, tip=plan.old, stands_on=plan.stands_on,
-            onto=plan.onto, base_branch=plan.base_branch,
+            onto=plan.onto, base_branch=plan.base_branch, unseen=unseen,
         )  # fmt: skip
         return self._begin(caller, task, link, forget=not plan.conflicts)
 

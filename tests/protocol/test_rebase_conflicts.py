@@ -194,3 +194,27 @@ def test_what_was_agreed_to_counts_in_other_tasks_too(shared: Path) -> None:
         client.wait_until(begun["next_actions"][0]["arguments"]["task"], "COMPLETED")
         shown = client.tool("rebase_task", task=second["id"])
         assert "+task\n+main" in shown["resolution"]
+
+
+def test_a_user_who_said_so_need_not_see_it(shared: Path) -> None:
+    """N2: unless a change of a side was left out."""
+    repo = shared / "repo"
+    with LauncherClient(shared / "data", repo) as client:
+        client.open()
+        kept = conflicting(client, repo, "kept.txt", edits(BOTH, "kept.txt"))
+        gone = conflicting(
+            client, repo, "gone.txt",
+            {**edits(MAINS, "gone.txt"), "outputs": {"given_up": "task -> main has its own"}},
+        )  # fmt: skip
+        ended = {}
+        for task in (kept, gone):
+            begun = client.tool("rebase_task", task=task["id"], resolve=True, confirm=True)
+            assert "is rebased, unless" in begun["message"]
+            resolver = begun["next_actions"][0]["arguments"]["task"]
+            ended[task["id"]] = client.wait_until(resolver, "COMPLETED")
+        assert git(repo, "show", f"{kept['branch']}:kept.txt") == own("kept.txt", BOTH).strip()
+        assert git(repo, "rev-parse", f"{kept['branch']}^") == git(repo, "rev-parse", "main")
+        assert "look at the resolution first" in str(ended[gone["id"]]["warnings"])
+        shown = client.tool("rebase_task", task=gone["id"])
+        assert "given up, the branch: task (main has its own)" in shown["resolution"]
+        assert client.tool("rebase_task", task=gone["id"], confirm=True)["rebased"] is True

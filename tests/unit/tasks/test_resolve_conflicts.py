@@ -168,3 +168,21 @@ def test_what_failed_to_resolve_them_names_the_call_for_another_try(stage: Stage
     actions = stage.desk.tasks.view(new).next_actions
     assert [a.tool for a in actions] == ["get_logs", "resume_task", "rebase_task"]
     assert actions[-1].arguments == {"task": stage.task.id, "onto": "main", "resolve": True}
+
+
+def test_a_rebase_without_a_look_is_done_where_the_user_said_so(stage: Stage) -> None:
+    """N2: what was left out has to be looked at all the same."""
+    left_out = replace(RESOLVED[0], given_up=["the branch: c (no use)"])
+    stage.rebases.planned = replace(PLAN, resolved=(left_out,))
+    why = stage.rebase.unseen(stage.task, "main")
+    assert why == f"task {stage.task.number} is not rebased: look at the resolution first"
+    stage.rebases.planned = replace(PLAN, resolved=RESOLVED)
+    stage.rebases.refusal = Conflict("it is not clean", code="not_clean")
+    assert "it is not clean" in (stage.rebase.unseen(stage.task, "main") or "")
+    stage.rebases.refusal = None
+    assert stage.rebase.unseen(stage.task, "main") is None
+    assert [move["new"] for move in stage.rebases.moves] == [PLAN.new]
+    assert stage.rebases.remembered[0].resolved == RESOLVED
+    stage.rebases.planned = replace(PLAN, contained=True, tree="")
+    assert stage.rebase.unseen(stage.task, "main") is None
+    assert len(stage.rebases.moves) == 1
