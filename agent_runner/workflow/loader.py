@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import BinaryIO, TypedDict
 
@@ -76,8 +77,10 @@ def read_workflow(file: BinaryIO, name: str) -> Workflow:
     return parse_workflow(decode(file.read(MAX_BYTES + 1), name, "the workflow"), name)
 
 
+@lru_cache(maxsize=16)
 def parse_workflow(text: str, name: str) -> Workflow:
-    """Read a workflow from text; `name` is what errors call the file.
+    """Read a workflow from text; `name` is what errors call the file. Kept, because each attempt's
+    workflow is asked for four times in the daemon.
 
     Raises:
         WorkflowError: it is not a valid workflow.

@@ -9,6 +9,7 @@ the configuration a few values are copied that only describe how the files of th
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -45,6 +46,7 @@ _KEPT = (
     "index.sparse",
 )
 _CONFIG_LIMIT = 4 * 1024**2
+_KEPT_LIMIT = 64 * 1024
 SHALLOW = "shallow"
 """The file of a repository that names the commits at which its history is cut off."""
 SHALLOW_LIMIT = 4 * 1024**2
@@ -114,7 +116,7 @@ def opened(path: Path) -> Generator[RepositoryView]:
     place = locate(path)
     with tempfile.TemporaryDirectory(prefix="rover-view-") as name:
         folder = Path(name)
-        config = _read_config(path, place, folder)
+        config = _read_config(path, place)
         view = RepositoryView(place, folder, config)
         _init(view)
         yield view
@@ -201,7 +203,25 @@ def _render(view: RepositoryView) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read_config(path: Path, place: RepositoryPaths, folder: Path) -> Config:
+class _Unreadable(Exception):
+    """What git says of a configuration that it cannot read."""
+
+
+@functools.lru_cache(maxsize=64)
+def _entries(content: bytes) -> Sequence[tuple[str, str]]:
+    """The entries of a configuration's text. A repository is looked at ten times for one task, and
+    its configuration is nearly always the same."""
+    # From stdin, so that git opens no file; without the option it would open included ones.
+    argv = ["config", "--file", "-", "--no-includes", "-z", "--list"]
+    listed = run_git(argv, Path("/"), stdin=content)
+    if listed.code != 0:
+        raise _Unreadable(listed.reason)
+    entries = listed.stdout.decode("utf-8", "backslashreplace").split("\0")[:-1]
+    parted = (entry.partition("\n") for entry in entries)
+    return [(key, value if newline else "true") for key, newline, value in parted]
+
+
+def _read_config(path: Path, place: RepositoryPaths) -> Config:
     """The repository's configuration as data, without the files that it includes."""
     values: dict[str, list[str]] = {}
     files = [place.common / "config"]
@@ -209,14 +229,13 @@ def _read_config(path: Path, place: RepositoryPaths, folder: Path) -> Config:
         content = read_small(file, _CONFIG_LIMIT)
         if content is None and file.exists():
             raise broken(path, f"{file.name} is not a regular file, or too large")
-        # From stdin, so that git opens no file; without the option it would open included ones.
-        argv = ["config", "--file", "-", "--no-includes", "-z", "--list"]
-        listed = run_git(argv, folder, stdin=content or b"")
-        if listed.code != 0:
-            raise broken(path, listed.reason.replace("standard input", f"file {file}"))
-        for entry in listed.stdout.decode("utf-8", "backslashreplace").split("\0")[:-1]:
-            key, newline, value = entry.partition("\n")
-            values.setdefault(key, []).append(value if newline else "true")
+        read = _entries if len(content or b"") <= _KEPT_LIMIT else _entries.__wrapped__
+        try:
+            entries = read(content or b"")
+        except _Unreadable as error:
+            raise broken(path, str(error).replace("standard input", f"file {file}")) from error
+        for key, value in entries:
+            values.setdefault(key, []).append(value)
         if file.name == "config" and values.get("extensions.worktreeconfig", [""])[-1] == "true":
             files.append(place.git_dir / "config.worktree")
     return values
