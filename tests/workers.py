@@ -3,7 +3,8 @@
 `python -m tests.workers` prints every line as it comes, marked with the worker that it is from, and
 names a test that runs for long. The exit status is not 0 if a worker fails. Ctrl-C ends all workers
 in good order; a second one kills them. At the end, the slowest files are named. With `--record`, it
-writes tests/durations.json, by which the next run takes the longest files first.
+writes tests/durations.json, each file's share of the machine, by which the next run takes the longest
+files first.
 """
 
 from __future__ import annotations
@@ -270,9 +271,9 @@ def main() -> int:
     status, durations = run(grouped(files, json.loads(DURATIONS.read_text())), COUNT)
     print("\n".join(slowest(durations)))
     if "--record" in sys.argv[1:]:
-        kept = {
-            f: max(1, round(s)) for f, s in sorted(durations.items()) if s >= 2 or _guess(f) > 2
-        }
+        # The part of the machine that a file had: with others at work, its time says much more.
+        had = {f: s * (os.cpu_count() or 1) / COUNT for f, s in sorted(durations.items())}
+        kept = {f: max(1, round(s)) for f, s in had.items() if s >= 2 or _guess(f) > 2}
         DURATIONS.write_text(json.dumps(kept, indent=1) + "\n")
     return status
 

@@ -17,7 +17,7 @@ from rover_mcp.control.control_points import ControlPoint
 from rover_mcp.domain.ids import sandbox_name
 from tests.crash.outcome import Outcome, outcome
 from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_daemons
-from tests.e2e.processes import is_alive, pause_after_look, wait_until
+from tests.e2e.processes import is_alive, wait_until
 from tests.support.fake_anthropic import FakeAnthropic, text, write
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient
 from tests.support.models.turns import usage_window
@@ -132,13 +132,12 @@ def _patient(client: LauncherClient, tool: str, **arguments: object) -> Frame:
 def _completed(client: LauncherClient, task_id: str) -> Frame:
     end = time.monotonic() + COMPLETED_WITHIN
     while True:
-        began = time.monotonic()
         view = _patient(client, "inspect", task=task_id)["task"]
         if view["status"] == "COMPLETED":
             return view
         assert view["status"] != "FAILED", view
         assert time.monotonic() < end, view
-        pause_after_look(began)
+        client.wait_for_news()
 
 
 def check(found: Ended, calm: Ended) -> None:

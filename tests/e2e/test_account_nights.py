@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import end_daemon
-from tests.e2e.processes import wait_until
 from tests.support.docker_env import cache_folder
 from tests.support.fake_models import FakeModels, Session
 from tests.support.frames import LauncherClient
@@ -150,8 +149,10 @@ def test_two_accounts_take_turns(named: Night, provider: FakeModels, agent: str)
         home.wait_for(
             lambda s: any(r.answered == "usage_window" for r in s.main_requests), PATIENCE
         )
-        wait_until(lambda: f"{label}home" in held(client), "both are held by their names", PATIENCE)
-        wait_until(lambda: status(client, task) == "COMPLETED", "it has completed", PATIENCE)
+        client.until(
+            lambda: f"{label}home" in held(client), "both are held by their names", PATIENCE
+        )
+        client.until(lambda: is_completed(client, task), "it has completed", PATIENCE)
         done = client.tool("inspect", task=task)["task"]
         branch = done["branch"]
         assert (
@@ -228,7 +229,7 @@ def test_one_step_outlasts_twelve_windows(keys: Night, provider: FakeModels) -> 
         tasks = {agent: create(client, agent) for agent, client in clients.items()}
         for agent, client in clients.items():
             completed = partial(is_completed, client, tasks[agent])
-            wait_until(completed, f"{agent} has completed", 2 * PATIENCE)
+            client.until(completed, f"{agent} has completed", 2 * PATIENCE)
             branch = client.tool("inspect", task=tasks[agent])["task"]["branch"]
             names = git(client_repository(keys, f"long-{agent}"), "ls-tree", "--name-only", branch)
             assert {f"part-{part}.txt" for part in range(WINDOWS)} <= set(names.split())
@@ -270,11 +271,11 @@ def test_refusals_that_tell_no_time_are_asked_again_until_they_end(
             tasks[what] = create(clients[what], agent)
         for what, (_, reason) in REFUSALS.items():
             paused = partial(reasons, clients[what], tasks[what])
-            wait_until(lambda paused=paused: bool(paused()), f"{what} has paused", PATIENCE)
+            clients[what].until(paused, f"{what} has paused", PATIENCE)
             assert set(paused()) == {reason}, what
             sessions[what].clear()
             completed = partial(is_completed, clients[what], tasks[what])
-            wait_until(completed, f"{what} has completed", PATIENCE)
+            clients[what].until(completed, f"{what} has completed", PATIENCE)
     finally:
         for client in clients.values():
             client.close()

@@ -109,7 +109,7 @@ def goes_on_to_its_end(client: LauncherClient, task: str) -> None:
     def status() -> str:
         return client.tool("inspect", task=task)["task"]["status"]
 
-    wait_until(lambda: status() not in ("PAUSED", "IN_PROGRESS"), "it has ended", timeout=150)
+    client.until(lambda: status() not in ("PAUSED", "IN_PROGRESS"), "it has ended", timeout=150)
     assert status() == "COMPLETED"
 
 

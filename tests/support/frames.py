@@ -29,6 +29,8 @@ _QUICK_LAUNCHER = Path(__file__).with_name("quick_launcher.py")
 LEGACY = "2025-11-25"
 MODERN = "2026-07-28"
 WAIT_SECONDS = 90.0
+UNHEARD = 2.0
+"""Seconds after which a client looks again although nothing has arrived."""
 
 Frame = dict[str, Any]
 
@@ -136,6 +138,25 @@ class LauncherClient:
             self.frames.append(frame)
             if wanted(frame):
                 return frame
+
+    def until(self, true: Callable[[], object], what: str, timeout: float = WAIT_SECONDS) -> None:
+        """Wait until calls of this client say that something is true. It looks again when anything
+        arrives: a call costs the daemon more than what is waited for, and each of a task's events
+        is told to the session that created it."""
+        end = time.monotonic() + timeout
+        while not true():
+            assert time.monotonic() < end, f"not within {timeout} s: {what}"
+            self.wait_for_news()
+
+    def wait_for_news(self) -> None:
+        """Wait until any frame arrives, for a bounded time, and take all that have."""
+        with suppress(queue.Empty):
+            frame = self._new.get(timeout=UNHEARD)
+            while frame is not None:
+                self.frames.append(frame)
+                frame = self._new.get_nowait()
+            # For the next call, which says why the launcher ended.
+            self._new.put(None)
 
     def request(
         self, method: str, params: Frame | None = None, timeout: float = WAIT_SECONDS

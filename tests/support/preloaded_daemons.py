@@ -176,7 +176,7 @@ def main() -> None:
     from rover_mcp.config.settings import Settings
 
     Settings.model_fields["spare_sandboxes"].default = 0
-    Settings.model_fields["queue_poll"].default = 0.2
+    Settings.model_fields["queue_poll"].default = 0.4
     Settings.model_rebuild(force=True)
     _prepare()
     gc.collect()

@@ -21,8 +21,10 @@ from tests.integration.differential.scenes import BIG, EXAMPLES, SETTINGS, Examp
 ASKED = os.environ.get("ROVER_DIFFERENTIAL_EXAMPLES")
 """So many that are drawn anew; else the same ones each time."""
 
-COUNT = int(ASKED or "2000")
-AT_ONCE = 250
+COUNT = int(ASKED or "500")
+"""Those of `make test` find what a change breaks; what nobody has thought of, a campaign finds."""
+AT_ONCE = 125
+IN_ONE_TASK = 250
 
 Way = Callable[[Path, Path, Batch], Delivered]
 """The user's repository, a folder and the edits."""
@@ -126,7 +128,7 @@ def _told(folder: Path, batch: Batch, found: dict[int, list[str]]) -> str:
 
 
 TASKS = int(os.environ.get("ROVER_DIFFERENTIAL_TASKS", "0"))
-"""So many whole tasks, of `AT_ONCE` examples each that are drawn anew; else one of the same ones."""
+"""So many whole tasks, of `IN_ONE_TASK` examples each that are drawn anew; else one of the same ones."""
 
 
 @pytest.mark.timeout(3600)
@@ -134,10 +136,12 @@ def test_edits_by_hand_and_in_a_sandbox_give_the_same(folder: Path) -> None:
     """V2, V3: with a daemon, bubblewrap and the records of a run. The repository of a submodule is
     where only the sandbox sees it, so none is checked out: the edits are made from outside."""
     examples = drawn(
-        EXAMPLES.map(lambda e: replace(e, submodules=())), max(TASKS, 1) * AT_ONCE, anew=TASKS > 0
+        EXAMPLES.map(lambda e: replace(e, submodules=())),
+        max(TASKS, 1) * IN_ONE_TASK,
+        anew=TASKS > 0,
     )
     for number, setting in enumerate(drawn(SETTINGS, max(TASKS, 1), anew=TASKS > 0)):
-        batch = Batch(setting, examples[number * AT_ONCE : (number + 1) * AT_ONCE])
+        batch = Batch(setting, examples[number * IN_ONE_TASK : (number + 1) * IN_ONE_TASK])
         found = differences(folder, batch, by_daemon)
         if TASKS:
             print(f"+{len(batch.examples)} examples through one task, {len(found)} differ")
