@@ -33,7 +33,7 @@ def rewind(args: argparse.Namespace) -> int:
 
 
 def fork(args: argparse.Namespace) -> int:
-    """Create a task from a snapshot, or several that race; with --watch stay until it stops."""
+    """Create a task from a snapshot, or several that race; --watch follows it until it stops."""
     check_follows_one(args)
     text = sys.stdin.read() if args.instructions == "-" else args.instructions
     given = {"snapshot": args.snapshot, "instructions": text or None}

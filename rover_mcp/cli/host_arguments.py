@@ -50,7 +50,9 @@ def add_open(sub: Parser, *, here: bool = False) -> None:
     about = "the folder of a new work tree; default: beside the repository"
     place.add_argument("--into", metavar="FOLDER", help=about)
     if here:
-        place.add_argument("--here", action="store_true", help="switch the one that you are in")
+        place.add_argument(
+            "--here", action="store_true", help="switch the work tree that you are in"
+        )
     about = "agree to a file that programs on this machine run; may be repeated"
     sub.add_argument("--accept", metavar="NAME", action="append", default=[], help=about)
     sub.add_argument("--yes", action="store_true", help="do it")
@@ -58,5 +60,5 @@ def add_open(sub: Parser, *, here: bool = False) -> None:
 
 def add_shell(sub: Parser) -> None:
     add_task(sub)
-    about = "run this, behind --, in place of a shell"
+    about = "run this command instead of a shell; put it behind --"
     sub.add_argument("command", metavar="COMMAND", nargs="*", default=[], help=about)

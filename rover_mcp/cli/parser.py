@@ -68,7 +68,7 @@ COMMANDS = (
     (
         "review",
         "review_command:review",
-        "comment on its diff in your editor; the comments are its next instructions",
+        "comment on a task's diff in your editor; the comments are its next instructions",
         tasks.add_review,
     ),
     (
@@ -116,37 +116,37 @@ COMMANDS = (
     (
         "merge",
         "host_verbs:merge",
-        "merge its branch into yours; without --yes only say what would happen",
+        "merge a task's branch into yours; without --yes, only show what would happen",
         host.add_merge,
     ),
     (
         "rebase",
         "host_verbs:rebase",
-        "replay its branch on its base as that is now; without --yes only say what would happen",
+        "replay a task's branch on the current state of its base; without --yes, only show it",
         host.add_rebase,
     ),
     (
         "push",
         "host_verbs:push",
-        "push its branch to a remote; without --yes only say what would happen",
+        "push a task's branch to a remote; without --yes, only show what would happen",
         host.add_push,
     ),
     (
         "checkout",
         "checkout_command:checkout",
-        "check its branch out for you; without --yes only say what would happen",
+        "check out a task's branch; without --yes, only show what would happen",
         host.add_checkout,
     ),
     (
         "open",
         "checkout_command:open_",
-        "open its branch in your editor; without --yes only say what would happen",
+        "open a task's branch in your editor; without --yes, only show what would happen",
         host.add_open,
     ),
     (
         "shell",
         "shell_command:shell",
-        "open a shell in a sandbox, on a copy of its files",
+        "open a shell in a sandbox, on a copy of a task's files",
         host.add_shell,
     ),
     (
@@ -158,13 +158,13 @@ COMMANDS = (
     (
         "undelete",
         "several_tasks:undelete",
-        "give a deleted task back from the trash",
+        "restore a deleted task from the trash",
         tasks.add_tasks,
     ),
     (
         "trash",
         "space_command:trash",
-        "list deleted tasks that can be given back, of all projects",
+        "list deleted tasks that can be restored, of all projects",
         no_arguments,
     ),
     (

@@ -227,12 +227,14 @@ def add_fork(sub: Parser) -> None:
     add_task(sub)
     about = "where to start from; such as s4, see `rover history` (default: the newest)"
     sub.add_argument("snapshot", metavar="SNAPSHOT", nargs="?", help=about)
-    about = "what the new task shall do (default: what was left to do); - reads it from stdin"
+    about = "what the new task should do (default: what was left to do); - reads it from stdin"
     sub.add_argument("instructions", metavar="INSTRUCTIONS", nargs="?", default="", help=about)
     sub.add_argument("--agent", metavar="NAME[,NAME]", help="the agent (default: the same)")
     about = "a race: a fork for each of these agents; `rover race` compares them"
     sub.add_argument("--agents", metavar="NAME,NAME", help=about)
-    sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
+    sub.add_argument(
+        "--watch", "--wait", action="store_true", help="follow the task until it pauses or ends"
+    )
 
 
 def add_iterate(sub: Parser) -> None:
@@ -249,13 +251,15 @@ def add_review(sub: Parser) -> None:
     place.add_argument("--file", metavar="FILE", help=about)
     about = "print what the editor would open, to be sent with --file later"
     place.add_argument("--print", action="store_true", help=about)
-    sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
+    sub.add_argument(
+        "--watch", "--wait", action="store_true", help="follow the task until it pauses or ends"
+    )
 
 
 def _add_instructions(sub: Parser) -> None:
     about = "what to change; - reads it from stdin"
     sub.add_argument("instructions", metavar="INSTRUCTIONS", nargs="?", default="", help=about)
-    sub.add_argument("--file", metavar="FILE", help="the instructions are in this file")
+    sub.add_argument("--file", metavar="FILE", help="read the instructions from this file")
     sub.add_argument(
         "--comment",
         metavar="PATH:LINE:TEXT",
@@ -263,12 +267,14 @@ def _add_instructions(sub: Parser) -> None:
         default=[],
         help="a comment on a line of the diff; may be repeated",
     )
-    sub.add_argument("--watch", "--wait", action="store_true", help="stay until it stops")
+    sub.add_argument(
+        "--watch", "--wait", action="store_true", help="follow the task until it pauses or ends"
+    )
 
 
 def add_delete(sub: Parser) -> None:
     add_tasks(sub)
-    about = "delete their branches, too; undelete gives them back"
+    about = "delete their branches, too; undelete restores them"
     sub.add_argument("--branch", action="store_true", help=about)
     sub.add_argument("--yes", action="store_true", help="delete them")
 
