@@ -16,14 +16,28 @@ from tests.clients.terminal import Terminal
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import wait_until
 from tests.support.frames import Frame, LauncherClient
+from tests.support.podman_env import podman_host
 from tests.support.repos import git
 from tests.support.scripts import script
 
-ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
+__all__ = ["podman_host"]
+
+ENGINES = [
+    "bubblewrap",
+    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("podman", marks=pytest.mark.podman),
+]
 CREDITS = {"status": 400, "type": "invalid_request_error", "provider": "anthropic",
            "message": "Your credit balance is too low to access the Anthropic API."}  # fmt: skip
 EDIT = {"path": "one.txt", "content": "from the agent\n"}
 ROVER = [sys.executable, "-m", "rover_mcp.cli.command_line"]
+
+
+@pytest.fixture(autouse=True)
+def podman_for_daemons(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Podman is started only for a test that uses it, and found by the daemon's environment."""
+    if "podman" in request.node.name:
+        monkeypatch.setenv("CONTAINER_HOST", request.getfixturevalue("podman_host"))
 
 
 def ended(client: LauncherClient, engine: str = "bubblewrap", *, pauses: bool = False) -> Frame:
@@ -53,7 +67,7 @@ def left(client: LauncherClient) -> list[Path]:
 
 
 @pytest.fixture
-def client(home: Path, repository: Path) -> Iterator[LauncherClient]:
+def client(podman_for_daemons: None, home: Path, repository: Path) -> Iterator[LauncherClient]:
     home.mkdir(exist_ok=True)
     (home / "config.yaml").write_text("spare_sandboxes: 0\nsweep_interval: 1\n")
     with LauncherClient(home, repository, {"ANTHROPIC_API_KEY": "sk-ant-canary"}) as opened:
