@@ -49,6 +49,12 @@ _PHRASES = (
     (re.compile(r"\bname a branch as into\b"), "name a branch with --into"),
     (re.compile(r"\bname a branch as onto\b"), "name a branch with --onto"),
     (re.compile(r"\bwhen[:=] ?at_reset\b"), "--at-reset"),
+    # An option of the tool, with the command of the same meaning behind it.
+    (re.compile(r"\b(?:project_config: ignore|devcontainer: off) \((rover [^)]{1,60})\)"), r"\1"),
+    (
+        re.compile(r"\bthe user reads it and trusts it at a terminal: "),
+        "read it, and trust it with ",
+    ),
     # A list that is an option: given again for each of its values.
     (re.compile(r"^(status|task|tasks)\.\d+: Input should"), r"--\1: it should"),
     (re.compile(r"\bInput should\b"), "it should"),

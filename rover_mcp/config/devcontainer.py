@@ -189,5 +189,8 @@ def _environment(content: Mapping[str, Any], ignored: list[str]) -> dict[str, st
 
 def _invalid(place: str, why: str) -> UserFixable:
     return UserFixable(
-        f"{place}: {why}", hint=f"correct {place}, and commit it", code="invalid_devcontainer"
+        f"{place}: {why}",
+        hint=f"correct {place}, and commit it; or devcontainer: off "
+        "(rover create --devcontainer off) leaves it out",
+        code="invalid_devcontainer",
     )

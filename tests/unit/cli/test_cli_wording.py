@@ -74,6 +74,12 @@ def test_every_error_is_told_in_the_words_of_the_command_line() -> None:
         ("resume_task goes on from there", "rover resume goes on from there"),
         ("inspect with detail: full", "inspect with --full"),
         ("no such file: /x/create_task.py", "no such file: /x/create_task.py"),
+        ("the user reads it and trusts it at a terminal: rover trust /a; or devcontainer: off "
+         "(rover create --devcontainer off) leaves out the devcontainer alone",
+         "read it, and trust it with rover trust /a; or rover create --devcontainer off leaves out "
+         "the devcontainer alone"),
+        ("or project_config: ignore (rover create --project-config ignore) leaves it out",
+         "or rover create --project-config ignore leaves it out"),
     ],
 )  # fmt: skip
 def test_calls_and_arguments_become_commands_and_options(text: str, told: str) -> None:

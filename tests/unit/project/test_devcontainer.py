@@ -100,6 +100,8 @@ def test_paths_outside_the_repository_are_refused(build: dict[str, Any]) -> None
     with pytest.raises(UserFixable) as caught:
         parse({"build": build})
     assert caught.value.code == "invalid_devcontainer"
+    # A person can leave the file out where correcting it is not theirs to do.
+    assert "rover create --devcontainer off" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(
