@@ -47,7 +47,12 @@ TOKEN_FORMS: Sequence[TokenForm] = (
         r"""["']?[ \t]{0,5}[:=][ \t]{0,5}["']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])""",
         "https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-files.html",
     ),
-    _form("GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"([A-Za-z0-9]{36})", _GITHUB),
+    # Of at least this length: GitHub says that tokens may get longer.
+    _form(
+        "GitHub token", "ghp_ gho_ ghu_ ghs_ ghr_", r"([A-Za-z0-9_]{36})",
+        "https://github.blog/changelog/"
+        "2021-03-31-authentication-token-format-updates-are-generally-available",
+    ),
     _form("GitHub token", "github_pat_", r"([A-Za-z0-9]{22}_[A-Za-z0-9]{59})", _GITHUB),
     _form(
         "GitLab token",

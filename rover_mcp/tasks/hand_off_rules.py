@@ -27,7 +27,8 @@ _SOURCES: Mapping[str, Mapping[str, str]] = {
         "CLAUDE.md CLAUDE.local.md": "https://code.claude.com/docs/en/memory",
     },
     "Cursor": {
-        ".cursor/ .cursorrules": "https://docs.cursor.com/context/rules",
+        ".cursor/": "https://cursor.com/docs/agent/hooks",
+        ".cursorrules": "https://docs.cursor.com/context/rules",
     },
     "VS Code": {
         ".vscode/ *.code-workspace": "https://code.visualstudio.com/docs/editor/workspace-trust",
