@@ -58,6 +58,12 @@ find_missing() {
   need postgresql "the store on PostgreSQL" postgresql -- has_postgresql
   program npm "fetches the agents' programs" npm
   program tmux "assistants in a terminal" tmux
+  program gh "GitHub's own client, at a stand-in" gh
+  # Debian has it from version 13 on. Without it one test fails, and says so.
+  if apt-cache show glab >/dev/null 2>&1; then
+    program glab "GitLab's own client, at a stand-in" glab
+  fi
+  program sshd "a server to push to" openssh-server
   program openssl "certificates of test servers" openssl
   program ps "looks at processes" procps
   program systemd-analyze "checks the user service's unit" systemd
