@@ -87,6 +87,8 @@ class ResolveConflicts:
                 code="nothing_to_resolve",
                 next_call={"tool": "rebase_task", "arguments": {"task": task.id}},
             )
+        if plan.conflicts:
+            self.rebase.rebases.keep_conflicts(task, plan)
         link = ResolvesFor(
             task=task.id, number=task.number, tip=plan.old, stands_on=plan.stands_on,
             onto=plan.onto, base_branch=plan.base_branch, unseen=unseen,

@@ -171,6 +171,8 @@ def _summary(event: EventRow, task: TaskRow) -> str:
         case "task.completed":
             verdict = data.get("verdict")
             but = f", but: {quoted(str(verdict), 200)}" if verdict else ""
+            if (rebase := resolved_rebase(task)) is not None:
+                return f"{name} has resolved the conflicts of task {rebase.number}{but}"
             return f"{name} is completed on branch {task.branch}{but}"
         case "task.iterating":
             asked_for = quoted(str(data.get("instructions")), 200)

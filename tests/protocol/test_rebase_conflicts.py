@@ -206,7 +206,7 @@ def test_a_user_who_said_so_need_not_see_it(shared: Path) -> None:
             client, repo, "gone.txt",
             {**edits(MAINS, "gone.txt"), "outputs": {"given_up": "task -> main has its own"}},
         )  # fmt: skip
-        ended = {}
+        ended: dict[str, Frame] = {}
         for task in (kept, gone):
             begun = client.tool("rebase_task", task=task["id"], resolve=True, confirm=True)
             assert "is rebased, unless" in begun["message"]

@@ -216,6 +216,7 @@ def status() -> Json:
             "rebase_task",
             {"task": ID, "onto": "next", "confirm": True},
         ),
+        (["rebase", ID, "--resolve"], "rebase_task", {"task": ID, "resolve": True}),
         (["merge", ID], "merge_task", {"task": ID}),
         (
             ["merge", ID, "--into", "main", "--squash", "-m", "Fix", "--accept", "x", "--yes"],
@@ -286,6 +287,39 @@ def test_a_command_is_one_tool_call(
     assert main(line) == 0
     assert client.calls == [(tool, arguments)]
     assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize(
+    ("action", "line"),
+    [
+        (("rebase_task", {"task": "3", "confirm": True}), "To rebase it: rover rebase 3 --yes"),
+        (
+            ("rebase_task", {"task": "3", "resolve": True}),
+            "To resolve it: rover rebase 3 --resolve",
+        ),
+        (("wait_for_task", {"task": "5"}), "To follow it: rover watch 5"),
+    ],
+)
+def test_a_rebase_shows_how_conflicts_were_resolved_and_what_comes_next(
+    fake: Any, capsys: pytest.CaptureFixture[str], action: tuple[str, Json], line: str
+) -> None:
+    """N2: what an agent wrote does nothing to the terminal."""
+    tool, arguments = action
+    result = {
+        "task": ID, "rebased": False, "message": "Nothing yet.", "resolution": "+a\x1b[31m\n-b",
+        "next_actions": [{"tool": tool, "arguments": arguments, "why": "do it"}],
+    }  # fmt: skip
+
+    def shown(tool: str, arguments: Json) -> Json:
+        return result
+
+    fake(shown)
+    assert main(["rebase", ID]) == 0
+    out = capsys.readouterr().out
+    assert "untrusted" in out
+    assert "\x1b[31m" not in out
+    assert "  -b\n" in out
+    assert out.strip().endswith(line)
 
 
 @pytest.mark.parametrize("position", [0, 1])

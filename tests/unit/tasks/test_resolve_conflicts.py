@@ -23,6 +23,7 @@ from rover_mcp.tasks.merge import MergeRequest, MergeTask
 from rover_mcp.tasks.push import PushRequest, PushTask
 from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.resolve_conflicts import WORKFLOW, ResolveConflicts
+from rover_mcp.tasks.task_view import event_view
 from tests.support.desk import Desk
 from tests.support.fake_merges import FakeMerges
 from tests.support.fake_pushes import FakePushes
@@ -73,6 +74,7 @@ def test_it_is_a_task_of_its_own_that_starts_at_the_stop(stage: Stage) -> None:
     workflow = TaskFolders(stage.desk.home, new.id, 1).input / "workflow.yaml"
     assert f"name: {WORKFLOW}" in workflow.read_text()
     assert stage.desk.store.tasks.get(task.id) == task
+    assert [plan.conflicts for plan in stage.rebases.conflicts] == [CONFLICTS]
     origin = stage.desk.tasks.view(new).origin
     assert origin == f"resolves the conflicts of task {task.number} with main"
 
@@ -142,6 +144,10 @@ def test_what_resolves_conflicts_has_no_branch_of_its_own(stage: Stage) -> None:
         assert refused.value.next_call == {
             "tool": "rebase_task", "arguments": {"task": stage.task.id},
         }  # fmt: skip
+    event = desk.store.events.last_of(new.id, Event.COMPLETE)
+    assert event is not None
+    summary = event_view(event, new).summary
+    assert summary == f"task {new.number} has resolved the conflicts of task {stage.task.number}"
     (action,) = desk.tasks.view(new).next_actions
     assert (action.tool, action.arguments["task"]) == ("rebase_task", stage.task.id)
 
