@@ -113,7 +113,6 @@ async def read_gitlab(api: ForgeApi, trust: Trust) -> list[Piece]:
         facts.append(
             "the members of the project could not be read, so the authors' roles are unknown"
         )
-    # System notes say who assigned whom and when a label was added, which is no help to an agent.
     notes = [note for thread in threads for note in thread.notes if not note.system]
     known = levels or {}
     discussion = Discussion(
@@ -156,6 +155,8 @@ async def _access_levels(api: ForgeApi, project: str) -> dict[int, int] | None:
     try:
         members, _ = await api.every(f"{project}/members/all", _Member)
     except FetchFailed:
+        # Without the members no author has a role, so that only comments of named authors are
+        # read: the safe side.
         return None
     return {member.id: member.access_level for member in members}
 

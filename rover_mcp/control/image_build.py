@@ -92,6 +92,7 @@ class ImageBuilds:
             caller, CreateRequest("Build the image", request.repo_path, options)
         )
         keeper = self._keeper(plan.new.engine)
+        # Before the build, to say afterwards whether the image existed already.
         known = {image.tag for image in keeper.images()}
         report = _BuildReport(progress, stop)
         tag, digest = self._build(caller, request, plan, keeper, report)
@@ -118,6 +119,8 @@ class ImageBuilds:
         try:
             spec, notes = self._specify(new, request, plan.entry.data, report)
             report.warnings += notes
+            # A setup fetches packages, so it has the project's network, and no provider: a build
+            # must not spend money.
             socket = TaskFolders(self.settings.home, new.id, 1).gateway_socket
             self.gateway.open_for_setup(new, socket, caller.env)
             return keeper.build_image(spec, report, report.stop)

@@ -174,6 +174,7 @@ def _run_spec(
         agents={n: p for n, p in settings.agent_programs.items() if n in used},
         paths=Paths(spec=folders.spec(attempt), run=folders.run),
         gateway=_gateway(task, folders),
+        # An engine that cannot change the user replaces this by its own kind of isolation.
         isolation=SwitchUser(uid=10001, gid=10001),
         limits=run_limits(settings, task.config),
         commits=settings.commits,

@@ -36,6 +36,8 @@ class WaitingAttempts:
         limits = {
             hold.account for hold in self._context.store.holds.all()
         } | self._context.store.holds.waiting_accounts()
+        # Also accounts without a hold: it may have ended while no daemon ran, with attempts that
+        # still wait for it.
         look_after = self._context.settings.retry.look_again
         released = [
             row
@@ -52,6 +54,7 @@ class WaitingAttempts:
         scheduled = [
             self._context.store.attempts.schedule(task.id, now().timestamp())
             for task in self._context.store.holds.proven_open(retry.transient_most)
+            # An account that answers says nothing about a full disk or a damaged journal.
             if task.pause is not None and is_the_accounts(task.pause)
         ]
         return [row for row in scheduled if row is not None and row.state == AttemptState.SCHEDULED]
@@ -59,6 +62,7 @@ class WaitingAttempts:
     def release_signed_in(self) -> list[AttemptRow]:
         """The attempts whose credential exists now, for the caller to enqueue."""
         released: list[AttemptRow] = []
+        # What was found missing in this round is not looked for again.
         lacking: set[Hashable] = set()
         for row in self._context.store.attempts.in_states((AttemptState.AWAITING,)):
             task = self._context.task(row.task_id)

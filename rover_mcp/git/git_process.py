@@ -194,6 +194,8 @@ def _limit_memory(process: subprocess.Popen[bytes], limit: int) -> None:
 
 
 def _command(argv: Sequence[str], settings: Sequence[str], without: Sequence[str]) -> list[str]:
+    # By `-c`, because it outranks every configuration file, also one that git finds in a place
+    # unknown to Rover.
     kept = [setting for setting in _SETTINGS if setting.partition("=")[0] not in without]
     options = [part for setting in (*kept, *settings) for part in ("-c", setting)]
     return [*git_command(), "--no-pager", "--literal-pathspecs", *options, *argv]
@@ -249,6 +251,8 @@ def git_environment(git_dir: Path) -> dict[str, str]:
     git does not search the folders above if it is gone."""
     return {
         "PATH": _search_path(),
+        # The user's own configuration can name programs, such as a pager, a signer or a credential
+        # helper.
         "HOME": "/nonexistent",
         "LC_ALL": "C",
         "TMPDIR": tempfile.gettempdir(),

@@ -118,6 +118,8 @@ class AttemptClaims:
     ) -> None:
         """Make the attempt the probe of each of these holds that has none, and of no other hold:
         one that it was chosen for waits for another probe if the attempt asks another account."""
+        # In the transaction of the start, so that no second attempt becomes the probe of the same
+        # account.
         probe = {
             "probe_task": attempt.task_id,
             "probe_attempt": attempt.attempt,

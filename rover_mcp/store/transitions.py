@@ -151,6 +151,8 @@ class TaskTransitions:
         None."""
         if closes.report and not closes.confirmed(record_report(connection, closes.report)):
             return None
+        # In the transaction of the task's own change: between the two another task could start on
+        # the closed account.
         until = close_account(connection, holds[closes.limit], closes.refused).until
         if not closes.waits:
             return None
@@ -170,6 +172,8 @@ class TaskTransitions:
         values = {k: to_json(v) for k, v in columns.items()}
         with self._database.write() as connection:
             task = lock_live_task(connection, task_id)
+            # The task is locked first, so of two callers the second one finds it running and gets
+            # None.
             event = Event.RESTART if restart else Event.RESUME
             if task is None or task.status not in sources(event):
                 return None

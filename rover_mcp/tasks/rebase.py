@@ -200,12 +200,7 @@ class RebaseTask:
             # What an agent made of a conflict counts only once somebody has seen it.
             return self._shown(task, plan)
         note = self.rebases.prepare(task, plan)
-        move = {
-            "repository": plan.repository, "branch": plan.branch, "old": plan.old, "new": plan.new,
-            "work_tree": plan.work_tree, "reason": f"rebase onto {plan.base_branch}: by rover",
-            "iteration": task.iteration, "commits": plan.commits,
-            "note": note.model_dump(mode="json"),
-        }  # fmt: skip
+        move = _move(task, plan, note)
 
         def work(row: OperationRow) -> None:
             try:
@@ -290,6 +285,16 @@ class RebaseTask:
             return OperationState.UNDONE
         self._record(task, note, int(row.plan["commits"]))
         return OperationState.DONE
+
+
+def _move(task: TaskRow, plan: RebasePlan, note: RebaseNote) -> dict[str, Any]:
+    """What the operation's row needs to finish or undo the rebase after a crash."""
+    return {
+        "repository": plan.repository, "branch": plan.branch, "old": plan.old, "new": plan.new,
+        "work_tree": plan.work_tree, "reason": f"rebase onto {plan.base_branch}: by rover",
+        "iteration": task.iteration, "commits": plan.commits,
+        "note": note.model_dump(mode="json"),
+    }  # fmt: skip
 
 
 def conflict(plan: RebasePlan, resolver: TaskRow | None = None) -> Conflict:

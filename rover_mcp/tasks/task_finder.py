@@ -43,6 +43,8 @@ class TaskFinder:
         try:
             root = self.repositories.inspect(caller.folder(repo_path)).project
         except UserFixable as error:
+            # A folder that was named on purpose and is no repository is an error; a working folder
+            # that is none is usual.
             if repo_path:
                 error.next_call = error.next_call or _LIST
                 raise
@@ -120,6 +122,7 @@ class TaskFinder:
         )
         if place.project and (tasks := named(project_id=place.project)):
             return tasks
+        # Looked up for the hint: it names ids that the caller may have meant.
         elsewhere = [row for row in named() if _sees(caller, row)]
         if place.root is not None:
             raise NotFound(

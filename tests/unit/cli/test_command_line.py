@@ -44,6 +44,7 @@ def answers(tool: str, _: Json) -> Json:
         "delete_task": {
             "task": ID,
             "deleted": False,
+            "chosen": False,
             "items": [{"what": "work", "kept": False, "detail": "3 snapshots"}],
             "attention": [],
         },
