@@ -31,6 +31,7 @@ from rover_mcp.tasks.operation_log import settled
 log = logging.getLogger("rover.merge")
 
 BRANCHES_NAMED = 10
+SEARCHES_KEPT = 100
 
 Search = Callable[[RepositoryView, TaskRow, str, Sequence[str]], list[SecretMatch]]
 """Finds secrets in what a commit reaches and none of some others does."""
@@ -42,6 +43,7 @@ class HostMerges:
     def __init__(self, repositories: GitRepositories, search: Search) -> None:
         self._repositories = repositories
         self._search = search
+        self._searched: dict[tuple[str, str, str], Sequence[SecretMatch]] = {}
 
     def plan(self, task: TaskRow, into: str | None, hooks: Sequence[str]) -> MergePlan:
         repository = Path(task.project_path)
@@ -74,12 +76,21 @@ class HostMerges:
         self, view: RepositoryView, task: TaskRow, source: str, old: str
     ) -> Sequence[SecretMatch] | None:
         """The secrets in what enters the branch. Those of the task's base are the user's own."""
+        # A preview is followed by the merge of the same commits, which need no second search.
+        between = (task.id, source, old)
+        matches = self._searched.get(between)
+        if matches is not None:
+            return matches
         there = [old, *([task.base_commit] if has_object(view, task.base_commit) else [])]
         try:
-            return self._search(view, task, source, there)
+            matches = self._search(view, task, source, there)
         except RoverError as error:
             log.info("what a merge brings cannot be searched for secrets: %s", error.message)
             return None
+        if len(self._searched) >= SEARCHES_KEPT:
+            self._searched.clear()
+        self._searched[between] = matches
+        return matches
 
     def commit(
         self, plan: MergePlan, parents: Sequence[str], message: str, environ: Mapping[str, str]
