@@ -59,10 +59,7 @@ find_missing() {
   program npm "fetches the agents' programs" npm
   program tmux "assistants in a terminal" tmux
   program gh "GitHub's own client, at a stand-in" gh
-  # Debian has it from version 13 on. Without it one test fails, and says so.
-  if apt-cache show glab >/dev/null 2>&1; then
-    program glab "GitLab's own client, at a stand-in" glab
-  fi
+  program glab "GitLab's own client, at a stand-in" glab
   program sshd "a server to push to" openssh-server
   program openssl "certificates of test servers" openssl
   program ps "looks at processes" procps
@@ -80,6 +77,26 @@ as_root() {
   fi
 }
 
+# Debian has glab from version 13 on. For an earlier one this takes the package of version 13, which
+# needs nothing but the C library, with lists of its own so that nothing else comes from there.
+fetch_glab() {
+  local root=$1 folder
+  command -v glab >/dev/null || apt-cache show glab >/dev/null 2>&1 && return
+  folder=$(mktemp -d)
+  mkdir -p "$folder"/{state/lists/partial,cache/archives/partial}
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
+    "http://deb.debian.org/debian trixie main" >"$folder/sources.list"
+  local apart=(-qq -o "Dir::Etc::sourcelist=$folder/sources.list" -o "Dir::Etc::sourceparts=-"
+    -o "Dir::State=$folder/state" -o "Dir::Cache=$folder/cache" -o "Dir::State::status=/dev/null"
+    -o "APT::Sandbox::User=root")
+  (
+    cd "$folder"
+    "$root" apt-get "${apart[@]}" update && "$root" apt-get "${apart[@]}" download glab &&
+      "$root" dpkg --install glab_*.deb
+  ) >/dev/null || true
+  "$root" rm -rf "$folder"
+}
+
 install_missing() {
   local root
   command -v apt-get >/dev/null || return 0
@@ -88,7 +105,10 @@ install_missing() {
   printf '%s\n' "${lines[@]}"
   [ "$root" = env ] || echo "Installing it needs root, so sudo may ask for your password."
   "$root" apt-get update -qq || return 0
+  fetch_glab "$root"
+  hash -r
   find_missing # With the package lists, names are surer.
+  ((${#packages[@]})) || return 0
   echo "Installing: ${packages[*]}"
   "$root" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
     "${packages[@]}" >/dev/null || return 0

@@ -208,6 +208,7 @@ def test_every_listener_is_in_a_file_that_is_known_to_keep_to_this_machine() -> 
     }
     assert found == {
         "agent_runner/process/forward.py": {"socket.create_server"},
+        "agent_runner/run/shell_session.py": {"listener.bind"},
         "rover_mcp/daemon/connections.py": {"anyio.create_unix_listener"},
         "rover_mcp/daemon/early_answers.py": {"listener.bind"},
         "rover_mcp/gateway/unix_socket.py": {"listener.bind"},

@@ -185,7 +185,7 @@ def test_the_slowest_files_are_named_at_the_end() -> None:
 def programs(folder: Path, **scripts: str) -> Path:
     """A folder for PATH with hardly more than these shell scripts."""
     folder.mkdir()
-    for name in ("bash", "cat", "mkdir", "chmod", "touch"):
+    for name in ("bash", "cat", "mkdir", "mktemp", "chmod", "touch", "rm"):
         (folder / name).symlink_to(f"/bin/{name}")
     for name, script in scripts.items():
         (folder / name.replace("_", "-")).write_text(f"#!/bin/bash\n{script}\n")
@@ -203,8 +203,11 @@ def components(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 APT = """
 echo "apt-get $*" >> {log}
+case "$*" in
+*"download glab") touch glab_1.deb {bin}/glab && chmod +x {bin}/glab ;;
+esac
 [ "$1" = install ] || exit 0
-for program in bwrap tmux npm git curl docker dockerd podman runc newuidmap slirp4netns \
+for program in gh sshd bwrap tmux npm git curl docker dockerd podman runc newuidmap slirp4netns \
   fuse-overlayfs debootstrap initdb openssl ps systemd-analyze; do
   touch {bin}/$program && chmod +x {bin}/$program
 done
@@ -230,9 +233,12 @@ def test_what_is_missing_is_installed_and_said(tmp_path: Path, user: str) -> Non
         sudo=f'echo sudo >> {log}; while [[ $1 = -n || $1 = *=* ]]; do shift; done; exec "$@"',
         true="exit 0",
         apt_get=APT.format(log=log, bin=path),
+        apt_cache="exit 1",
+        dpkg=f"echo dpkg $* >> {log}",
     )
     ran = components(path)
     assert ran.returncode == 0, ran.stderr
+    assert "dpkg --install glab_1.deb" in log.read_text(), "this release of Debian lacks it"
     assert "Installing: " in ran.stdout
     assert " bubblewrap " in ran.stdout
     assert "apt-get install -y" in log.read_text()

@@ -68,6 +68,6 @@ def test_a_limit_that_weeks_will_end_is_waited_for_by_its_date() -> None:
     (weeks,) = [m for m in corpus() if m.name.startswith("cursor-usage-limit-weeks")]
     verdict = classify([weeks.failure], NOW)
     assert verdict.reason is PauseReason.USAGE_WINDOW
-    assert verdict.retry_at == datetime(2026, 12, 18, tzinfo=UTC)
+    assert verdict.retry_at == datetime(2026, 12, 17, tzinfo=UTC)
     at = retry_time(pause(verdict.reason, verdict.retry_at), 0, RetrySettings(), NOW, 0)
     assert at == verdict.retry_at
