@@ -47,7 +47,7 @@ def task_facts(task: Json, now: datetime) -> list[tuple[str, str]]:
     facts = [
         ("id", task["id"]),
         ("project", clean(task["repo_path"])),
-        ("branch", f"{clean(task['branch'])}  from {_base(task)}"),
+        ("branch", f"{clean(task['branch']) or 'none'}  from {_base(task)}"),
         *([("base", _base_news(task))] if task.get("behind") else []),
         ("runs", _runs(task)),
         *([("origin", clean(task["origin"]))] if task.get("origin") else []),

@@ -23,7 +23,8 @@ WARNING_SHOWN = 250
 def status_message(view: TaskView, now: str) -> str:
     """The status of a task in words: which task it is, then `now`, then its warnings."""
     end = "" if now.endswith((".", '"')) else "."
-    head = f"Task {view.number} {quoted(view.title, TITLE_SHOWN)} on branch {view.branch}"
+    place = f" on branch {view.branch}" if view.branch else ""
+    head = f"Task {view.number} {quoted(view.title, TITLE_SHOWN)}{place}"
     return " ".join([f"{head}: {now}{end}", *_warnings(view)])
 
 

@@ -46,7 +46,8 @@ def task_text(task: TaskView, *, repository: bool = True) -> str:
     base = f" from {task.base_branch}" if task.base_branch else ""
     origin = f" {task.origin.capitalize()}." if task.origin else ""
     runs = f"{_runs(task)}.{origin}"
-    lines.append(f"Id {short_id(task.id)}{where}. Branch {task.branch}{base}. {runs}")
+    branch = f"Branch {task.branch}" if task.branch else "No branch; it starts"
+    lines.append(f"Id {short_id(task.id)}{where}. {branch}{base}. {runs}")
     if task.behind:
         since = ", ".join(f"{named(ref, 80)} {count}" for ref, count in task.behind.items())
         lines.append(
@@ -143,8 +144,8 @@ def row_text(task: ListedTask, *, repository: bool) -> str:
     head = f"{task.number}  {task.status}  {task.phase}{until}  {quoted(task.title, TITLE_SHOWN)}"
     cost = f", ${task.cost_usd:.2f}" if task.cost_usd is not None else ""
     origin = f", {task.origin}" if task.origin else ""
-    about = f"{short_id(task.id)}{where}, {task.branch}, {task.progress} %, {task.agent}{cost}"
-    about += origin
+    branch = task.branch or "no branch"
+    about = f"{short_id(task.id)}{where}, {branch}, {task.progress} %, {task.agent}{cost}{origin}"
     return f"{head}  [{about}]{error}{call}"
 
 

@@ -284,7 +284,7 @@ def message_line(message: CommitMessage) -> str:
         "agent": "The commit's message is by the task's agent",
         "title": "The commit's message is made from the title, for the agent wrote none",
     }
-    return f"{origins[message.by]}: {quoted(message.text.partition(chr(10))[0], 200)}."
+    return f"{origins[message.by]}: {quoted(message.own.partition(chr(10))[0], 200)}."
 
 
 def preview_lines(task: TaskRow, plan: MergePlan, request: MergeRequest) -> list[str]:

@@ -33,23 +33,24 @@ _SKIPS_CI = re.compile(
 
 @dataclass(frozen=True)
 class CommitMessage:
-    """`text` is without Rover's trailers. `by` says who wrote it."""
+    """`text` is without Rover's trailers. `by` says who wrote it, but for the subject of a merge
+    commit, which is as git writes it; `own` is without that."""
 
     text: str
     by: Literal["user", "agent", "title"]
+    own: str
 
 
 def merge_message(task: TaskRow, given: str | None, merge: tuple[str, str] | None) -> CommitMessage:
     """The message, `given` by the user or else found. `merge`: the branch that is merged and the
     one that it goes into, for a merge commit."""
     if given and given.strip():
-        return CommitMessage(given.strip(), "user")
-    own = task.run_state.commit_message if task.run_state else None
-    written = cleaned(own) if own else ""
-    text = written or _of_title(task, wrapped_only=merge is not None)
-    if merge is not None:
-        text = f"{_merge_subject(*merge)}\n\n{text}"
-    return CommitMessage(text, "agent" if written else "title")
+        return CommitMessage(given.strip(), "user", given.strip())
+    output = task.run_state.commit_message if task.run_state else None
+    written = cleaned(output) if output else ""
+    own = written or _of_title(task, wrapped_only=merge is not None)
+    text = own if merge is None else f"{_merge_subject(*merge)}\n\n{own}"
+    return CommitMessage(text, "agent" if written else "title", own)
 
 
 def cleaned(text: str) -> str:

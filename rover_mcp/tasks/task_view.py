@@ -99,7 +99,8 @@ def _row_view(task: TaskRow, now: float, phase: str) -> TaskView:
         status=task.status,
         phase=printable(phase),
         progress=0,
-        branch=task.branch,
+        # Such a task publishes none.
+        branch="" if resolved_rebase(task) else task.branch,
         base_branch=task.base_branch,
         base_commit=task.stands_on,
         workflow=task.workflow,

@@ -130,7 +130,7 @@ class Reviewing(Assistant):
         super().__init__()
         self._task = task
         self._comments = comments
-        self._id = ""
+        self._id = self._awaited = ""
         self._reported = 0
 
     def decide(self, called: str | None, result: Any, messages: list[dict[str, Any]]) -> Behaviour:
@@ -138,24 +138,37 @@ class Reviewing(Assistant):
             case None:
                 return self.call("create_task", **self._task)
             case "create_task" | "iterate_task":
-                self._id = result["task"]["id"]
+                self._id = self._awaited = result["task"]["id"]
                 return self.call("wait_for_task", task=self._id)
             case "wait_for_task":
-                assert result["returned"] != "paused", result
-                again = result["returned"] != "ended"
-                return self.call("wait_for_task" if again else "get_diff", task=self._id)
+                return self._waited(result)
             case "get_diff" if has_spoken(messages):
                 return self._begin()
             case "get_diff":
                 self._reported += 1
                 return text(self._report(result))
-            case "rebase_task" | "merge_task" if " yet. " in str(result):  # a preview
+            case "rebase_task" if proposed := result.get("next_actions"):
+                return self._follow(proposed[0])
+            case "merge_task" if " yet. " in str(result):  # a preview
                 return self.call(called, task=self._id, confirm=True)
             case "rebase_task":
                 return self.call("merge_task", task=self._id)
             case _:  # This client runs without a person, and the merge needs one.
                 assert "rover merge" in result, result
                 return text("The merge is yours to confirm: run `rover merge 1 --yes`.")
+
+    def _waited(self, result: Any) -> Behaviour:
+        """Wait on, or look at what the task changed; after another one has resolved the conflicts,
+        at the resolution."""
+        assert result["returned"] != "paused", result
+        if result["returned"] != "ended":
+            return self.call("wait_for_task", task=self._awaited)
+        return self.call("get_diff" if self._awaited == self._id else "rebase_task", task=self._id)
+
+    def _follow(self, action: Any) -> Behaviour:
+        if action["tool"] == "wait_for_task":
+            self._awaited = action["arguments"]["task"]
+        return self.call(action["tool"], **action["arguments"])
 
     def _begin(self) -> Behaviour:
         """What the user's next prompt asks for: first changes, then the delivery."""

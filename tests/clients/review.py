@@ -25,13 +25,16 @@ PAGE = Path(__file__).parents[2] / "docs" / "transcripts" / "claude-code-review.
 PROMPTS = (
     "Have Rover fix calc.add in this repository. Show me what changed when it is done.",
     "Review comments: the arguments need names, and a docstring should say what is returned.",
-    "I have committed to main meanwhile. Rebase the work on it, then merge it.",
+    "I gave add types on main meanwhile. Rebase the work on it, then merge it.",
 )
 COMMENTS = [
     {"file": "calc.py", "line": 1, "text": "Call the arguments left and right."},
     {"file": "calc.py", "line": 2, "text": "Say in a docstring what is returned."},
 ]
 BETTER = 'def add(left, right):\n    """Return the sum of both."""\n    return left + right\n'
+TYPED = "def add(a: int, b: int) -> int:\n    return a - b\n"
+TYPED_AND_FIXED = TYPED.replace("a - b", "a + b")
+TYPED_AND_BETTER = BETTER.replace("left, right):", "left: int, right: int) -> int:")
 TASK = {
     "description": "calc.add subtracts. Make it add.",
     "workflow": "quick",
@@ -39,9 +42,22 @@ TASK = {
     "engine": "bubblewrap",
     "script": script(
         implement=[
-            {"say": "done", "edits": [{"path": "calc.py", "content": FIXED}]},
-            {"say": "done", "edits": [{"path": "calc.py", "content": BETTER}]},
-        ]
+            {
+                "say": "done",
+                "edits": [{"path": "calc.py", "content": FIXED}],
+                "outputs": {"commit_message": "Add instead of subtracting in calc.add"},
+            },
+            {
+                "say": "done",
+                "edits": [{"path": "calc.py", "content": BETTER}],
+                "outputs": {"commit_message": "Add instead of subtracting, and name the arguments"},
+            },
+        ],
+        # Each commit of the branch changes what main has changed.
+        resolve=[
+            {"say": "both", "edits": [{"path": "calc.py", "content": TYPED_AND_FIXED}]},
+            {"say": "both", "edits": [{"path": "calc.py", "content": TYPED_AND_BETTER}]},
+        ],
     ),
 }
 HEADER = """\
@@ -49,9 +65,10 @@ HEADER = """\
 
 As it happened: the real Claude Code, its real MCP connection, the real server, sandbox and git. Only
 two things are played: what the assistant's model decides, and the agent that does the task. Between
-the second and the third prompt the user commits to `main`. A merge needs a person, and in this mode
-(`claude -p`) Claude Code has none who could answer its dialog, so that the user merges. A test plays
-it again and compares (`tests/clients/test_claude.py`).
+the second and the third prompt the user commits to `main`, where the task has changed the same
+lines; an agent resolves these conflicts. A merge needs a person, and in this mode (`claude -p`)
+Claude Code has none who could answer its dialog, so that the user merges. A test plays it again and
+compares (`tests/clients/test_claude.py`).
 
 Results are what the model is given, shortened: of a task they have more. TASK stands for its id,
 COMMIT for commits, TIME for times, REPOSITORY for the repository's folder.
@@ -84,9 +101,8 @@ def play(folder: Path) -> tuple[Path, str]:
 
 
 def _commit_to_main(repository: Path) -> None:
-    (repository / "README.md").write_text("A calculator.\n")
-    git(repository, "add", "README.md")
-    git(repository, "commit", "-q", "-m", "Say what this is")
+    (repository / "calc.py").write_text(TYPED)
+    git(repository, "commit", "-q", "-a", "-m", "Give add types")
 
 
 def without_commits(text: str, repository: Path) -> str:

@@ -67,10 +67,10 @@ def test_it_delegates_tells_of_the_pause_resumes_and_reports(home: Path) -> None
     assert git(repository, "branch", "--show-current") == "main"
 
 
-def test_it_reviews_iterates_with_two_comments_rebases_and_merges(home: Path) -> None:
+def test_it_reviews_iterates_rebases_over_conflicts_and_merges(home: Path) -> None:
     repository, page = review.play(home.parent)
     assert page == review.PAGE.read_text("utf-8"), "python -m tests.clients.review writes it anew"
-    assert git(repository, "show", "main:calc.py") == review.BETTER.strip()
+    assert git(repository, "show", "main:calc.py") == review.TYPED_AND_BETTER.strip()
     assert git(repository, "show", "main:README.md") == "A calculator."
     assert git(repository, "status", "--porcelain") == ""
 

@@ -60,6 +60,7 @@ def test_an_agent_resolves_and_a_person_looks_before_it_counts(shared: Path) -> 
         again = client.tool("rebase_task", task=task["id"], resolve=True)
         assert again["next_actions"] == begun["next_actions"], "a second call starts no second task"
         done = client.wait_until(resolver, "COMPLETED")
+        assert done["branch"] == "", "it publishes none, so none is named"
         assert state_of(repo) == before
         unseen = client.tool("rebase_task", task=task["id"], confirm=True)
         assert unseen["rebased"] is False, "nobody has seen it yet"

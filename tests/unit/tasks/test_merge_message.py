@@ -35,6 +35,7 @@ def test_the_agents_message_is_a_squashs() -> None:
 def test_a_merge_commit_names_the_branch_first() -> None:
     message = merge_message(task_with(WRITTEN), None, ("rover/1-sum", "next"))
     assert message.text == f"Merge branch 'rover/1-sum' into next\n\n{WRITTEN}"
+    assert (message.by, message.own) == ("agent", WRITTEN), "the subject is not the agent's"
 
 
 def test_the_users_message_goes_before_the_agents() -> None:
