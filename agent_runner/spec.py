@@ -268,6 +268,9 @@ class RunSpec(_SpecModel):
         "the sandbox is lent the objects in any case",
     )
     restart: bool = Field(default=False, description="start the iteration over, on the task's base")
+    begins_iteration: bool = Field(
+        default=False, description="the first attempt of a further iteration, without a journal yet"
+    )
     rebundle: bool = Field(
         default=False,
         description="the host has lost earlier snapshots: the next one's bundle builds on the base",

@@ -68,7 +68,7 @@ def make_plan(fold: RunStateFold, workflow: Workflow, spec: RunSpec) -> ResumePl
     begun = copy.deepcopy(fold)
     begun.add(Record(0, datetime.min.replace(tzinfo=UTC), RecordType.RUN_START, start))
     warnings = [] if restart else [*_warnings(fold, begun, workflow)]
-    if before.status is RunStatus.NEW and spec.attempt > 1:
+    if before.status is RunStatus.NEW and spec.attempt > 1 and not spec.begins_iteration:
         warnings.append("no checkpoint was found: the iteration runs from its start")
     leaves = (s for s, _ in walk(workflow.steps) if not isinstance(s, LoopStep | ParallelStep))
     why = _why(before)

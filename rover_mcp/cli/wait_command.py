@@ -78,7 +78,7 @@ def line(task: Json) -> str:
     text = f"rover: task {task['number']} is {task['status']}"
     pause = task.get("pause")
     if not pause:
-        return f"{text}; branch {task['branch']}"
+        return f"{text}; branch {task['branch']}" if task["branch"] else text
     if pause.get("auto_resume") and pause.get("retry_at"):
         after = resumption(automatic=True, at=dated(pause["retry_at"]), because=None)
         return f"{text} ({pause['reason']}); {after}"

@@ -183,13 +183,15 @@ def journal_snapshots(journal: Path) -> list[Snapshot]:
 class Checkpoint:
     """What an attempt resumes from. `restore` is the work tree of the last snapshot, in the
     attempt's spec folder. `first_snapshot` is the first free number. `rebundle`: the next
-    snapshot's bundle has to build on the base alone, because the hub lacks the last one. `warnings`
+    snapshot's bundle has to build on the base alone, because the hub lacks the last one.
+    `begins_iteration`: it is the first of a further iteration, which has no journal yet. `warnings`
     are for the task."""
 
     restore: Restore | None = None
     first_snapshot: int = 1
     rebundle: bool = False
     restart: bool = False
+    begins_iteration: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -209,7 +211,8 @@ def prepare_checkpoint(
     if attempt.client_id is not None and attempt.before is not None:
         warnings += set_aside_damaged(folders)
     here = known_snapshots(task, hub)
-    if attempt.before is not None and not _begins_iteration(task, attempt):
+    begins = _begins_iteration(task, attempt)
+    if attempt.before is not None and not begins:
         warnings += _keep_unnamed(task, attempt.attempt, folders, hub, here)
     restore, lacking = _restore(task, attempt.attempt, folders, hub, engine)
     return Checkpoint(
@@ -217,6 +220,7 @@ def prepare_checkpoint(
         _first_free(folders, known_snapshots(task, hub)),
         rebundle=bool(lacking),
         restart=attempt.detail == RESTART,
+        begins_iteration=begins,
         warnings=(*warnings, *lacking),
     )
 

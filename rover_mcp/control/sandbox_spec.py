@@ -201,6 +201,7 @@ def _from_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "restore": checkpoint.restore,
         "restart": checkpoint.restart,
+        "begins_iteration": checkpoint.begins_iteration,
         "first_snapshot": checkpoint.first_snapshot,
         "rebundle": checkpoint.rebundle,
     }

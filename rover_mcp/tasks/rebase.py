@@ -368,8 +368,8 @@ def _resolved_lines(plan: RebasePlan) -> list[str]:
     count = len({file.path for file in plan.resolved})
     files = "1 file" if count == 1 else f"{count} files"
     lines = [
-        f"An agent resolved conflicts in {files}. Show the user the resolution below: it counts "
-        "only once it is confirmed."
+        f"An agent resolved conflicts in {files}. The user has to see the resolution below, "
+        "which counts only once it is confirmed."
     ]
     if given_up := sum(len(file.given_up) for file in plan.resolved):
         lines.append(f"It left out {given_up} changes of a side, each with its reason.")

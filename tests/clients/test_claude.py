@@ -71,7 +71,6 @@ def test_it_reviews_iterates_rebases_over_conflicts_and_merges(home: Path) -> No
     repository, page = review.play(home.parent)
     assert page == review.PAGE.read_text("utf-8"), "python -m tests.clients.review writes it anew"
     assert git(repository, "show", "main:calc.py") == review.TYPED_AND_BETTER.strip()
-    assert git(repository, "show", "main:README.md") == "A calculator."
     assert git(repository, "status", "--porcelain") == ""
 
 

@@ -40,6 +40,7 @@ def test_new_instructions_continue_on_the_branch_that_was_delivered(
     )["task"]
     assert (begun["status"], begun["iteration"]) == ("ITERATING", 2)
     done = client.wait_until(task["id"], "COMPLETED")
+    assert "no checkpoint" not in str(done.get("warnings")), "a new iteration lacks none"
 
     assert done["branch"] == first["branch"]
     names = git(repository, "ls-tree", "--name-only", done["branch"]).splitlines()

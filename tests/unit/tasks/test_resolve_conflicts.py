@@ -115,7 +115,7 @@ def test_a_resolution_counts_only_once_it_was_shown(stage: Stage) -> None:
     stage.rebases.planned = replace(PLAN, resolved=RESOLVED, check="the check fails")
     unseen = stage.rebase(stage.desk.caller, stage.task, None)
     assert (unseen.commit, stage.rebases.moves) == (None, [])
-    assert "Show the user the resolution" in unseen.text
+    assert "counts only once it is confirmed" in unseen.text
     assert "But the check fails." in unseen.text
     assert unseen.resolution is not None
     assert "+a\n+c" in unseen.resolution

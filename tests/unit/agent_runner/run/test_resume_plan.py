@@ -233,6 +233,8 @@ def test_without_a_journal_the_iteration_runs_from_its_start() -> None:
     assert plan.untouched
     assert plan.warnings == ["no checkpoint was found: the iteration runs from its start"]
     assert make_plan(RunStateFold(), workflow(command("a")), run_spec()).warnings == []
+    further = run_spec(attempt=2, iteration=2, begins_iteration=True)
+    assert make_plan(RunStateFold(), workflow(command("a")), further).warnings == []
 
 
 def test_the_target_is_the_base_only_while_no_step_has_finished() -> None:
