@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.matrix.cells import CELLS, Paused, Seen, wrong_in
+from tests.matrix.cells import CELLS, PROMPTLY, Paused, Seen, wrong_in
 from tests.matrix.page import BEGIN, END, PAGE, with_table
 
 NOW = datetime(2026, 11, 25, 22, tzinfo=UTC)
@@ -26,7 +26,7 @@ def seen(reason: str, provider: str, retry_in: float | None, after: float = 1.0)
         (seen("usage_window", "openai", 10_802), ["provider"]),
         (seen("usage_window", "anthropic", None), ["retry_at"]),
         (seen("usage_window", "anthropic", 600), ["retry_at"]),
-        (seen("usage_window", "anthropic", 10_802, after=9), ["paused"]),
+        (seen("usage_window", "anthropic", 10_802, after=PROMPTLY + 1), ["paused"]),
     ],
 )
 def test_a_pause_is_right_in_all_that_it_says(paused: Paused, wrong: list[str]) -> None:
