@@ -90,6 +90,12 @@ class Operations:
         with self._reader.connect() as connection:
             return sound(connection.execute(query), operation_row)
 
+    def is_open(self, operation_id: str) -> bool:
+        """Whether an operation has not ended."""
+        mine = (O.c.id == operation_id) & (O.c.state == OperationState.OPEN)
+        with self._reader.connect() as connection:
+            return connection.execute(sa.select(O.c.id).where(mine)).first() is not None
+
     def of_task(self, task_id: str) -> list[OperationRow]:
         """The operations of a task, oldest first."""
         query = sa.select(O).where(O.c.task_id == task_id).order_by(O.c.created_at)

@@ -38,8 +38,11 @@ class OperationLog:
     settlers: dict[OperationKind, Callable[[OperationRow], OperationState]] = field(
         default_factory=dict[OperationKind, Callable[[OperationRow], OperationState]]
     )
-    _running: set[str] = field(default_factory=set[str])
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _running: dict[str, int] = field(default_factory=dict[str, int])
+    """tasks with an operation at work, each with its thread"""
+    _settling: dict[str, int] = field(default_factory=dict[str, int])
+    """tasks whose cut-off operations are being settled, each with the thread that does it"""
+    _released: threading.Condition = field(default_factory=threading.Condition)
 
     def run(
         self,
@@ -76,42 +79,75 @@ class OperationLog:
     def _claimed(self, tasks: set[str]) -> Generator[None]:
         """Let no other operation work on these tasks."""
         # All at once under one lock, so that no two operations wait for each other's tasks.
-        with self._lock:
-            if tasks & self._running:
-                raise Conflict(
-                    "another merge, rebase, push, checkout or deletion of this task is at work",
-                    hint="call again in some seconds",
-                    code="operation_running",
-                )
-            self._running |= tasks
+        with self._released:
+            if tasks & (self._running.keys() | self._settling.keys()):
+                raise _at_work()
+            self._running |= dict.fromkeys(tasks, threading.get_ident())
         try:
             yield
         finally:
-            with self._lock:
-                self._running -= tasks
+            with self._released:
+                for task in tasks:
+                    del self._running[task]
 
     def settle(self, task_id: str | None = None) -> None:
-        """Finish or undo what was cut off: all of it, or a task's. What cannot be settled stays
-        open for the next time."""
-        for row in self.rows.open():
-            if task_id not in (None, row.task_id) or not self._claim(row.task_id):
-                continue
-            try:
-                state = self.settlers[OperationKind(row.kind)](row)
-                self.rows.end(row.id, state, "cut off by the daemon's end")
-                log.info("a %s of task %s that was cut off is %s", row.kind, row.task_id, state)
-            except NotSettled as error:
-                log.warning("a %s of task %s stays open: %s", row.kind, row.task_id, error)
-            finally:
-                with self._lock:
-                    self._running.discard(row.task_id)
+        """Finish or undo what was cut off: all of it, or a task's. If another thread settles a
+        task's operations, this waits for it. What cannot be settled stays open for the next time.
 
-    def _claim(self, task_id: str) -> bool:
-        with self._lock:
-            if task_id in self._running:
-                return False
-            self._running.add(task_id)
-            return True
+        Raises:
+            Conflict: an operation of this task is at work in another thread ("operation_running").
+        """
+        for row in self.rows.open():
+            if task_id not in (None, row.task_id):
+                continue
+            with self._claimed_to_settle(row.task_id) as claimed:
+                if not claimed and task_id is not None:
+                    self._check_own(task_id)
+                # Another thread may have settled it since the rows were read.
+                if claimed and self.rows.is_open(row.id):
+                    self._settle(row)
+
+    def _settle(self, row: OperationRow) -> None:
+        try:
+            state = self.settlers[OperationKind(row.kind)](row)
+        except NotSettled as error:
+            log.warning("a %s of task %s stays open: %s", row.kind, row.task_id, error)
+        else:
+            self.rows.end(row.id, state, "cut off by the daemon's end")
+            log.info("a %s of task %s that was cut off is %s", row.kind, row.task_id, state)
+
+    @contextmanager
+    def _claimed_to_settle(self, task_id: str) -> Generator[bool]:
+        """Claim a task once no other thread settles its operations. False if an operation of it is
+        at work, or this thread settles them already."""
+        me = threading.get_ident()
+        with self._released:
+            while self._settling.get(task_id, me) != me:
+                self._released.wait()
+            claimed = task_id not in self._running | self._settling
+            if claimed:
+                self._settling[task_id] = me
+        try:
+            yield claimed
+        finally:
+            if claimed:
+                with self._released:
+                    del self._settling[task_id]
+                    self._released.notify_all()
+
+    def _check_own(self, task_id: str) -> None:
+        # Half of an operation of another thread is not to be judged as somebody else's change.
+        me = threading.get_ident()
+        if self._running.get(task_id, me) != me:
+            raise _at_work()
+
+
+def _at_work() -> Conflict:
+    return Conflict(
+        "another merge, rebase, push, checkout or deletion of this task is at work",
+        hint="call again in some seconds",
+        code="operation_running",
+    )
 
 
 def check_local(caller: Caller, what: str) -> None:
