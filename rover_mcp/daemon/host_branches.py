@@ -48,10 +48,6 @@ class HostBranches:
             log.warning("the branch of task %s cannot be given back: %s", task.id, error)
             return False
 
-    def delete(self, task: TaskRow, tip: str) -> None:
-        with opened(Path(task.project_path)) as view:
-            branch_trash.delete(view, task.branch, tip)
-
 
 def drop_aside(task: TaskRow) -> None:
     """Remove what is kept of a task's deleted branch. What cannot be removed is only a name in the

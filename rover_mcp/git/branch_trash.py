@@ -127,13 +127,6 @@ def drop(view: RepositoryView, task_id: str) -> None:
         _change(view, [f"delete {ASIDE}{task_id} {kept}"], "a deleted branch cannot be dropped")
 
 
-def delete(view: RepositoryView, branch: str, at: str) -> None:
-    """Delete a branch that is at this commit, for good. Raises as put_aside."""
-    if (top := work_tree_of(view, branch)) is not None:
-        raise checked_out(branch, top)
-    _change(view, [f"delete refs/heads/{branch} {at}"], f"the branch {branch} cannot be deleted")
-
-
 def _change(view: RepositoryView, commands: list[str], what: str) -> None:
     done = view.run(["update-ref", "--stdin"], stdin="".join(f"{c}\n" for c in commands).encode())
     if done.code == 0:

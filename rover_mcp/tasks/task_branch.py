@@ -55,10 +55,6 @@ class TaskBranches(Protocol):
         """
         ...
 
-    def delete(self, task: TaskRow, tip: str) -> None:
-        """Delete the branch for good, if it is at `tip`. Raises as `put_aside`."""
-        ...
-
 
 def checked_branch(task: TaskRow, facts: FactsOfBranch, *, kept: bool) -> str | None:
     """The commit of the branch that is to be deleted; None where there is no branch. `kept`: the

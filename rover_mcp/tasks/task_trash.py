@@ -89,37 +89,33 @@ class TaskTrash:
             Conflict: the task is not one that can be deleted now, or its branch is not.
             EnvironmentFault: it cannot be recorded or removed.
         """
-        if isinstance(task, DamagedRecord) or not self.keep_days:
-            return self._delete_at_once(task, branch=branch)
         listed = self.plan(task, branch=branch)
         tip = self._tip_to_delete(task) if branch else None
+        if isinstance(task, DamagedRecord) or not (self.keep_days or tip):
+            self.delete(task)
+            return listed
         try:
-            self._put_aside(task, tip)
+            self._put_away(task, tip)
         except EnvironmentFault as fault:
             if fault.code != DISK_FULL:
                 raise
             # There is no room to say so: what can be made again makes some.
             self.delete.leftovers.make_room(task)
-            self._put_aside(task, tip)
+            self._put_away(task, tip)
         return listed
 
-    def _delete_at_once(self, task: TaskRow | DamagedRecord, *, branch: bool) -> list[Item]:
-        listed = self.plan(task, branch=branch)
-        tip = self._tip_to_delete(task) if branch else None
-        self.delete(task)
-        if tip is not None and isinstance(task, TaskRow):
-            self.branches.delete(task, tip)
-        return listed
-
-    def _put_aside(self, task: TaskRow, tip: str | None) -> None:
-        plan = {"status": str(task.status), "branch": tip}
+    def _put_away(self, task: TaskRow, tip: str | None) -> None:
+        plan = {"status": str(task.status), "branch": tip, "at_once": not self.keep_days}
 
         def work(_: OperationRow) -> None:
             if tip is not None:
                 self.branches.put_aside(task, tip)
                 crash_point(DeletionPoint.BRANCH_ASIDE)
             try:
-                self._hide(task)
+                if self.keep_days:
+                    self._hide(task)
+                else:
+                    self.delete(task)
             except RoverError:
                 if tip is not None:
                     self.branches.put_back(task)
@@ -140,6 +136,8 @@ class TaskTrash:
             return OperationState.DONE
         task = self.store.tasks.get(row.task_id)
         was_paused = row.plan.get("status") == TaskStatus.PAUSED
+        if row.plan.get("at_once"):
+            return self._settle_at_once(task)
         if task is None:
             return OperationState.UNDONE
         # If its pause has ended for the deletion, it would not be as before.
@@ -149,6 +147,16 @@ class TaskTrash:
         if row.plan.get("branch"):
             settled(lambda: self.branches.put_back(task))
         return OperationState.UNDONE
+
+    def _settle_at_once(self, task: TaskRow | None) -> OperationState:
+        """Finish a deletion without a trash once the branch is aside. Before that nothing has
+        happened, and after it the task without a branch is still listed, if it is there at all."""
+        if task is None:
+            return OperationState.DONE
+        if not self.branches.is_aside(task):
+            return OperationState.UNDONE
+        settled(lambda: self.delete(task))
+        return OperationState.DONE
 
     def list(self) -> list[TrashedTask]:
         """All that can be given back, the first deleted first."""

@@ -234,6 +234,32 @@ def test_a_branch_goes_with_its_task_or_stays_with_it(
         assert git(repo, "for-each-ref") == before
 
 
+@pytest.mark.parametrize("point", [P.RECORDED, D.BRANCH_ASIDE])
+def test_without_a_trash_a_branch_goes_with_its_task_or_stays_with_it(
+    tmp_path: Path, engine_for_daemons: None, point: str
+) -> None:
+    """N8, N13. The daemon dies while both are deleted for good."""
+    repo = make_repository(tmp_path / "repo")
+    with (
+        daemon(tmp_path, str(point), "trash_days: 0\n") as home,
+        LauncherClient(home, repo) as client,
+    ):
+        client.open()
+        task = task_of(client)
+        git(repo, "merge", "-q", "--ff-only", task["branch"])
+        before = git(repo, "for-each-ref")
+        with pytest.raises(DaemonRestarted):
+            client.tool("delete_task", task=task["id"], branch=True, confirm=True)
+        if point == P.RECORDED:
+            assert is_listed(client, task["id"])
+            assert git(repo, "for-each-ref") == before
+            patient(client, "delete_task", task=task["id"], branch=True, confirm=True)
+        else:
+            wait_until(lambda: not is_listed(client, task["id"]), "the deletion is finished")
+        assert git(repo, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
+        assert not (home / "tasks" / task["id"]).exists()
+
+
 def test_giving_a_branch_back_is_finished_by_the_next_daemon(
     tmp_path: Path, engine_for_daemons: None
 ) -> None:

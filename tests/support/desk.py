@@ -428,9 +428,6 @@ class FakeBranches:
     def put_back(self, task: TaskRow) -> bool:
         return False
 
-    def delete(self, task: TaskRow, tip: str) -> None:
-        raise AssertionError("there is no branch")
-
 
 class FakeLeftovers:
     """A task whose branch was delivered."""
@@ -444,6 +441,9 @@ class FakeLeftovers:
 
     def remove(self, task: TaskRow) -> None:
         self.removed.append(task.id)
+
+    def make_room(self, task: TaskRow) -> None:
+        raise AssertionError("the disk is not full")
 
     def find_by_id(self, task_id: str) -> Leftover:
         return self.found

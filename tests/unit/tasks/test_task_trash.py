@@ -9,6 +9,7 @@ import pytest
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
 from rover_mcp.domain.operation import OperationKind, OperationState
 from rover_mcp.domain.task_status import Event, TaskStatus
+from rover_mcp.git.branch_trash import BranchFacts
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
@@ -40,6 +41,16 @@ class Bin:
         for event in events:
             row = self.store.transitions.apply(row.id, event) or row
         return row
+
+
+class MovedBranch(FakeBranches):
+    """A branch that somebody moves just before it is deleted."""
+
+    def facts(self, task: TaskRow) -> BranchFacts:
+        return BranchFacts("1" * 40)
+
+    def put_aside(self, task: TaskRow, tip: str) -> None:
+        raise Conflict("it has moved meanwhile", code="branch_moved")
 
 
 @pytest.fixture
@@ -128,7 +139,7 @@ def test_what_cannot_be_removed_stays_in_the_trash(bin_: Bin) -> None:
     bin_.trash(row)
     bin_.now += 15 * DAY
 
-    def broken(_: TaskRow) -> None:
+    def broken(task: TaskRow) -> None:
         raise EnvironmentFault("the disk is read-only")
 
     remove, bin_.leftovers.remove = bin_.leftovers.remove, broken
@@ -143,6 +154,16 @@ def test_with_no_days_it_goes_at_once(bin_: Bin) -> None:
     assert bin_.trash.until(row) is None
     bin_.trash(row)
     assert (bin_.leftovers.removed, bin_.trash.list()) == ([row.id], [])
+
+
+def test_with_no_days_a_branch_that_moved_keeps_its_task(bin_: Bin) -> None:
+    """N13: the branch goes first, so that a refusal leaves both."""
+    bin_.trash.keep_days = 0
+    row, branches = bin_.task(*ENDED), MovedBranch()
+    bin_.trash.branches = branches
+    with pytest.raises(Conflict, match="moved"):
+        bin_.trash(row, branch=True)
+    assert (bin_.store.tasks.get(row.id), bin_.leftovers.removed) == (row, [])
 
 
 @pytest.mark.parametrize("deleted", [False, True])
