@@ -17,10 +17,13 @@ from agent_runner.run.javascript_reports import (
     node_names,
     vitest_names,
 )
+from agent_runner.run.jvm_reports import gradle_names, maven_names
+from agent_runner.run.ruby_reports import is_quiet, minitest_names, rspec_names
 from agent_runner.run.test_reports import (
     CARGO_LAST,
     cargo_names,
     go_names,
+    phpunit_names,
     pytest_names,
     unittest_names,
 )
@@ -80,7 +83,7 @@ def _read(out: Sequence[str], err: Sequence[str]) -> Sequence[str]:
     """By the first reader that knows both streams, of which no line may be another program's."""
     names: Sequence[str] = ()
     if all(_QUIET.match(line) for line in err if line):
-        names = pytest_names(out) or go_names(out)
+        names = pytest_names(out) or go_names(out) or maven_names(out)
     if err and CARGO_LAST.match(err[-1]):
         names = names or cargo_names(out)
     if any(line.endswith("[build failed]") for line in out):
@@ -88,8 +91,10 @@ def _read(out: Sequence[str], err: Sequence[str]) -> Sequence[str]:
     if all(_STARTER.match(line) for line in out if line):
         names = names or jest_names(err) or unittest_names(err)
     if not any(err):
-        names = names or mocha_names(out) or node_names(out)
-    return names or vitest_names(out, err)
+        names = names or mocha_names(out) or node_names(out) or phpunit_names(out)
+    if is_quiet(err):
+        names = names or rspec_names(out) or minitest_names(out)
+    return names or vitest_names(out, err) or gradle_names(out, err)
 
 
 def _lines(text: str) -> list[str]:

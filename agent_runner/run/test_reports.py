@@ -1,4 +1,5 @@
-"""Reads the names of failed tests from what pytest, unittest, `go test` and `cargo test` print.
+"""Reads the names of failed tests from what pytest, unittest, `go test`, `cargo test` and PHPUnit
+print.
 
 Each function takes lines without escape sequences, and returns no names unless they are as many as
 the runner's own count says.
@@ -84,3 +85,31 @@ def cargo_names(lines: Sequence[str]) -> Sequence[str]:
     names = [_DOC_LINE.sub("", match[1]) for line in lines if (match := _CARGO_NAME.match(line))]
     failed = sum(int(match[1]) for line in lines if (match := _CARGO_END.match(line)))
     return names if len(names) == failed else ()
+
+
+# --- PHPUnit ---
+
+_PHPUNIT_SECTION = re.compile(r"There (?:was|were) \d+ (.+):$")
+_PHPUNIT_NAME = re.compile(r"(\d+)\) (.+)$")
+_PHPUNIT_END = re.compile(r"Tests: \d+, Assertions: \d+, .*\.$")
+_PHPUNIT_COUNT = re.compile(r"(?:Errors|Failures): (\d+)")
+_PHPUNIT_BAD = ("error", "errors", "failure", "failures")
+
+
+def phpunit_names(lines: Sequence[str]) -> Sequence[str]:
+    """Warnings can set the exit status, too: with one of them, no names are returned."""
+    end = _PHPUNIT_END.match(lines[-1]) if lines else None
+    if end is None or "Warnings: " in end[0]:
+        return ()
+    names: list[str] = []
+    kind, last = "", 0
+    for line in lines:
+        if section := _PHPUNIT_SECTION.match(line):
+            kind, last = section[1], 0
+        elif kind in _PHPUNIT_BAD and (name := _PHPUNIT_NAME.match(line)):
+            last += 1
+            # The message of a test may look like a name, so the numbers have to be in order.
+            if int(name[1]) != last:
+                return ()
+            names.append(name[2])
+    return names if len(names) == sum(map(int, _PHPUNIT_COUNT.findall(end[0]))) else ()
