@@ -56,7 +56,7 @@ def assault(request: pytest.FixtureRequest, stage: Stage) -> Assault:
     stage.workflow("assault", steps)
     before = (repository_state(stage.repository), programs())
     turns = {c.name: [{"run": shell(c.attacks, places)}] for c in INSIDE}
-    task = stage.ended(stage.create("assault", engine, script(**turns)), timeout=90)
+    task = stage.ended(stage.create("assault", engine, script(**turns)))
     played: dict[str, Played] = {}
     for kind in INSIDE:
         played |= results(stage.log(task, kind.name))
@@ -82,7 +82,7 @@ def open_setting(stage: Stage) -> tuple[dict[str, Played], list[str]]:
         done = subprocess.run(
             [sys.executable, "-c", program(attacks, stage.places("bubblewrap"))],
             env={**os.environ, **stage.env, "ROVER_SPEC": str(root / "spec")},
-            cwd=root / "work", capture_output=True, text=True, check=True, timeout=100,
+            cwd=root / "work", capture_output=True, text=True, check=True, timeout=300,
         )  # fmt: skip
     hits = stage.hits()
     stage.forget_hits()

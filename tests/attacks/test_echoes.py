@@ -52,7 +52,7 @@ def test_what_one_agent_has_a_provider_repeat_stops_no_other_task(
                     "create_task", description=what, workflow="quick", agent="claude",
                     engine="bubblewrap",
                 )["task"]  # fmt: skip
-                return client.wait_until(task["id"], status, timeout=200)
+                return client.wait_until(task["id"], status)
 
             quoted = ends(f"quoted: {WORDS}", "FAILED")
             assert "Invalid value" in quoted["error"]

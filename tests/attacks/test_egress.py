@@ -60,7 +60,7 @@ def refused(request: pytest.FixtureRequest, stage: Stage, engine: str) -> Refuse
         engine=engine, script=script(attack=[{"run": shell(attacks, places)}]),
         network=policy, auto_resume=False,
     )["task"]  # fmt: skip
-    done = stage.ended(made, timeout=90)
+    done = stage.ended(made)
     assert done["status"] == "COMPLETED", done
     full = stage.client.tool("inspect", task=made["id"], detail="full")["task"]
     played = results(stage.log(made, "attack"))
@@ -169,7 +169,7 @@ def test_a_providers_redirect_is_followed_by_nobody(stage: Stage, engine: str) -
                 "create_task", description="Follow", workflow="redirected", agent="claude",
                 engine=engine, auto_resume=False, network="allowlist",
             )["task"]  # fmt: skip
-            done = client.wait_until(task["id"], "COMPLETED", timeout=120)
+            done = client.wait_until(task["id"], "COMPLETED")
     played = results(stage.log(done, "attack"))["redirects"]
     assert played.status == 0, played.said
     assert PWNED not in played.said, played.said

@@ -45,7 +45,7 @@ def planted(request: pytest.FixtureRequest, stage: Stage) -> Planted:
     )
     stage.workflow("plants", STEPS)
     before = repository_state(stage.repository)
-    task = stage.ended(stage.create("plants", request.param, turns), timeout=90)
+    task = stage.ended(stage.create("plants", request.param, turns))
     return Planted(request.param, task, before)
 
 
@@ -118,7 +118,7 @@ def own(tmp_path: Path, stage: Stage) -> Callable[[str], subprocess.CompletedPro
     def run(text: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", "-c", text], cwd=folder, env=env, capture_output=True, text=True,
-            check=False, timeout=30,
+            check=False, timeout=300,
         )  # fmt: skip
 
     return run

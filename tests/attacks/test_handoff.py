@@ -133,6 +133,6 @@ def test_the_same_files_run_where_a_user_works_with_them(
         (own / path).write_text(fill(text.format(name=name), {"TROPHIES": str(stage.trophies)}))
         (own / path).chmod(0o755)
     env = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run(started, cwd=own, env=env, check=True, timeout=30)
+    subprocess.run(started, cwd=own, env=env, check=True, timeout=300)
     assert stage.hits()
     stage.forget_hits()

@@ -185,7 +185,7 @@ def plain_git(hostile: Hostile, command: str) -> str:
     }  # fmt: skip
     done = subprocess.run(
         ["git", *command.split()], cwd=hostile.root, env=env, input="protocol=https\nhost=h\n\n",
-        capture_output=True, text=True, check=False, timeout=20,
+        capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     return done.stderr
 

@@ -139,7 +139,7 @@ def created(
             "create_task", description=about, workflow="injected", agent=agent, engine=engine,
             network="providers", auto_resume=False, **more,
         )["task"]  # fmt: skip
-        client.wait_until(task["id"], "COMPLETED", timeout=100)
+        client.wait_until(task["id"], "COMPLETED")
         return client.tool("inspect", task=task["id"], detail="full")["task"]
 
 

@@ -48,6 +48,6 @@ def test_no_module_of_the_working_folder_is_imported(
         cwd=planted,
         env={**os.environ, "ROVER_HOME": str(tmp_path / "home"), "HOME": str(tmp_path)},
         input="sk-ant-canary\n",
-        capture_output=True, text=True, timeout=100, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert not (tmp_path / "canary").exists()

@@ -125,7 +125,7 @@ def _play(client: LauncherClient, look: str) -> str:
         "create_task", description="Look", workflow="quick", agent="scripted",
         engine="bubblewrap", script=script(implement=[{"run": look}]), auto_resume=False,
     )["task"]  # fmt: skip
-    client.wait_until(task["id"], "COMPLETED", timeout=90)
+    client.wait_until(task["id"], "COMPLETED")
     run = client.home / "tasks" / task["id"] / "iterations/1/run/logs/implement.log"
     return run.read_text(errors="replace")
 

@@ -54,7 +54,7 @@ def ended(request: pytest.FixtureRequest, stage: Stage) -> Ended:
         begun = time.monotonic()
         stage.client.tool("list_tasks", limit=1)
         slowest = max(slowest, time.monotonic() - begun)
-    done = {name: stage.ended(task, timeout=120) for name, task in made.items()}
+    done = {name: stage.ended(task) for name, task in made.items()}
     return Ended(request.param, done, slowest, before)
 
 

@@ -113,9 +113,12 @@ def status(home: Path, task: str) -> str:
 
 
 def rendered(told: list[dict[str, Any]]) -> Iterator[str]:
-    """What was said and called, for people."""
-    for message in told:
-        for block in blocks(message["message"]) if "message" in message else []:
+    """What was said and called, for people. A wait that ran out, which a slow machine repeats, is
+    left out."""
+    parts = [b for m in told if "message" in m for b in blocks(m["message"])]
+    again = {p["tool_use_id"] for p in parts if '"returned":"timeout"' in str(p.get("content"))}
+    for block in parts:
+        if not again & {block.get("id"), block.get("tool_use_id")}:
             match block["type"]:
                 case "text":
                     yield f"## Claude Code\n\n> {block['text']}\n"
@@ -156,6 +159,9 @@ def in_short(result: dict[str, Any]) -> dict[str, Any]:
         del event["seq"]
     if isinstance(shown.get("task"), dict):
         shown["task"] = _task(shown["task"])
+        if set(shown) == {"task"} and shown["task"]["status"] == "IN_PROGRESS":
+            # What create_task returns, where the task has begun before the answer was written.
+            shown["task"]["status"] = "NEW"
     if "tasks" in shown:
         shown["tasks"] = [_task(task) for task in shown["tasks"]]
     if "patch" in shown:

@@ -20,7 +20,7 @@ from fastmcp.exceptions import ToolError
 from fastmcp.skills.client import SkillsClientExtension
 from fastmcp_tasks import call_tool_task
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds for a task to pause or to end."""
 
 

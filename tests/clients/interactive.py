@@ -42,7 +42,7 @@ AGAIN = "I have paused it for a moment. Let it go on now."
 NOTES = "NOTES.md"
 RATE_LIMIT = {
     "provider": "anthropic", "status": 429, "type": "rate_limit_error",
-    "message": "This request would exceed your account's rate limit.", "retry_after": 8,
+    "message": "This request would exceed your account's rate limit.", "retry_after": 20,
 }  # fmt: skip
 AUTH = {
     "provider": "anthropic", "status": 401, "type": "authentication_error",
@@ -87,6 +87,8 @@ tasks. A test plays it again and compares (`tests/clients/test_claude_interactiv
 Screens, frames and results are shortened. TASK stands for a task's id, HANDLE for Claude Code's own
 name of it, TIME for times.
 """
+BEGINS = r"(?:queued|preparing|starting|step \d)"
+"""What a task that has just been created or resumed does, depending on how fast the machine is."""
 _KEYS = frozenset({"taskId", "status", "statusMessage", "inputRequests", "inputResponses"})
 
 
@@ -103,6 +105,7 @@ class Page:
         """A frame's parameters or result, without warnings, which are this machine's."""
         shown = {k: v for k, v in said.items() if k in _KEYS}
         if message := shown.get("statusMessage"):
+            message = re.sub(rf": {BEGINS}.*", ": queued.", message)
             shown["statusMessage"] = message.partition(" Warning: ")[0]
         self.add(heading, as_json(shown))
 
@@ -173,7 +176,9 @@ def in_note(told: str) -> str:
     text = re.sub(r" Warning: .*(?=\n</mcp-server-note>)", "", told)
     text = re.sub(r"Id [0-9a-f]{8,}, of \S+\. ", "Id TASK, of REPOSITORY. ", text)
     text = re.sub(r"(, network \w+), [\d a-z]+\.", r"\1.", text)
-    text = re.sub(r"\((?:queued|preparing|starting)[^)]*\)", "(queued, 0 %)", text)
+    status = "NEW" if "create_task" in text else "IN_PROGRESS"
+    text = re.sub(rf"(?:NEW|IN_PROGRESS) \({BEGINS}[^)]*\)", f"{status} (queued, 0 %)", text)
+    text = re.sub(r" Steps: .*", "", text)
     return "```text\n" + text + "\n```"
 
 
@@ -274,12 +279,17 @@ def first_task(session: Session, terminal: Terminal, page: Page) -> None:
     assert "requestedSchema" in json.dumps(asking)
     terminal.press_until("Right", lambda: "Space to select" in terminal.screen())
     terminal.press_until("Up", lambda: "❯ ◯ Resume now" in terminal.screen())
-    terminal.press_until("Enter", lambda: "❯ Accept" in terminal.screen())
-    terminal.press_until("Enter", lambda: "tasks/update" in wire.methods())
+    terminal.press_until("Enter", lambda: "❯ Accept" in terminal.screen() or answered(wire))
+    terminal.press_until("Enter", lambda: answered(wire))
     page.wire("You choose to go on", wire.request("tasks/update")["params"])
     paused_and_resumed(session, terminal, page, asking["taskId"])
     wire.task("completed")
     terminal.wait_for("It is done; calc.py changed.")
+
+
+def answered(wire: Wire) -> bool:
+    """Whether the dialog was answered. An Enter that was pressed twice has accepted it already."""
+    return "tasks/update" in wire.methods()
 
 
 def paused_and_resumed(session: Session, terminal: Terminal, page: Page, handle: str) -> None:
@@ -289,7 +299,7 @@ def paused_and_resumed(session: Session, terminal: Terminal, page: Page, handle:
     def works() -> bool:
         return any(f"wrote {NOTES}" in log.read_text() for log in logs.rglob("*.log"))
 
-    wait_until(works, "its agent works again", 60)
+    wait_until(works, "its agent works again")
     page.add("You, in another terminal", "> rover pause 1")
     pause = [BIN / "rover", "pause", "1", "--home", session.home]
     ran(pause, session.environ, session.repository)
@@ -324,7 +334,7 @@ def stopped_and_resumed(session: Session, terminal: Terminal, page: Page) -> Non
     page.add("You", "> /tasks, and there `x`, which stops it")
     terminal.say("/tasks")
     terminal.wait_for("x to stop")
-    terminal.press_until("x", lambda: "tasks/cancel" in wire.methods())
+    pressed = terminal.press_until("x", lambda: "tasks/cancel" in wire.methods())
     cancelled = wire.request("tasks/cancel")["params"]
     page.wire("On the wire", cancelled)
     wait_until(lambda: status(session.home, cancelled["taskId"]) == "PAUSED", "it is not lost")
@@ -333,6 +343,7 @@ def stopped_and_resumed(session: Session, terminal: Terminal, page: Page) -> Non
     said(terminal, page, GO_ON)
     wire.task("completed")
     terminal.wait_for("It is done; USAGE.md changed.")
+    assert wire.methods().count("tasks/cancel") <= pressed, "nothing but `x` has stopped it"
 
 
 def said(terminal: Terminal, page: Page, prompt: str) -> None:

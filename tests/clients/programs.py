@@ -49,7 +49,7 @@ def ran(
 ) -> subprocess.CompletedProcess[str]:
     """One run of a client without a terminal, which has to end with `status`."""
     done = subprocess.run(
-        argv, env=environ, cwd=cwd, capture_output=True, text=True, timeout=110, check=False,
+        argv, env=environ, cwd=cwd, capture_output=True, text=True, timeout=400, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr

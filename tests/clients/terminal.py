@@ -12,8 +12,9 @@ from typing import Self
 from tests.e2e.processes import wait_until
 
 COLUMNS, LINES = 170, 50
-WAIT_SECONDS = 90
-PRESSES = 20
+WAIT_SECONDS = 180
+KEY_SECONDS = (5, 10, 20, 40, 80)
+"""Seconds to wait for a key's effect before it is pressed again."""
 
 
 class Terminal:
@@ -63,13 +64,14 @@ class Terminal:
         """Keys by their names in tmux, for example Enter, Escape, Down."""
         self._tmux("send-keys", *keys)
 
-    def press_until(self, key: str, true: Callable[[], object]) -> None:
-        """A key, again where it was not taken: a dialog takes none in its first moments."""
-        for _ in range(PRESSES):
+    def press_until(self, key: str, true: Callable[[], object]) -> int:
+        """A key, again where it was not taken: a dialog takes none in its first moments. A program
+        that is only slow takes each of them; the result is how often it was pressed."""
+        for pressed, seconds in enumerate(KEY_SECONDS, 1):
             self.press(key)
             with suppress(AssertionError):
-                wait_until(true, f"{key} was taken", WAIT_SECONDS / PRESSES)
-                return
+                wait_until(true, f"{key} was taken", seconds)
+                return pressed
         raise AssertionError(f"{key} was not taken")
 
     def say(self, text: str) -> None:
@@ -96,5 +98,5 @@ class Terminal:
     def _tmux(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["tmux", "-S", self._socket, *words], capture_output=True, text=True, check=check,
-            timeout=20,
+            timeout=300,
         )  # fmt: skip

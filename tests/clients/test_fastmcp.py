@@ -35,7 +35,7 @@ def drive(**where: Any) -> dict[str, Any]:
     done = subprocess.run(
         [fastmcp_python(), DRIVER],
         input=json.dumps({"arguments": ARGUMENTS, **where}),
-        capture_output=True, text=True, timeout=110, check=False,
+        capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -10,7 +10,7 @@ from typing import Any
 from tests.e2e.processes import wait_until
 
 Frame = dict[str, Any]
-WAIT_SECONDS = 90
+WAIT_SECONDS = 180
 
 
 class Wire:

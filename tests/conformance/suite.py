@@ -59,7 +59,7 @@ def _run(*arguments: str) -> str:
     suite = modules / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
     done = subprocess.run(
         [node(), suite, *arguments],
-        check=False, capture_output=True, text=True, timeout=120, cwd=modules.parent,
+        check=False, capture_output=True, text=True, timeout=300, cwd=modules.parent,
     )  # fmt: skip
     return _COLOURS.sub("", done.stdout + done.stderr)
 

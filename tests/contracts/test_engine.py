@@ -60,7 +60,7 @@ def test_several_that_ensure_at_once_start_one(rig: Rig) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert rig.started(spec) == 1
     rig.finish(spec, 0)
     assert rig.engine().follow(spec.name).code == 0
@@ -75,7 +75,7 @@ def test_a_new_daemon_attaches_to_what_runs(rig: Rig) -> None:
     follower = threading.Thread(target=lambda: told.append(later.follow(spec.name)))
     follower.start()
     rig.finish(spec, 2)
-    follower.join(30)
+    follower.join(120)
     assert told == [SandboxExit(2)]
 
 

@@ -155,7 +155,7 @@ def test_a_task_prepared_on_a_full_disk_pauses_and_can_be_deleted(
     waiting = disk.create({"run": UNTIL_FULL, "error": CREDITS}, DONE)
     queued = disk.create(DONE)
     third = disk.create(DONE)
-    wait_until(lambda: disk.view(waiting)["phase"].startswith("step"), "it works", timeout=90)
+    wait_until(lambda: disk.view(waiting)["phase"].startswith("step"), "it works")
     disk.fill()
     disk.is_paused_for_it(queued)
     assert disk.rests(waiting)["status"] == "PAUSED"
@@ -176,7 +176,7 @@ def test_tasks_that_paused_for_a_full_disk_resume_once_it_has_space(tmp_path: Pa
     try:
         disk.client.open()
         tasks = [disk.create({"delay": 600}, DONE), disk.create(DONE)]
-        wait_until(lambda: disk.view(tasks[0])["phase"].startswith("step"), "it works", timeout=120)
+        wait_until(lambda: disk.view(tasks[0])["phase"].startswith("step"), "it works")
         filler = disk.fill()
         for task in tasks:
             disk.is_paused_for_it(task)

@@ -133,7 +133,7 @@ def test_a_task_completes_whatever_was_lost_while_it_was_paused(client: Launcher
         harm(task)
         client.tool("resume_task", task=task.task["id"])
         try:
-            done = client.wait_until(task.task["id"], "COMPLETED", timeout=90)
+            done = client.wait_until(task.task["id"], "COMPLETED")
             assert git(task.repository, "show", f"{done['branch']}:calc.py") == FIXED.strip()
             assert git(task.repository, "show", f"{done['branch']}:notes.txt") == "half"
             diff = client.tool("get_diff", task=task.task["id"])

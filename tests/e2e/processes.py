@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def wait_until(true: Callable[[], object], what: str, timeout: float = 90) -> None:
+def wait_until(true: Callable[[], object], what: str, timeout: float = 180) -> None:
     """Poll until something outside this process is true; bounded."""
     end = time.monotonic() + timeout
     while True:

@@ -34,7 +34,7 @@ def test_a_task_completes_in_an_image_without_python(home: Path, repository: Pat
             "create_task", description="Write notes", workflow="quick", agent="scripted",
             engine="docker", script=script(implement=[{"say": "done", "edits": [EDIT]}]),
         )["task"]  # fmt: skip
-        done = client.wait_until(task["id"], "COMPLETED", timeout=120)
+        done = client.wait_until(task["id"], "COMPLETED")
         diff = client.tool("get_diff", task=done["id"])
     assert [f["path"] for f in diff["changes"]["paths"]] == ["notes.txt"]
 
@@ -78,7 +78,7 @@ def run_look(client: LauncherClient, engine: str, status: str = "COMPLETED"):
         "create_task", description="Look", workflow="looks", agent="scripted", engine=engine,
         script=script(),
     )["task"]  # fmt: skip
-    done = client.wait_until(task["id"], status, timeout=180)
+    done = client.wait_until(task["id"], status)
     log = client.tool("get_logs", task=done["id"], step="look")["text"]
     return done, [line for line in log.splitlines() if not line.startswith("---")]
 
@@ -113,7 +113,7 @@ def test_a_setup_runs_once_and_the_next_task_starts_from_its_image(home: Path) -
             "create_task", description="Look", workflow="looks", agent="scripted",
             engine="docker", script=script(),
         )["task"]  # fmt: skip
-        failed = client.wait_until(task["id"], "FAILED", timeout=180)
+        failed = client.wait_until(task["id"], "FAILED")
         assert "why it failed" in failed["error"]
         assert "status 3" in failed["error"]
         log = client.tool("get_logs", task=task["id"], step="setup")["text"]

@@ -55,7 +55,7 @@ def test_a_running_task_continues_where_its_backup_is_restored(
             assert (shown["status"], shown["pause"]["reason"]) == ("PAUSED", "interrupted")
             assert (other / "tasks" / task["id"] / "work" / "notes.txt").exists()
             again.tool("resume_task", task=task["id"])
-            ended = again.wait_until(task["id"], "COMPLETED", timeout=90)
+            ended = again.wait_until(task["id"], "COMPLETED")
             assert git(repository, "show", f"{ended['branch']}:calc.py") == FIXED.strip()
             assert git(repository, "show", f"{ended['branch']}:notes.txt")
     finally:

@@ -246,7 +246,7 @@ def test_the_launcher_ends_at_once_on_eof_sigint_and_sigterm(home: Path, reposit
         client.open()
         if ending:
             os.kill(client.process.pid, ending)
-            assert client.process.wait(timeout=30) == 0
+            assert client.process.wait(timeout=120) == 0
         assert client.close() == 0
 
 

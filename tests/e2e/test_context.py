@@ -36,7 +36,7 @@ def test_the_agent_reads_the_files_that_it_was_given(
         "create_task", description="Fix add", workflow="demo", agent="scripted", engine=engine,
         script=played, context=["plan.md"],
     )["task"]  # fmt: skip
-    done = client.wait_until(made["id"], "COMPLETED", timeout=90)
+    done = client.wait_until(made["id"], "COMPLETED")
     full = client.tool("inspect", task=done["id"], detail="full")["task"]
     assert full["context"][0]["origin"] == str(repository / "plan.md")
 

@@ -92,7 +92,7 @@ def test_the_next_try_goes_through_the_next_daemon(
         kill(before)
         wait_until(lambda: not is_alive(before), "the daemon is dead")
         provider.session().go_on()
-        done = client.wait_until(task, "COMPLETED", timeout=200)
+        done = client.wait_until(task, "COMPLETED")
         assert daemon_pid(home) != before
         assert done["attempt"] == 1
         assert_nothing_lost(provider, repository, client, done)
@@ -115,7 +115,7 @@ def test_what_a_killed_daemons_call_was_reserved_is_estimated_once(
         kill(before)
         wait_until(lambda: not is_alive(before), "the daemon is dead")
         provider.session().go_on()
-        client.wait_until(task, "COMPLETED", timeout=200)
+        client.wait_until(task, "COMPLETED")
     lines = booked(home, task)
     asked = [r for r in provider.requests if r.path.partition("?")[0] == "/v1/messages"]
     assert len(lines) == len(asked)
@@ -149,13 +149,13 @@ def test_a_pause_covers_a_gateway_that_stays_away_and_ends_by_itself(
             first.process.wait()
             kill(daemon_pid(home))
         provider.session().go_on()
-        wait_until(lambda: not runners(home, task), "the runner has paused and ended", timeout=100)
+        wait_until(lambda: not runners(home, task), "the runner has paused and ended")
         with LauncherClient(home, repository, env) as second:
             second.open()
             wait_until(
                 lambda: second.tool("inspect", task=task)["task"]["attempt"] == 2, "it goes on"
             )
-            done = second.wait_until(task, "COMPLETED", timeout=200)
+            done = second.wait_until(task, "COMPLETED")
             assert done["attempt"] == 2
             events = second.tool("inspect", task=task, detail="full")["events"]
             kinds = [e["event"] for e in events]

@@ -65,7 +65,7 @@ def test_to_end_it_says_what_becomes_of_running_tasks(home: Path, repository: Pa
             "create_task", description="Wait", workflow="quick", agent="scripted",
             engine="bubblewrap", script=script(implement=[{"delay": 3600}]),
         )["task"]["id"]  # fmt: skip
-        client.wait_until(made, "IN_PROGRESS", timeout=90)
+        client.wait_until(made, "IN_PROGRESS")
     code, told = rover(home, "daemon", "stop")
     assert code == 0, told
     assert "1 task is unfinished" in told

@@ -43,7 +43,7 @@ def test_a_tree_that_cannot_be_removed_yet_delays_no_answer(home: Path, reposito
             subprocess.run(["umount", "-l", *map(str, left or [mounted])], check=True)
     with LauncherClient(home, repository) as client:
         client.open()
-        wait_until(lambda: not entry.exists(), "the next daemon removes it", timeout=120)
+        wait_until(lambda: not entry.exists(), "the next daemon removes it")
 
 
 def test_what_is_in_the_trash_goes_for_good_after_its_days(home: Path, repository: Path) -> None:
@@ -62,7 +62,7 @@ def test_what_is_in_the_trash_goes_for_good_after_its_days(home: Path, repositor
         (hub,) = (home / "projects").glob("*/hub.git")
         assert (home / "tasks" / task["id"]).exists()
         assert task["id"] in git(hub, "for-each-ref")
-        wait_until(lambda: not (home / "tasks" / task["id"]).exists(), "it is gone", timeout=60)
+        wait_until(lambda: not (home / "tasks" / task["id"]).exists(), "it is gone")
         wait_until(lambda: task["id"] not in git(hub, "for-each-ref"), "its snapshots, too")
         assert git(repository, "show", f"{task['branch']}:new.txt") == "new"
 

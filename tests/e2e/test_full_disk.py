@@ -70,7 +70,7 @@ def test_a_disk_that_fills_up_costs_no_work(disk: Path, repository: Path) -> Non
         new = {"description": "Fix add", "workflow": "demo", "agent": "scripted",
                "engine": "bubblewrap", "script": script(plan=PLAN, implement=SLOWLY)}  # fmt: skip
         task = client.tool("create_task", **new)["task"]["id"]
-        wait_until(lambda: _runs(client, task, "implement"), "implement runs", timeout=60)
+        wait_until(lambda: _runs(client, task, "implement"), "implement runs")
         before = daemon_pid(home)
         filler = fill(disk)
         for _ in range(3):
@@ -82,7 +82,7 @@ def test_a_disk_that_fills_up_costs_no_work(disk: Path, repository: Path) -> Non
             time.sleep(2)
         assert daemon_pid(home) == before
         filler.unlink()
-        wait_until(lambda: _rests(client, task), "it comes to rest", timeout=60)
+        wait_until(lambda: _rests(client, task), "it comes to rest")
         if client.tool("inspect", task=task)["task"]["status"] != "COMPLETED":
             client.tool("resume_task", task=task)
         done = client.wait_until(task, "COMPLETED")

@@ -149,12 +149,12 @@ def test_claude_continues_in_a_copy_of_its_conversation(home: Path, repository: 
             "create_task", description="Write hello.txt", workflow="quick", agent="claude",
             engine="bubblewrap",
         )["task"]  # fmt: skip
-        client.wait_until(task["id"], "COMPLETED", timeout=200)
+        client.wait_until(task["id"], "COMPLETED")
         asked = len(provider.main_requests)
 
         provider.push(write("hello.txt", "good day\n"), text("It is polite now."))
         new = client.tool("fork_task", task=task["id"], instructions="Be polite")["task"]
-        done = client.wait_until(new["id"], "COMPLETED", timeout=200)
+        done = client.wait_until(new["id"], "COMPLETED")
 
         again = provider.main_requests[asked]
         assert again.messages > 2, "the request carries the earlier conversation"

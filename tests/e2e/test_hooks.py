@@ -59,7 +59,7 @@ def pause(client: LauncherClient) -> str:
 def rover(home: Path, *words: str) -> Frame:
     done = subprocess.run(
         [sys.executable, "-m", "rover_mcp.cli.command_line", "--home", str(home), "--json", *words],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr
     return json.loads(done.stdout)

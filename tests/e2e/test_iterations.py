@@ -103,7 +103,7 @@ def test_claude_continues_its_conversation_in_the_next_iteration(
             "create_task", description="Write hello.txt", workflow="quick", agent="claude",
             engine="bubblewrap",
         )["task"]  # fmt: skip
-        client.wait_until(task["id"], "COMPLETED", timeout=200)
+        client.wait_until(task["id"], "COMPLETED")
         asked = len(provider.main_requests)
 
         provider.push(write("hello.txt", "good day\n"), text("It is polite now."))
@@ -111,7 +111,7 @@ def test_claude_continues_its_conversation_in_the_next_iteration(
             "iterate_task", task=task["id"], instructions="Be polite",
             comments=[{"file": "hello.txt", "line": 1, "text": "say good day"}],
         )  # fmt: skip
-        done = client.wait_until(task["id"], "COMPLETED", timeout=200)
+        done = client.wait_until(task["id"], "COMPLETED")
 
         again = provider.main_requests[asked]
         assert again.messages > 2, "the request carries the earlier conversation"

@@ -49,7 +49,7 @@ def goes_on_to_its_end(client: LauncherClient, task: str) -> dict[str, Any]:
         status.append(client.tool("inspect", task=task)["task"]["status"])
         return status[-1] not in ("PAUSED", "IN_PROGRESS")
 
-    wait_until(ended, "it has ended by itself", timeout=120)
+    wait_until(ended, "it has ended by itself")
     assert status[-1] == "COMPLETED"
     return client.tool("inspect", task=task)["task"]
 
@@ -63,7 +63,7 @@ def test_a_client_that_brings_the_key_late_lets_a_task_finish(home: Path, reposi
         with LauncherClient(home, repository, env) as first:
             first.open()
             task = first.tool("create_task", **CLAUDE)["task"]["id"]
-            first.wait_until(task, "PAUSED", timeout=100)
+            first.wait_until(task, "PAUSED")
         daemon = daemon_pid(home)
         kill(daemon)
         wait_until(lambda: not is_alive(daemon), "it is dead")
@@ -93,7 +93,7 @@ def test_a_refused_key_is_not_tried_again_until_there_is_another(
         with LauncherClient(home, repository, wrong) as first:
             first.open()
             task = first.tool("create_task", **CLAUDE)["task"]["id"]
-            first.wait_until(task, "PAUSED", timeout=100)
+            first.wait_until(task, "PAUSED")
             assert pause_of(first, task)["reason"] == "auth"
             asked = len(provider.main_requests)
             provider.clear()
@@ -117,7 +117,7 @@ def test_a_key_that_rover_login_keeps_lets_a_waiting_task_finish(
         with LauncherClient(home, repository, {"PATH": env["PATH"]}) as client:
             client.open()
             task = client.tool("create_task", **CLAUDE)["task"]["id"]
-            paused = client.wait_until(task, "PAUSED", timeout=100)
+            paused = client.wait_until(task, "PAUSED")
             assert "rover login anthropic" in paused["pause"]["message"]
             command = [sys.executable, "-m", "rover_mcp.cli.command_line", "login", "anthropic", "--stdin",
                        "--base-url", provider.url, "--home", str(home)]  # fmt: skip
@@ -154,7 +154,7 @@ def test_a_window_of_four_days_that_opens_early_outlives_the_daemon(
         with LauncherClient(home, repository, env) as first:
             first.open()
             task = first.tool("create_task", **{**CLAUDE, "agent": agent})["task"]["id"]
-            pause = first.wait_until(task, "PAUSED", timeout=100)["pause"]
+            pause = first.wait_until(task, "PAUSED")["pause"]
             assert pause["reason"] == "usage_window"
             assert days - 120 < pause["retry_in_s"] <= days + 120
             daemon = daemon_pid(home)

@@ -155,14 +155,14 @@ def test_a_log_in_on_the_host_is_held_and_its_window_pauses_the_task(
             assert told.startswith(f"login of {agent}, held by the gateway, expires at ")
             task = create(client, agent, engine)
             began = time.time()
-            pause = client.wait_until(task, "PAUSED", timeout=200)["pause"]
+            pause = client.wait_until(task, "PAUSED")["pause"]
             assert pause["reason"] == "usage_window"
             ends = datetime.fromisoformat(pause["retry_at"]).timestamp()
             assert began + WINDOW - 60 < ends < time.time() + WINDOW + 60
             session.clear()
             session.push(text("It is written."))
             client.tool("resume_task", task=task)
-            done = client.wait_until(task, "COMPLETED", timeout=200)
+            done = client.wait_until(task, "COMPLETED")
         seen = session.main_requests
         assert {r.authorization for r in seen} == {f"Bearer {access}"}
         assert {r.api_key for r in seen} == {None}
@@ -193,7 +193,7 @@ def test_an_expired_log_in_pauses_and_a_renewed_one_goes_on(
             assert not known["signed_in"]
             assert f"run `{agent}` once" in known["hint"]
             task = create(client, agent, "bubblewrap")
-            pause = client.wait_until(task, "PAUSED", timeout=100)["pause"]
+            pause = client.wait_until(task, "PAUSED")["pause"]
             assert pause["reason"] == "auth"
             assert f"the login of {agent} in" in pause["message"]
             assert f"run `{agent}` once" in pause["message"]
@@ -217,13 +217,13 @@ def test_a_log_in_that_is_renewed_during_a_pause_lets_the_task_finish(
         with LauncherClient(host.home, repository, host.environment()) as client:
             client.open()
             task = create(client, "claude", "bubblewrap")
-            client.wait_until(task, "PAUSED", timeout=100)
+            client.wait_until(task, "PAUSED")
             host.claude(time.time() - 1)
 
             def pause() -> dict[str, Any]:
                 return client.tool("inspect", task=task)["task"].get("pause") or {}
 
-            wait_until(lambda: pause().get("reason") == "auth", "it is due", timeout=60)
+            wait_until(lambda: pause().get("reason") == "auth", "it is due")
             assert "run `claude` once" in pause()["message"]
             access = host.claude(time.time() + HOUR)
             goes_on_to_its_end(client, task)
@@ -268,7 +268,7 @@ def test_a_log_in_that_expires_in_the_wait_is_renewed_by_its_own_program(
         with LauncherClient(host.home, repository, env) as client:
             client.open()
             task = create(client, agent, "bubblewrap")
-            client.wait_until(task, "PAUSED", timeout=100)
+            client.wait_until(task, "PAUSED")
             assert server.asked == []
             asked = len(session.main_requests)
             session.clear()
@@ -292,9 +292,7 @@ def test_a_log_in_serves_its_own_program_alone(host: Host, repository: Path) -> 
         with LauncherClient(host.home, repository, host.environment()) as client:
             client.open()
             assert "serves codex alone" in agent_of(client, "qwen")["hint"]
-            pause = client.wait_until(create(client, "qwen", "bubblewrap"), "PAUSED", timeout=100)[
-                "pause"
-            ]
+            pause = client.wait_until(create(client, "qwen", "bubblewrap"), "PAUSED")["pause"]
             assert pause["reason"] == "auth"
             assert "set OPENAI_API_KEY for qwen" in pause["message"]
         assert session.requests == []
@@ -350,7 +348,7 @@ def test_an_own_log_in_passes_through_unchanged_with_the_real_opencode(
             known = agent_of(client, "mine")
             assert known["credential"] == "config.yaml: credentials.openai.passthrough"
             task = create(client, "mine", "bubblewrap")
-            done = client.wait_until(task, "COMPLETED", timeout=200)
+            done = client.wait_until(task, "COMPLETED")
         assert git(repository, "show", f"{done['branch']}:hello.txt") == "hi"
         seen = session.main_requests
         assert {r.authorization for r in seen} == {"Bearer the-own-log-in"}

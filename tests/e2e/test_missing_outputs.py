@@ -72,7 +72,7 @@ def test_outputs_are_found_or_asked_for_again(
         "create_task", description=f"Write it [session:{session.name}]", workflow="report",
         agent=agent, engine="bubblewrap",
     )["task"]  # fmt: skip
-    done = client.wait_until(task["id"], "COMPLETED", timeout=150)
+    done = client.wait_until(task["id"], "COMPLETED")
     assert git(Path(done["repo_path"]), "show", f"{done['branch']}:made.txt") == "made"
     texts = {r.messages: r.texts[-1] for r in session.main_requests}.values()
     assert sum("outputs are missing" in t for t in texts) == requests

@@ -105,5 +105,5 @@ def test_a_sandbox_trusts_the_companys_authority_and_never_sees_its_proxy(
             agent="scripted",
             engine=engine,
         )["task"]
-        client.wait_until(task["id"], "COMPLETED", timeout=200)
+        client.wait_until(task["id"], "COMPLETED")
         assert "AUTHORITY" in client.tool("get_logs", task=task["id"], step="look")["text"]

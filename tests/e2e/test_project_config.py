@@ -62,7 +62,7 @@ def test_a_project_decides_how_its_tasks_run_and_keeps_its_secrets(
         ],
     )
     made = client.tool("create_task", description="Fix add", script=played)["task"]
-    done = client.wait_until(made["id"], "COMPLETED", timeout=90)
+    done = client.wait_until(made["id"], "COMPLETED")
     assert (done["agent"], done["workflow"], done["engine"]) == ("scripted", "demo", engine)
     assert done["budget"]["usd"] == 3
 

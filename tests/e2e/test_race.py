@@ -96,9 +96,9 @@ def test_real_agents_race_after_a_paid_plan_and_one_is_chosen(home: Path, reposi
         numbers = {one["agent"]: one["number"] for one in begun["race"]["racers"]}
         assert list(numbers) == agents
         ids = {one["agent"]: one["task"] for one in begun["race"]["racers"]}
-        chosen = client.wait_until(ids["claude"], "COMPLETED", timeout=200)
-        client.wait_until(ids["scripted"], "COMPLETED", timeout=200)
-        client.wait_until(ids["codex"], "PAUSED", timeout=200)
+        chosen = client.wait_until(ids["claude"], "COMPLETED")
+        client.wait_until(ids["scripted"], "COMPLETED")
+        client.wait_until(ids["codex"], "PAUSED")
         # The plan was paid for once.
         assert [s["status"] for s in chosen["steps"]] == ["completed"] * 3
 

@@ -49,7 +49,7 @@ def test_claude_pauses_on_credits_and_goes_on_in_the_same_session(
             "create_task", description="Write hello.txt", workflow="quick", agent="claude",
             engine=engine,
         )["task"]  # fmt: skip
-        paused = client.wait_until(task["id"], "PAUSED", timeout=200)
+        paused = client.wait_until(task["id"], "PAUSED")
         assert paused["pause"]["reason"] == "credits"
         assert paused["pause"]["provider"] == "anthropic"
         assert "credit balance is too low" in paused["pause"]["message"]
@@ -60,7 +60,7 @@ def test_claude_pauses_on_credits_and_goes_on_in_the_same_session(
 
         provider.push(text("It is written."))
         assert client.tool("resume_task", task=task["id"])["result"] == "resumed"
-        done = client.wait_until(task["id"], "COMPLETED", timeout=200)
+        done = client.wait_until(task["id"], "COMPLETED")
 
         resumed = provider.main_requests[asked]
         assert resumed.messages > 2, "the resumed request carries the earlier conversation"
@@ -106,14 +106,14 @@ def test_swe_tdd_pauses_in_its_review_loop_and_goes_on_there(home: Path, reposit
             "create_task", description="Make add.py good", workflow="swe-tdd", agent="claude",
             engine="bubblewrap",
         )["task"]  # fmt: skip
-        paused = client.wait_until(task["id"], "PAUSED", timeout=200)
+        paused = client.wait_until(task["id"], "PAUSED")
         assert paused["pause"]["reason"] == "credits"
         assert paused["pause"]["step"] == "review"
         asked = len(provider.main_requests)
 
         provider.push(says(issues_found=False, issues=""), says(summary="add.py is good"))
         client.tool("resume_task", task=task["id"])
-        done = client.wait_until(task["id"], "COMPLETED", timeout=200)
+        done = client.wait_until(task["id"], "COMPLETED")
 
         resumed, last = provider.main_requests[asked:]
         assert "cat add.py" in json.dumps(resumed.body["messages"])

@@ -157,7 +157,7 @@ def test_a_task_that_runs_is_refused_before_the_editor_opens(
     task = client.tool("create_task", **(QUICK | {"script": slow}))["task"]
     client.wait_until(task["id"], "IN_PROGRESS")
     work = client.home / "tasks" / task["id"] / "work"
-    wait_until((work / "a").exists, "the agent has written a file", timeout=60)
+    wait_until((work / "a").exists, "the agent has written a file")
     ran = tmp_path / "ran"
     done = rover(client, "review", task["id"], editor=f"touch {ran}")
     assert done.returncode == 1

@@ -47,7 +47,7 @@ def ended(client: LauncherClient, engine: str = "bubblewrap", *, pauses: bool = 
         "create_task", description="Write one.txt", workflow="quick", agent="scripted",
         engine=engine, script=script(implement=[step]), auto_resume=False,
     )["task"]  # fmt: skip
-    return client.wait_until(task["id"], "PAUSED" if pauses else "COMPLETED", timeout=120)
+    return client.wait_until(task["id"], "PAUSED" if pauses else "COMPLETED")
 
 
 def shell(
@@ -55,7 +55,7 @@ def shell(
 ) -> subprocess.CompletedProcess[str]:
     argv = [*ROVER, "--home", str(client.home), "shell", task["id"], "--", *command]
     return subprocess.run(
-        argv, input=stdin, capture_output=True, text=True, check=False, timeout=120,
+        argv, input=stdin, capture_output=True, text=True, check=False, timeout=300,
         cwd=client.home.parent,
     )  # fmt: skip
 
@@ -147,7 +147,7 @@ def test_after_the_daemons_death_the_next_one_removes_what_is_left(
         with LauncherClient(client.home, repository) as again:
             again.open()
             wait_until(lambda: not left(client), "the next daemon removes it")
-        assert process.wait(timeout=60) != 0
+        assert process.wait(timeout=120) != 0
     assert not (client.home / "tasks" / marker.name).exists()
 
 
@@ -161,7 +161,7 @@ def test_a_running_task_is_looked_at_and_not_disturbed(
         engine="bubblewrap", script=script(plan=plan, implement=[{"edits": [EDIT], "delay": 600}]),
     )["task"]  # fmt: skip
     work = client.home / "tasks" / task["id"] / "work"
-    wait_until((work / "one.txt").exists, "the step has written a file", timeout=60)
+    wait_until((work / "one.txt").exists, "the step has written a file")
     done = shell(client, task, "sh", "-c", "ls; echo x > mine.txt")
     assert done.returncode == 0, done.stderr
     assert "one.txt" not in done.stdout

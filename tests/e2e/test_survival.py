@@ -34,7 +34,7 @@ def asleep(client: LauncherClient, engine: str = "bubblewrap") -> Frame:
     seconds = f"3600.{uuid4().int % 10**9}"
     run = f"test -e .git/tried || {{ touch .git/tried; sleep {seconds}; }}"
     task = start(client, [{**DONE, "run": run}], engine)
-    wait_until(lambda: processes_with(seconds), "it sleeps", timeout=60)
+    wait_until(lambda: processes_with(seconds), "it sleeps")
     return task
 
 
@@ -47,7 +47,7 @@ def start(
         "create_task", description="Fix add", workflow="demo", agent="scripted",
         engine=engine, script=script(plan=plan, implement=list(implement)),
     )["task"]  # fmt: skip
-    wait_until(lambda: _running(client, task, "implement"), "implement runs", timeout=60)
+    wait_until(lambda: _running(client, task, "implement"), "implement runs")
     return task
 
 

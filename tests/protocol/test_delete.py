@@ -40,7 +40,7 @@ def gone(client: LauncherClient, task: str) -> bool:
 def rover(home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "rover_mcp.cli.command_line", *words, "--home", str(home)]
     return subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
         cwd=cwd,
     )  # fmt: skip
 

@@ -220,7 +220,7 @@ def test_a_revoked_token_counts_no_longer_and_its_streams_end(site: Site, home: 
     ann, bob = site.client("ann"), site.client("bob")
     task = made(create(bob))
     with bob.stream("subscriptions/listen", {"notifications": {"taskIds": [task]}}) as stream:
-        stream.wait_for(_paused(task), 60)
+        stream.wait_for(_paused(task))
         assert revoke(home, "bob") == 1
         assert bob.answer("tools/list").status == 401
         with LauncherClient(home, site.repository) as own:
@@ -320,7 +320,7 @@ def test_a_listen_stream_tells_of_ones_own_tasks_alone(site: Site) -> None:
         honoured = told["params"]["notifications"]
         # As of tasks that there are not, nothing is ever heard of hers.
         assert honoured == {"taskIds": [his], "resourceSubscriptions": uris}
-        stream.wait_for(_paused(his), 60)
+        stream.wait_for(_paused(his))
         ann.wait_until(hers, "PAUSED")
         bob.request("tasks/cancel", {"taskId": his})
         stream.wait_for(
@@ -365,10 +365,10 @@ def test_a_session_that_asks_nothing_hears_of_its_users_tasks(site: Site) -> Non
     quiet, bob = site.client("ann", LEGACY), site.client("bob", LEGACY)
     with quiet.standalone() as hers, bob.standalone() as his:
         task = made(create(site.client("ann")))
-        told = hers.wait_for(_message("task.paused"), 60)
+        told = hers.wait_for(_message("task.paused"))
         assert told["params"]["data"]["task"] == task
         other = made(create(bob))
-        his.wait_for(_message("task.paused"), 60)
+        his.wait_for(_message("task.paused"))
         assert {f["params"]["data"]["task"] for f in his.frames} == {other}
 
 
@@ -386,7 +386,7 @@ def test_news_are_told_once_to_a_user_and_client_name(site: Site) -> None:
     ann = site.client("ann")
     task = made(create(ann))
     with ann.stream("subscriptions/listen", {"notifications": {"taskIds": [task]}}) as stream:
-        stream.wait_for(_paused(task), 60)
+        stream.wait_for(_paused(task))
     assert [e["task"] for e in ann.tool("list_tasks")["attention"]] == [task[:8]]
     assert ann.tool("list_tasks")["attention"] == []
     again = site.client("ann")
@@ -548,7 +548,7 @@ def test_a_client_that_does_not_read_holds_up_nobody(site: Site, home: Path) -> 
         made(create(ann, script(implement=[{"say": "done"}])))
         with bob.standalone() as his:
             task = made(create(bob))
-            his.wait_for(_message("task.paused"), 60)
+            his.wait_for(_message("task.paused"))
             assert bob.wait_until(task, "PAUSED")
         assert resident_bytes(daemon_pid(home)) - before < 64 * 1024**2
 
@@ -627,7 +627,7 @@ def test_a_signal_ends_streams_with_their_last_frames(site: Site, number: int) -
         ann.stream("subscriptions/listen", {"notifications": {"resourcesListChanged": True}}) as of,
         bob.standalone() as his,
     ):
-        tasks.wait_for(_paused(task), 60)
+        tasks.wait_for(_paused(task))
         of.wait_for(lambda f: True)
         site.front.process.send_signal(number)
         for stream in (tasks, of):

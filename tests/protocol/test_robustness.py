@@ -209,7 +209,7 @@ def test_who_does_not_read_keeps_no_other_from_hearing(shared: Path) -> None:
         task = other.tool("create_task", **{**ARGUMENTS, **steps})["task"]["id"]
         other.wait_until(task, "COMPLETED")
         # Had each of its events waited two seconds for the other, this would take twenty.
-        other.wait_for(lambda f: _event(f) == "task.completed", timeout=60)
+        other.wait_for(lambda f: _event(f) == "task.completed")
         deaf.hear()
         deaf.wait_for(lambda f: f.get("method") == "notifications/resources/updated")
         assert all("result" in deaf.answer(number) for number in numbers)
@@ -239,7 +239,7 @@ def test_a_session_in_another_repository_hears_nothing(shared: Path) -> None:
         modern.start_request("subscriptions/listen", wanted)
         modern.wait_for(lambda f: f.get("method") == "notifications/subscriptions/acknowledged")
         task = mine.tool("create_task", **ARGUMENTS, script=TWO_PAUSES)["task"]["id"]
-        mine.wait_for(lambda f: _event(f) == "task.paused", 60)
+        mine.wait_for(lambda f: _event(f) == "task.paused")
         for one in (legacy, modern):
             one.wait_until(own, "COMPLETED")
             assert len(one.tool("list_tasks", repo_path=".")["tasks"]) == 1
@@ -305,7 +305,7 @@ def test_over_http_the_state_follows_the_acknowledgement(
         )["params"]
         assert set(second["inputRequests"]).isdisjoint(first["inputRequests"])
         answer_pause(ann, task, second)
-        stream.wait_for(is_told(task, "completed"), 60)
+        stream.wait_for(is_told(task, "completed"))
         assert "result" in stream.rest()[-1]
 
 

@@ -67,6 +67,10 @@ class Assistant:
     def call(self, tool: str, /, **arguments: Any) -> Frame:
         """A call that works; what its text says, by its fields."""
         result = self._result(tool, arguments)
+        while result.get("structuredContent", {}).get("returned") == "timeout":
+            # Only a slow machine needs another call.
+            self._measured.pop()
+            result = self._result(tool, arguments)
         if result.get("isError"):
             raise Refused(result)
         return told_by(result["structuredContent"], text_of(result))
@@ -83,7 +87,7 @@ class Assistant:
 
     def _result(self, tool: str, arguments: Frame) -> Frame:
         asked = {"name": tool, "arguments": arguments}
-        result = self._client.request("tools/call", asked, timeout=90)["result"]
+        result = self._client.request("tools/call", asked, timeout=300)["result"]
         text = json.dumps(result, separators=(",", ":"), ensure_ascii=False)
         self._measured.append(Measured(tool, len(text) / CHARACTERS_A_TOKEN))
         return result
@@ -124,7 +128,7 @@ class Stage:
         with LauncherClient(self.home, self.repository, self.env) as client:
             client.capabilities = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
             client.open(MODERN)
-            task = client.request("tools/call", asked, timeout=90)["result"]["taskId"]
+            task = client.request("tools/call", asked, timeout=300)["result"]["taskId"]
             made = json.loads(_read(client, f"rover://tasks/{task}"))
         return self.until(task, wanted) if wanted else made
 
@@ -139,7 +143,7 @@ class Stage:
                 seen.update(json.loads(_read(client, f"rover://tasks/{task}")))
                 return wanted == seen["status"] or wanted in seen["phase"]
 
-            wait_until(reached, f"task {task} is {wanted}", 60)
+            wait_until(reached, f"task {task} is {wanted}")
         return seen
 
     def its_time_comes(self, task: str) -> None:

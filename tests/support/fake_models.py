@@ -221,7 +221,7 @@ class FakeModels:
         for session in self._sessions.values():
             session.go_on()
         self._server.shutdown()
-        self._thread.join(5)
+        self._thread.join(120)
         self._server.server_close()
 
     def session(self, name: str = "") -> Session:

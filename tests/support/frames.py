@@ -28,7 +28,7 @@ from tests.support.preloaded_daemons import VARIABLE, preloaded, start_preloaded
 _QUICK_LAUNCHER = Path(__file__).with_name("quick_launcher.py")
 LEGACY = "2025-11-25"
 MODERN = "2026-07-28"
-WAIT_SECONDS = 90.0
+WAIT_SECONDS = 180.0
 UNHEARD = 2.0
 """Seconds after which a client looks again although nothing has arrived."""
 
@@ -99,8 +99,8 @@ class LauncherClient:
         if not self.process.stdin.closed:
             with suppress(BrokenPipeError):
                 self.process.stdin.close()
-        code = self.process.wait(timeout=30)
-        self._reader.join(timeout=5)
+        code = self.process.wait(timeout=120)
+        self._reader.join(timeout=120)
         for stream in (self.process.stdout, self.process.stderr):
             assert stream
             stream.close()
@@ -221,7 +221,7 @@ class LauncherClient:
             raise ToolError(result["structuredContent"]["error"])
         return result["structuredContent"]
 
-    def wait_until(self, task: str, status: str, timeout: float = 150) -> Frame:
+    def wait_until(self, task: str, status: str, timeout: float = 300) -> Frame:
         """The task's view once it has the status; fails if it stops in another."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:

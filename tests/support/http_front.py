@@ -63,10 +63,10 @@ class HttpFront:
             self.process.send_signal(signal.SIGTERM)
         self.ended()
 
-    def ended(self, timeout: float = 60) -> int:
+    def ended(self, timeout: float = 120) -> int:
         """Its exit status."""
         code = self.process.wait(timeout)
-        self._reader.join(timeout=5)
+        self._reader.join(timeout=120)
         assert self.process.stderr
         self.process.stderr.close()
         return code
@@ -77,7 +77,7 @@ class HttpFront:
             self._said.put(line.decode())
         self._said.put(None)
 
-    def wait_for_line(self, part: str, timeout: float = 90) -> str:
+    def wait_for_line(self, part: str, timeout: float = WAIT_SECONDS) -> str:
         """The next line that it says with this in it."""
         end = time.monotonic() + timeout
         while True:
@@ -173,11 +173,15 @@ class HttpClient:
         body = {"jsonrpc": "2.0", "id": number, "method": method, "params": told}
         return json.dumps(body).encode(), headers
 
-    def answer(self, method: str, params: Frame | None = None, timeout: float = 90) -> Answer:
+    def answer(
+        self, method: str, params: Frame | None = None, timeout: float = WAIT_SECONDS
+    ) -> Answer:
         body, headers = self.message(method, params)
         return self.send(body, headers, timeout=timeout)
 
-    def request(self, method: str, params: Frame | None = None, timeout: float = 90) -> Frame:
+    def request(
+        self, method: str, params: Frame | None = None, timeout: float = WAIT_SECONDS
+    ) -> Frame:
         """The answer's frame."""
         return self.answer(method, params, timeout).frame
 
@@ -208,7 +212,7 @@ class HttpClient:
             raise ToolError(result["structuredContent"]["error"])
         return result["structuredContent"]
 
-    def wait_until(self, task: str, status: str, timeout: float = 150) -> Frame:
+    def wait_until(self, task: str, status: str, timeout: float = 300) -> Frame:
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             view = self.tool("wait_for_task", task=task, timeout_s=10)["task"]
@@ -236,7 +240,7 @@ class Stream:
         self.frames: list[Frame] = []
         self.whole = False
         self._new: queue.Queue[Frame | None] = queue.Queue()
-        self._connection = client.connect(timeout=120)
+        self._connection = client.connect()
         self._connection.request(method, client.path, body, dict(headers))
         self._response = self._connection.getresponse()
         self.status = self._response.status
@@ -251,7 +255,7 @@ class Stream:
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(2)
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=120)
         self._response.close()
         self._connection.close()
 
@@ -280,7 +284,7 @@ class Stream:
             if wanted(frame):
                 return frame
 
-    def rest(self, timeout: float = 20) -> list[Frame]:
+    def rest(self, timeout: float = WAIT_SECONDS) -> list[Frame]:
         """All that comes until its end."""
         rest: list[Frame] = []
         end = time.monotonic() + timeout

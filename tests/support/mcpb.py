@@ -27,7 +27,7 @@ def mcpb(*arguments: str) -> str:
     """
     command = ["node", str(_installed() / "dist" / "cli" / "cli.js"), *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=60, stdin=subprocess.DEVNULL
+        command, capture_output=True, text=True, check=True, timeout=300, stdin=subprocess.DEVNULL
     ).stdout
 
 
@@ -41,7 +41,7 @@ def resolved(manifest: dict[str, Any], folder: Path, given: dict[str, str]) -> d
     program = _RESOLVE.format(module=module)
     done = subprocess.run(
         ["node", "--input-type=module", "-e", program, json.dumps(options)],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     return json.loads(done.stdout)
 

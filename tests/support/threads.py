@@ -15,11 +15,11 @@ def together(count: int, call: Callable[[int], T]) -> list[T]:
 
     Raises: what the first of them raised.
     """
-    barrier = threading.Barrier(count, timeout=30)
+    barrier = threading.Barrier(count, timeout=120)
 
     def run(index: int) -> T:
         barrier.wait()
         return call(index)
 
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count), timeout=60))
+        return list(pool.map(run, range(count), timeout=300))

@@ -20,7 +20,7 @@ def at_terminal(home: Path, *command: str, typed: str = "y\n") -> subprocess.Com
             stderr=terminal,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
     finally:
         os.close(terminal)

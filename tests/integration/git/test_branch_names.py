@@ -28,7 +28,7 @@ NAMES = st.one_of(
 
 def asked(repo: Path, *argv: str, lines: bytes) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        ["git", *argv], cwd=repo, input=lines, capture_output=True, check=False, timeout=30
+        ["git", *argv], cwd=repo, input=lines, capture_output=True, check=False, timeout=300
     )
 
 

@@ -81,7 +81,7 @@ def test_several_at_once_make_one_hub(repo: Path, tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert git(tmp_path / "hub" / "hub.git", "cat-file", "-t", head) == "commit"
     assert len(packs(tmp_path / "hub" / "base.git" / "objects")) == 1
 
@@ -132,7 +132,7 @@ def test_the_making_of_a_base_is_told_once_and_can_be_stopped(repo: Path, tmp_pa
         waiting = pool.submit(hub.lend, repo, head, tmp_path / "lent", told.append, stop)
         stop.ask()
         with pytest.raises(Stopped):
-            waiting.result(20)
+            waiting.result(120)
     with pytest.raises(Stopped):
         hub.lend(repo, head, tmp_path / "lent", told.append, stop)
     assert packs(hub.base / "objects") == []

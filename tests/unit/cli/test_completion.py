@@ -37,7 +37,7 @@ def offered(
 ) -> set[str]:
     done = subprocess.run(
         ["bash", "--norc", "-c", ASK, "ask", str(bash_script), "rover", *words],
-        capture_output=True, text=True, check=False, timeout=20, cwd=cwd,
+        capture_output=True, text=True, check=False, timeout=300, cwd=cwd,
         env={**os.environ, **({"PATH": path} if path else {})},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

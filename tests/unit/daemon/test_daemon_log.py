@@ -204,7 +204,7 @@ def test_all_that_a_process_says_is_bounded_and_cleaned(tmp_path: Path, how: str
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         [sys.executable, "-c", PROCESS, str(tmp_path), how],
-        env=env, capture_output=True, text=True, timeout=100, check=False,
+        env=env, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == (0 if how == "exit" else 1)
     assert done.stdout == done.stderr == ""

@@ -45,7 +45,7 @@ def test_calls_at_the_same_time_wait_for_one_run() -> None:
     def run(command: str) -> str:
         runs.append(command)
         begun.set()
-        assert go.wait(20)
+        assert go.wait(120)
         return "k"
 
     commands = KeyCommands(run=run)
@@ -56,11 +56,11 @@ def test_calls_at_the_same_time_wait_for_one_run() -> None:
     ]
     for thread in threads:
         thread.start()
-    assert begun.wait(20)
+    assert begun.wait(120)
     commands.refused(lambda _: True)  # waits for nothing, not for the command either
     go.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     assert (found, runs) == (["k"] * 8, ["c"])
 
 

@@ -82,7 +82,7 @@ class Company:
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(60)
+        self._thread.join(120)
         for server in (self._server, self._proxy):
             server.close()
         for left in asyncio.all_tasks(self._loop):

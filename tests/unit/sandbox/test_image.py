@@ -266,7 +266,7 @@ def test_two_tasks_at_once_build_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert first_builds.wait(60)
     go_on.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(120)
     assert len(built) == 2
     assert len(tags) == 3
     assert set(tags) == {built[1]}

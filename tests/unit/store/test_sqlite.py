@@ -52,7 +52,7 @@ def without_roots_rights(call: Callable[[], T]) -> T:
         return call()
 
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(run).result(30)
+        return pool.submit(run).result(120)
 
 
 def fault(path: Path) -> EnvironmentFault:
@@ -134,18 +134,18 @@ def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
         with store.database.engine.begin() as connection:
             connection.execute(store_tables.tasks.update().values(title="half done"))
             held.set()
-            assert release.wait(30)
+            assert release.wait(120)
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
         try:
-            assert held.wait(30)
+            assert held.wait(120)
             assert store.tasks.get(task.id) == task
             assert store.tasks.page() == [task]
             assert len(store.events.after(0)) == 1
         finally:
             release.set()
-        writing.result(30)
+        writing.result(120)
     found = store.tasks.get(task.id)
     assert found is not None
     assert found.title == "half done"

@@ -107,7 +107,7 @@ def test_it_plays_a_plan_from_a_process_of_its_own(tmp_path: Path) -> None:
     finally:
         assert process.stdin
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
 
 
 def call_in(dialect: str, answer: dict[str, Any]) -> Any:

@@ -299,7 +299,7 @@ def test_a_switched_process_without_the_marker_is_found_by_its_user(switched: Ru
     async def work() -> None:
         async with make_commands(switched).open(["sh", "-c", script]) as running:
             hidden = await _first_number(running)
-            with anyio.fail_after(5):
+            with anyio.fail_after(120):
                 while Path(f"/proc/{hidden}/environ").read_bytes():
                     await anyio.sleep(0.005)
             await running.stop()

@@ -22,7 +22,7 @@ class Host:
 
     def __init__(self, *argv: str, rows: int = 24, columns: int = 80) -> None:
         self.link, theirs = socket.socketpair()
-        self.link.settimeout(20)
+        self.link.settimeout(120)
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", TEXT, str(rows), str(columns), *argv],
             stdin=subprocess.DEVNULL, stdout=theirs.fileno(),
