@@ -22,6 +22,7 @@ MARKER = "ROVER_ATTEMPT"
 MAX_LINE_BYTES = 8 * 1024 * 1024
 READ_BYTES = 64 * 1024
 REPORT_BYTES = 64
+ENVIRONMENT_BYTES = 128 * 1024
 # How long after its end a tree's pipes may stay open: only a process that escaped could hold them.
 DRAIN_SECONDS = 2.0
 SWEEP_ROUNDS = 200
@@ -282,11 +283,21 @@ def _processes() -> Iterator[int]:
 def has_environment(pid: int, entry: bytes) -> bool:
     """Whether a process was started with `entry` (NAME=value) in its environment. False if that
     cannot be read; a zombie has none."""
+    # Without pathlib and a file object, which cost three times as much as the reading: this is done
+    # for each process of the machine, after each command that no PID namespace contains.
     try:
-        content = Path(f"/proc/{pid}/environ").read_bytes()
+        descriptor = os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
-    return entry in content.split(b"\0")
+    content = b"\0"
+    try:
+        while more := os.read(descriptor, ENVIRONMENT_BYTES):
+            content += more
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return b"\0" + entry + b"\0" in content + b"\0"
 
 
 def is_alive_as(pid: int, uid: int) -> bool:
