@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from rover_mcp.git.branch_merge import (
     commit_merge,
     contains,
     count_beyond,
-    has_object,
     merge,
     tip,
 )
@@ -31,7 +31,6 @@ from rover_mcp.tasks.operation_log import settled
 log = logging.getLogger("rover.merge")
 
 BRANCHES_NAMED = 10
-SEARCHES_KEPT = 100
 
 Search = Callable[[RepositoryView, TaskRow, str, Sequence[str]], list[SecretMatch]]
 """Finds secrets in what a commit reaches and none of some others does."""
@@ -43,7 +42,6 @@ class HostMerges:
     def __init__(self, repositories: GitRepositories, search: Search) -> None:
         self._repositories = repositories
         self._search = search
-        self._searched: dict[tuple[str, str, str], Sequence[SecretMatch]] = {}
 
     def plan(self, task: TaskRow, into: str | None, hooks: Sequence[str]) -> MergePlan:
         repository = Path(task.project_path)
@@ -51,7 +49,9 @@ class HostMerges:
             head = delivered_head(self._repositories, task)
             source = delivered_tip(self._repositories, view, task, head)
             into, old = _target(view, task, into)
-            merged = merge(view, old, source)
+            with ThreadPoolExecutor(1) as aside:
+                present = aside.submit(active_hooks, view, hooks)
+                merged = merge(view, old, source)
             top = work_tree_of(view, into)
             return MergePlan(
                 repository=str(repository),
@@ -68,7 +68,7 @@ class HostMerges:
                 forward=merged.forward,
                 contained=merged.contained,
                 work_tree=str(top) if top else None,
-                hooks=active_hooks(view, hooks),
+                hooks=present.result(),
                 secrets=() if merged.contained else self._secrets(view, task, source, old),
             )
 
@@ -76,21 +76,11 @@ class HostMerges:
         self, view: RepositoryView, task: TaskRow, source: str, old: str
     ) -> Sequence[SecretMatch] | None:
         """The secrets in what enters the branch. Those of the task's base are the user's own."""
-        # A preview is followed by the merge of the same commits, which need no second search.
-        between = (task.id, source, old)
-        matches = self._searched.get(between)
-        if matches is not None:
-            return matches
-        there = [old, *([task.base_commit] if has_object(view, task.base_commit) else [])]
         try:
-            matches = self._search(view, task, source, there)
+            return self._search(view, task, source, [old, task.base_commit])
         except RoverError as error:
             log.info("what a merge brings cannot be searched for secrets: %s", error.message)
             return None
-        if len(self._searched) >= SEARCHES_KEPT:
-            self._searched.clear()
-        self._searched[between] = matches
-        return matches
 
     def commit(
         self, plan: MergePlan, parents: Sequence[str], message: str, environ: Mapping[str, str]

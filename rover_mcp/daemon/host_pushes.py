@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from agent_runner.process.locks import holding, open_lock, wait_until_free
 from rover_mcp.context.tokens import git_sign_in
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.host_merges import Search, delivered_head, delivered_tip
+from rover_mcp.daemon.remembered import Remembered
 from rover_mcp.domain.errors import RoverError, UserFixable
 from rover_mcp.domain.operation import OperationPoint
 from rover_mcp.domain.secret_search import SecretMatch
-from rover_mcp.git.branch_merge import contains, count_beyond, has_object
+from rover_mcp.git.branch_merge import ChangedPath, contains, count_beyond, has_object
 from rover_mcp.git.push_checks import (
     changed_since,
     hooks_not_run,
@@ -24,13 +26,35 @@ from rover_mcp.git.push_checks import (
 )
 from rover_mcp.git.push_refusals import server_text
 from rover_mcp.git.remote_address import RemoteAddress, address_of, choose_remote
-from rover_mcp.git.remote_git import RemoteGit, Token
-from rover_mcp.git.repository import is_branch_name
+from rover_mcp.git.remote_git import RemoteGit, RemoteState, Token
+from rover_mcp.git.repository import info_attributes, is_branch_name
 from rover_mcp.git.repository_view import RepositoryView, opened
 from rover_mcp.git.user_config import network_entries
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.operation_log import settled
 from rover_mcp.tasks.push import Foreign, PushPlan, PushRequest, Way
+
+CHANGES_KEPT = 8
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """What differs between two commits; `lfs`: the paths of it that git-lfs keeps."""
+
+    changed: Sequence[ChangedPath]
+    lfs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Leaving:
+    """What can be said of a push without the remote. `known`: what it had when it was fetched
+    last. `commits`: how many it lacks, if it has what Rover knows of it."""
+
+    changes: _Changes
+    hooks: Sequence[str]
+    submodules: Sequence[str]
+    known: Sequence[str]
+    commits: int
 
 
 @dataclass(frozen=True)
@@ -41,6 +65,10 @@ class HostPushes:
     repositories: GitRepositories
     home: Path
     search: Search
+    changes: Remembered[tuple[Path, str, str, bytes], _Changes] = field(
+        default_factory=lambda: Remembered(CHANGES_KEPT)
+    )
+    """by the two commits and what the repository's info/attributes says"""
 
     def plan(
         self,
@@ -49,21 +77,19 @@ class HostPushes:
         recorded: Mapping[tuple[str, str], str],
         environ: Mapping[str, str],
     ) -> PushPlan:
-        repository = Path(task.project_path)
         onto = request.branch or task.branch
         if not is_branch_name(onto):
             raise UserFixable(f"{onto[:80]!r} is not a branch name", code="malformed_branch")
-        with opened(repository) as view:
+        with opened(Path(task.project_path)) as view:
             git = self._remote(view, task, request, environ)
             head = delivered_head(self.repositories, task)
             new = delivered_tip(self.repositories, view, task, head)
-            remote, ours = git.read_state(onto), recorded.get((git.address.url, onto))
+            ours = recorded.get((git.address.url, onto))
+            remote, leaving = self._asked(view, task, git, (new, onto, ours))
             way = _way(view, remote.there, new, ours, is_default=onto == remote.default)
-            changed = changed_since(view, task.base_commit, new)
-            lost = remote.there if way is Way.REFUSED else None
-            count, foreign = _foreign(git, lost, [new, *([ours] if ours else [])])
+            count, foreign = _foreign(git, way, remote.there, [new, *([ours] if ours else [])])
             return PushPlan(
-                repository=str(repository),
+                repository=task.project_path,
                 branch=task.branch,
                 remote=git.address.name,
                 address=git.address.url,
@@ -71,17 +97,52 @@ class HostPushes:
                 new=new,
                 there=remote.there,
                 way=way,
-                commits=_count(view, new, remote.there or task.base_commit),
+                commits=leaving.commits
+                if remote.there == ours
+                else _count(view, new, remote.there or task.base_commit),
                 beyond=count_beyond(view, new, head),
                 foreign_count=count,
                 foreign=foreign,
-                files=[one.path for one in changed if not one.deleted],
-                hooks=hooks_not_run(view),
-                lfs=lfs_paths(view, changed, new),
-                submodules=unpushed_submodules(repository, changed, new),
+                files=[one.path for one in leaving.changes.changed if not one.deleted],
+                hooks=leaving.hooks,
+                lfs=leaving.changes.lfs,
+                submodules=leaving.submodules,
                 folder=str(git.address.folder) if git.address.folder else None,
-                secrets=self._secrets(view, task, git, remote.there, new),
+                secrets=self._secrets(view, task, leaving, remote.there, new),
             )
+
+    def _asked(
+        self,
+        view: RepositoryView,
+        task: TaskRow,
+        git: RemoteGit,
+        pushed: tuple[str, str, str | None],
+    ) -> tuple[RemoteState, _Leaving]:
+        """What the remote says of a push, and what can be said without it."""
+        new, onto, ours = pushed
+        with ThreadPoolExecutor(1) as aside:
+            # The remote's answer takes as long as all the rest, which does not depend on it.
+            begun = aside.submit(self._leaving, view, task, git, ours, new)
+            remote = git.read_state(onto)
+            return remote, begun.result()
+
+    def _leaving(
+        self, view: RepositoryView, task: TaskRow, git: RemoteGit, ours: str | None, new: str
+    ) -> _Leaving:
+        """What can be said of a push before the remote has answered. The search for secrets, whose
+        result is kept, supposes that the remote has what Rover knows of it."""
+        info = info_attributes(view.place.common)
+        key = (view.place.common, task.base_commit, new, info)
+        changes = self.changes.get(key, lambda: _changes(view, task.base_commit, new))
+        leaving = _Leaving(
+            changes=changes,
+            hooks=hooks_not_run(view),
+            submodules=unpushed_submodules(Path(task.project_path), changes.changed, new),
+            known=_fetched(view, git.address.name),
+            commits=_count(view, new, ours or task.base_commit),
+        )
+        self._secrets(view, task, leaving, ours, new)
+        return leaving
 
     def carry_out(self, operation: str, move: Mapping[str, Any], environ: Mapping[str, str]) -> str:
         expected = str(move["old"]) if move["way"] == Way.REPLACE else None
@@ -126,16 +187,14 @@ class HostPushes:
         self,
         view: RepositoryView,
         task: TaskRow,
-        git: RemoteGit,
+        leaving: _Leaving,
         there: str | None,
         new: str,
     ) -> Sequence[SecretMatch]:
         """The secrets in what the remote does not have yet. The task's base counts as there: what
         the user wrote is theirs to publish."""
-        argv = ["for-each-ref", "--format=%(objectname)", f"refs/remotes/{git.address.name}/"]
-        known = [there or "", task.base_commit, *view.run(argv).text.split()]
-        present = [c for c in dict.fromkeys(known) if c and has_object(view, c)]
-        return self.search(view, task, new, present)
+        known = [*([there] if there else []), task.base_commit, *leaving.known]
+        return self.search(view, task, new, list(dict.fromkeys(known)))
 
     def _check_folder(self, address: RemoteAddress, folder: Path, accept: Sequence[str]) -> None:
         """That the user agrees to a remote which is a folder of this machine: git runs what its
@@ -167,6 +226,16 @@ def _again(view: RepositoryView, move: Mapping[str, Any], environ: Mapping[str, 
     return RemoteGit(view, address, own, environ, _token(address, environ))
 
 
+def _changes(view: RepositoryView, base: str, new: str) -> _Changes:
+    changed = changed_since(view, base, new)
+    return _Changes(changed, lfs_paths(view, changed, new))
+
+
+def _fetched(view: RepositoryView, remote: str) -> Sequence[str]:
+    argv = ["for-each-ref", "--format=%(objectname)", f"refs/remotes/{remote}/"]
+    return view.run(argv).text.split()
+
+
 def _way(
     view: RepositoryView, there: str | None, new: str, recorded: str | None, *, is_default: bool
 ) -> Way:
@@ -182,11 +251,11 @@ def _way(
 
 
 def _foreign(
-    git: RemoteGit, there: str | None, ours: Sequence[str]
+    git: RemoteGit, way: Way, there: str | None, ours: Sequence[str]
 ) -> tuple[int, Sequence[Foreign]]:
     """The commits that a push would lose; none if they cannot be had: that they are there is
     known all the same."""
-    if there is None:
+    if there is None or way is not Way.REFUSED:
         return 0, ()
     try:
         count, commits = git.beyond(there, ours)

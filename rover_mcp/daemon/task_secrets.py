@@ -14,6 +14,7 @@ from agent_runner.worktree.local_files import FILE_NAME, load_copies
 from rover_mcp.control.sandbox_spec import own_model
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.redaction import SECRETS
+from rover_mcp.daemon.remembered import Remembered
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.secret_search import (
@@ -29,11 +30,13 @@ from rover_mcp.store.records import TaskRow
 
 
 class TaskSecrets:
-    """Knows the secrets of tasks and searches what leaves for them."""
+    """Knows the secrets of tasks and searches what leaves for them, the same commits for the same
+    secrets only once."""
 
     def __init__(self, home: Path, credentials: Credentials) -> None:
         self._home = home
         self._credentials = credentials
+        self._searched = Remembered[tuple[Path, str, tuple[str, ...], bytes], list[SecretMatch]]()
 
     def search(
         self, view: RepositoryView, task: TaskRow, tip: str, there: Sequence[str]
@@ -44,7 +47,9 @@ class TaskSecrets:
         Raises:
             UserFixable, EnvironmentFault: it cannot be searched, so it must not leave.
         """
-        return search_for_secrets(view, tip, there, self.known(task))
+        known = self.known(task)
+        key = (view.place.common, tip, tuple(there), known.digest)
+        return self._searched.get(key, lambda: search_for_secrets(view, tip, there, known))
 
     def known(self, task: TaskRow) -> KnownValues:
         """

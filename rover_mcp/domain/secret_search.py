@@ -98,6 +98,8 @@ class KnownValues:
     def __init__(self, values: Mapping[str, Iterable[bytes]]) -> None:
         kept = {kind: [v for v in some if len(v) >= SHORTEST] for kind, some in values.items()}
         self._forms = {kind: SecretForms(*some) for kind, some in kept.items() if some}
+        self.digest = sha256(repr(sorted(kept.items())).encode()).digest()
+        """Tells whether two searches look for the same values; it is kept in memory alone."""
 
     def hits(self, data: bytes, form: str) -> Iterator[SecretHit]:
         """Where a value stands, in any of the forms of secret_forms.py."""

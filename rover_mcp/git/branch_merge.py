@@ -7,9 +7,11 @@ are written in move_branch.py and work_tree.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, NotFound
+from rover_mcp.git.loose_refs import loose_ref
 from rover_mcp.git.repository_view import RepositoryView
 from rover_mcp.git.user_identity import Committer
 
@@ -47,7 +49,10 @@ class Merged:
 
 def tip(view: RepositoryView, branch: str) -> str | None:
     """The commit of a local branch; None where there is no such branch."""
-    resolved = view.run(["rev-parse", "--verify", "-q", f"refs/heads/{branch}^{{commit}}"])
+    name = f"refs/heads/{branch}"
+    if commit := loose_ref(view.folder, name):
+        return commit
+    resolved = view.run(["rev-parse", "--verify", "-q", f"{name}^{{commit}}"])
     return resolved.text if resolved.code == 0 else None
 
 
@@ -85,14 +90,17 @@ def merge(view: RepositoryView, old: str, source: str) -> Merged:
             ("not_mergeable").
         EnvironmentFault: git is too old ("git_too_old") or failed ("merge_failed").
     """
-    behind, commits = _apart(view, old, source)
-    contained, forward = commits == 0, behind == 0
-    if contained:
-        return Merged(old, source, None, (), (), 0, forward, contained=True)
-    if forward:
-        tree, conflicts = _resolve(view, f"{source}^{{tree}}"), ()
-    else:
-        tree, conflicts = _merge_trees(view, old, source)
+    with ThreadPoolExecutor(1) as aside:
+        # In most cases both are needed, and neither needs the other.
+        begun = aside.submit(_merge_trees, view, old, source)
+        behind, commits = _apart(view, old, source)
+        contained, forward = commits == 0, behind == 0
+        if contained:
+            return Merged(old, source, None, (), (), 0, forward, contained=True)
+        if forward:
+            tree, conflicts = _resolve(view, f"{source}^{{tree}}"), ()
+        else:
+            tree, conflicts = begun.result()
     changed = changed_paths(view, old, tree if tree else source)
     return Merged(old, source, tree, conflicts, changed, commits, forward, contained=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,20 +101,25 @@ def diff_commits(
         NotFound: a commit is not in `repo` ("unknown_commit").
         EnvironmentFault: git failed or took too long.
     """
-    chosen = ["--", *paths] if paths else ["--"]
-    commits = (base, target)
-    listed = ["-z", "--raw", "--numstat", base, target, *chosen]
-    listing = _diff_tree(repo, listed, _LISTING_LIMIT, env, commits)
-    early, late, totals = _counted(_parse(listing.stdout), first or (lambda _: False))
-    files = [*early, *late][:FILES_LIMIT]
-    patch, cut = "", listing.truncated or totals.files > len(files)
-    if patch_limit > 0:
+    between = (base, target, "--", *(paths or ()))
+
+    def patch(order: Sequence[str] = ()) -> GitResult:
+        return _diff_tree(repo, ["-p", *order, *between], patch_limit, env, (base, target))
+
+    with ThreadPoolExecutor(1) as aside:
+        # Git compares the same files for both. Few diffs need another order of the patch, which
+        # only the list says.
+        begun = aside.submit(patch) if patch_limit > 0 else None
+        listed = ["-z", "--raw", "--numstat", *between]
+        listing = _diff_tree(repo, listed, _LISTING_LIMIT, env, (base, target))
+        early, late, totals = _counted(_parse(listing.stdout), first or (lambda _: False))
+        shown = begun.result() if begun else None
+    if shown is not None and early and (late or len(early) > 1):
         with _order([file.path for file in early]) as order:
-            shown = ["-p", *order, base, target, *chosen]
-            result = _diff_tree(repo, shown, patch_limit, env, commits)
-        patch = result.stdout.decode("utf-8", "replace")
-        cut = cut or result.truncated
-    return Diff(totals, files, patch, cut)
+            shown = patch(order)
+    files = [*early, *late][:FILES_LIMIT]
+    cut = listing.truncated or totals.files > len(files) or bool(shown and shown.truncated)
+    return Diff(totals, files, shown.stdout.decode("utf-8", "replace") if shown else "", cut)
 
 
 def totals_of(

@@ -175,13 +175,16 @@ def run_git(
 
 @contextmanager
 def _input(stdin: bytes | int | None) -> Generator[int]:
-    """The descriptor that git reads; an empty file if it is given nothing."""
+    """The descriptor that git reads, or what stands for an empty file."""
     if isinstance(stdin, int):
         yield stdin
         return
+    if stdin is None:
+        yield subprocess.DEVNULL
+        return
     # A file and not a pipe: this thread reads git's output, so nothing would fill the pipe.
     with tempfile.TemporaryFile() as content:
-        content.write(stdin or b"")
+        content.write(stdin)
         content.seek(0)
         yield content.fileno()
 

@@ -16,7 +16,7 @@ from rover_mcp.domain.secret_search import (
     line_of,
     search_content,
 )
-from rover_mcp.git.branch_merge import SUBMODULE
+from rover_mcp.git.branch_merge import SUBMODULE, has_object
 from rover_mcp.git.git_process import GitResult
 from rover_mcp.git.repository_view import RepositoryView
 
@@ -48,8 +48,8 @@ def search_for_secrets(
         UserFixable: more leaves than can be searched ("too_large_to_search").
         EnvironmentFault: git failed ("search_failed").
     """
-    limit = ["--not", *there] if there else []
-    commits, has_merge = _commits(view, tip, limit)
+    listed = _LeavingCommits(view, tip, there)
+    commits, has_merge = listed.commits()
     paths, all_paths = _paths(view, commits)
     search = _Search(view, paths, all_paths, there, known)
     # What the commits change is listed at once. Which of it the other side has elsewhere, in a file
@@ -59,8 +59,7 @@ def search_for_secrets(
         objects = list(_facts(view, [*commits, *paths]))
         if _fits(objects) and not search.matches(objects):
             return []
-    names = _lines(view.run(["rev-list", "--objects", "--no-object-names", tip, *limit],
-                            output_limit=_LIST_LIMIT))  # fmt: skip
+    names = listed.rev_list("--objects", "--no-object-names")
     objects = [one for one in _facts(view, names) if one.kind in ("blob", "commit")]
     _check_sizes(objects, paths)
     return search.matches(objects)
@@ -89,11 +88,28 @@ class _Search:
         return matches
 
 
-def _commits(view: RepositoryView, tip: str, limit: Sequence[str]) -> tuple[list[str], bool]:
-    """The commits that leave, and whether one of them is a merge."""
-    listed = view.run(["rev-list", "--parents", tip, *limit], output_limit=_LIST_LIMIT)
-    lines = [line.split() for line in _lines(listed)]
-    return [line[0] for line in lines], any(len(line) > 2 for line in lines)
+@dataclass(frozen=True)
+class _LeavingCommits:
+    """What `tip` reaches and none of the commits `there` does. Of these the repository need not
+    have all."""
+
+    view: RepositoryView
+    tip: str
+    there: Sequence[str]
+
+    def rev_list(self, *options: str) -> list[str]:
+        """The lines of git rev-list for it."""
+        # From stdin, because a remote may have any number of branches.
+        named = "".join(f"{name}\n" for name in (self.tip, *(f"^{c}" for c in self.there)))
+        argv = ["rev-list", "--ignore-missing", *options, "--stdin"]
+        return _lines(self.view.run(argv, stdin=named.encode(), output_limit=_LIST_LIMIT))
+
+    def commits(self) -> tuple[list[str], bool]:
+        """The commits that leave, and whether one of them is a merge."""
+        lines = [line.split() for line in self.rev_list("--parents")]
+        if not lines and not has_object(self.view, self.tip):
+            raise EnvironmentFault(f"{self.tip} is missing", code="search_failed")
+        return [line[0] for line in lines], any(len(line) > 2 for line in lines)
 
 
 def _in_names(paths: Sequence[str], known: KnownValues) -> list[SecretMatch]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rover_mcp.domain.errors import RoverError
+from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.git.branch_merge import ChangedPath, changed_paths, has_object
 from rover_mcp.git.hook_files import active_hooks, hooks_folder
 from rover_mcp.git.locate import read_small
@@ -28,7 +28,12 @@ def changed_since(view: RepositoryView, base: str, commit: str) -> Sequence[Chan
     Raises:
         EnvironmentFault: git failed.
     """
-    return changed_paths(view, base if has_object(view, base) else EMPTY_TREE, commit)
+    try:
+        return changed_paths(view, base, commit)
+    except EnvironmentFault:
+        if has_object(view, base):
+            raise
+        return changed_paths(view, EMPTY_TREE, commit)
 
 
 def lfs_paths(view: RepositoryView, changed: Sequence[ChangedPath], commit: str) -> list[str]:

@@ -14,6 +14,7 @@ from agent_runner.models import Snapshot
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.git.git_errors import checked
 from rover_mcp.git.git_process import run_git
+from rover_mcp.git.loose_refs import loose_ref
 
 _LIST_LIMIT = 256 * 1024**2
 _TASK_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -50,6 +51,8 @@ class TaskRefs:
 
     def resolve(self, name: str) -> str | None:
         """The id that a name stands for; None where it stands for nothing."""
+        if commit := loose_ref(self._hub, name):
+            return commit
         resolved = run_git(["rev-parse", "--verify", "-q", name], self._hub)
         return resolved.text if resolved.code == 0 else None
 

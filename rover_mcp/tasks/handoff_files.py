@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from fnmatch import translate
+from functools import lru_cache
 
 from rover_mcp.domain.text import visible_line
 from rover_mcp.tasks.hand_off_rules import HAND_OFF_RULES
@@ -58,6 +59,7 @@ _LINKS = {parts[:n]: who for parts, who in reversed(_EXACT.items()) for n in ran
 """Folders that lead to such a file: a change may put a link in their place."""
 
 
+@lru_cache(maxsize=4096)
 def run_by(path: str) -> str | None:
     """What may run this file of a repository, or None."""
     parts = tuple(path.lower().split("/"))

@@ -61,6 +61,8 @@ def git_server(root: Path, tls: ssl.SSLContext | None = None) -> Iterator[GitSer
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # An answer is two writes, the second of which would wait 40 ms for the client.
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             self._serve(b"")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rover_mcp.domain.errors import UserFixable
+from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.domain.secret_search import NOTHING_KNOWN, KnownValues, SecretMatch
 from rover_mcp.git import outgoing
 from rover_mcp.git.outgoing import search_for_secrets
@@ -160,3 +160,17 @@ def test_the_commit_of_a_submodule_is_no_content_to_search(work: Path) -> None:
     git(work, "update-index", "--add", "--cacheinfo", entry)
     git(work, "commit", "-qm", "a submodule")
     assert search(work) == []
+
+
+def test_commits_that_the_repository_lacks_are_left_out(work: Path) -> None:
+    """N12: the other side may be ahead of what was fetched."""
+    (work / "key").write_text(TOKEN)
+    at = commit(work)
+    assert [match.path for match in search(work, ["1" * 40, "main"])] == ["key"]
+    assert search(work, [at]) == []
+
+
+def test_a_branch_that_is_missing_is_an_error_and_not_clean(work: Path) -> None:
+    """N12"""
+    with opened(work) as view, pytest.raises(EnvironmentFault, match="is missing"):
+        search_for_secrets(view, "1" * 40, ["main"], NOTHING_KNOWN)
