@@ -77,6 +77,7 @@ def _delivery(given: Json) -> list[str]:
     words += [word for option, value in places if value for word in (option, _quoted(value))]
     words += [f"--{mode}"] if mode in ("squash", "ff") else []
     words += ["--message", _quoted(message)] if message else []
+    words += ["--delete-branch"] if given.get("delete_branch") else []
     words += [word for name in given.get("accept") or () for word in ("--accept", _quoted(name))]
     return [*words, *(["--yes"] if given.get("confirm") else [])]
 

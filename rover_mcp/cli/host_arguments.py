@@ -20,6 +20,8 @@ def add_merge(sub: Parser) -> None:
     message.add_argument("--edit", action="store_true", help="edit the commit's message first")
     about = "agree to a file that programs run, or to a hook that is not run; may be repeated"
     sub.add_argument("--accept", metavar="NAME", action="append", default=[], help=about)
+    about = "delete the task's branch once it is merged"
+    sub.add_argument("--delete-branch", action="store_true", help=about)
     sub.add_argument("--yes", action="store_true", help="do it")
 
 

@@ -20,6 +20,7 @@ def merge(args: Arguments) -> int:
     asked_for = {
         **of_task(args), "into": args.into, "accept": args.accept or None,
         "mode": "squash" if args.squash else "ff" if args.ff else None, "message": args.message,
+        "delete_branch": args.delete_branch or None,
     }  # fmt: skip
     if args.edit:
         preview = call(args, "merge_task", **asked_for)

@@ -168,7 +168,9 @@ def add_forget(sub: Parser) -> None:
     sub.add_argument("--yes", action="store_true", help=about)
 
 
-GC_KINDS = ("sandboxes", "images", "caches", "work-trees", "bundles", "trash", "orphans")
+GC_ONLY_BY_NAME = ("trash", "orphans", "reviews")
+"""Kinds that may hold what exists nowhere else."""
+GC_KINDS = ("sandboxes", "images", "caches", "work-trees", "bundles", *GC_ONLY_BY_NAME)
 
 
 def _gc_kind(word: str) -> str:
@@ -179,7 +181,7 @@ def _gc_kind(word: str) -> str:
 
 
 def add_gc(sub: Parser) -> None:
-    about = f"one of {', '.join(GC_KINDS)} (default: all but trash and orphans)"
+    about = f"one of {', '.join(GC_KINDS)} (default: all but {', '.join(GC_ONLY_BY_NAME)})"
     sub.add_argument("kinds", metavar="KIND", nargs="*", type=_gc_kind, help=about)
     sub.add_argument("--yes", action="store_true", help="free it")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 
 from agent_runner.json_object import Json
+from rover_mcp.cli.setup_arguments import GC_ONLY_BY_NAME
 from rover_mcp.cli.terminal_text import Paint, clean, dated, size
 from rover_mcp.cli.tool_commands import connect, show
 
@@ -63,7 +64,7 @@ def gc_lines(result: Json, paint: Paint) -> list[str]:
 
 
 def _only_by_name(kind: str, result: Json) -> str:
-    named = kind in ("trash", "orphans") and not result["freed"]
+    named = kind in GC_ONLY_BY_NAME and not result["freed"]
     return f", freed only by: rover gc {kind} --yes" if named else ""
 
 

@@ -28,6 +28,9 @@ from rover_mcp.tasks.task_trash import TaskTrash
 
 ORPHAN_SECONDS = 3600.0
 """A younger folder without a record may be that of a task that is just being created."""
+REVIEWS = "reviews"
+REVIEW_SECONDS = 86_400.0
+"""A younger text may still be open in an editor."""
 MOST = 10_000
 _DONE = (TaskStatus.COMPLETED, TaskStatus.MERGED, TaskStatus.PUSHED)
 _LIVE = (TaskStatus.NEW, TaskStatus.PAUSED, *RUNNING)
@@ -255,7 +258,31 @@ class OrphanFolders:
         self.leftovers.remove_by_id(item.id)
 
 
-def _is_old(folder: Path) -> bool:
+@dataclass(frozen=True)
+class UnsentReviews:
+    """Texts that `rover review` and `rover merge --edit` keep where they could not be sent."""
+
+    home: Path
+    kind = SpaceKind.REVIEWS
+
+    def list(self) -> list[FreeableItem]:
+        paths = sorted((self.home / REVIEWS).glob("*.txt"))
+        return [item for path in paths if (item := self.find(path.name))]
+
+    def find(self, item_id: str) -> FreeableItem | None:
+        path = self.home / REVIEWS / item_id
+        if not _is_old(path, REVIEW_SECONDS):
+            return None
+        return FreeableItem(
+            self.kind, item_id, f"{REVIEWS}/{printable(item_id, 100)}", FolderSizer().size(path),
+            only_here="a text of yours that was not sent",
+        )  # fmt: skip
+
+    def free(self, item: FreeableItem) -> None:
+        (self.home / REVIEWS / item.id).unlink(missing_ok=True)
+
+
+def _is_old(path: Path, seconds: float = ORPHAN_SECONDS) -> bool:
     with suppress(OSError):
-        return time.time() - folder.stat().st_mtime > ORPHAN_SECONDS
+        return time.time() - path.stat().st_mtime > seconds
     return False

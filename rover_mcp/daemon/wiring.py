@@ -46,6 +46,7 @@ from rover_mcp.daemon.space_sources import (
     SecondCopies,
     TrashedTasks,
     UnneededImages,
+    UnsentReviews,
     WaitingSandboxes,
 )
 from rover_mcp.daemon.task_leftovers import TaskLeftovers
@@ -270,7 +271,8 @@ def _trash(core: _Core, leftovers: TaskLeftovers, operations: OperationLog) -> T
 
 def _merge(core: _Core, operations: OperationLog) -> MergeTask:
     secrets = TaskSecrets(core.settings.home, core.credentials)
-    return MergeTask(core.store, HostMerges(core.repositories, secrets.search), operations)
+    merges = HostMerges(core.repositories, secrets.search)
+    return MergeTask(core.store, merges, operations, HostBranches(core.repositories))
 
 
 def _push(core: _Core, operations: OperationLog) -> PushTask:
@@ -303,6 +305,7 @@ def _space_sources(
         SecondCopies(home, store, core.repositories, core.trash),
         TrashedTasks(home, trash),
         OrphanFolders(home, store, core.spares, leftovers),
+        UnsentReviews(home),
     ]
 
 

@@ -219,7 +219,7 @@ class DeleteArguments(TaskArguments):
     confirm: bool = Field(False, description="do it")
     restore: bool = Field(False, description="undelete")
     others: bool = Field(False, description="keep it, delete the rest of its race")
-    branch: bool = Field(False, description="delete its branch, too")
+    branch: bool = Field(False, description="its branch, too")
 
     @property
     def deletes(self) -> bool:
@@ -237,6 +237,7 @@ class MergeArguments(TaskArguments):
     accept: Annotated[list[str], BeforeValidator(argument_repair.items)] = Field(
         default_factory=list[str], max_length=1000, description="what has to be named"
     )
+    delete_branch: bool = Field(False, description="after it")
     confirm: bool = Field(False, description="do it")
 
 

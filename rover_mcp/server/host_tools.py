@@ -186,4 +186,4 @@ def _wait_for(resolver: TaskRow) -> NextAction:
 
 
 def _request(args: a.MergeArguments) -> MergeRequest:
-    return MergeRequest(args.into, args.mode, args.message, args.accept)
+    return MergeRequest(args.into, args.mode, args.message, args.accept, args.delete_branch)

@@ -162,14 +162,14 @@ _ENTRIES = (
     _entry(
         delete_task, a.DeleteArguments, r.DeleteResult, "Delete task",
         "Put a paused or ended task into the trash for 14 days; its branch stays. "
-        "Without confirm it only says what would be lost: show that first.",
+        "Without confirm it says what would be lost: show that first.",
         destructive=True, admin=True,
         words="clean up",
     ),
     _entry(
         merge_task, a.MergeArguments, r.MergeResult, "Merge task",
         "Merge a COMPLETED task's branch into a user's. Without confirm it previews conflicts and "
-        "what to accept by name.",
+        "what to accept.",
         destructive=True, admin=True,
     ),
     _entry(

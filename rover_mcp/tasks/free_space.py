@@ -35,9 +35,11 @@ class SpaceKind(StrEnum):
     """deleted tasks, before their days are over"""
     ORPHANS = "orphans"
     """folders of tasks that have no record"""
+    REVIEWS = "reviews"
+    """texts of reviews and messages that were never sent"""
 
 
-ONLY_BY_NAME = frozenset({SpaceKind.TRASH, SpaceKind.ORPHANS})
+ONLY_BY_NAME = frozenset({SpaceKind.TRASH, SpaceKind.ORPHANS, SpaceKind.REVIEWS})
 """Kinds that may hold work that exists nowhere else: they are freed only where they are named."""
 
 

@@ -19,6 +19,7 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.merge_message import CommitMessage, merge_message
+from rover_mcp.tasks.merged_branch import check_can_go, delete_merged
 from rover_mcp.tasks.operation_log import (
     OperationLog,
     check_hand_off,
@@ -29,6 +30,7 @@ from rover_mcp.tasks.operation_log import (
 from rover_mcp.tasks.outgoing_secrets import secrets_text
 from rover_mcp.tasks.quoted_text import named, printable, quoted
 from rover_mcp.tasks.resolver_tasks import check_has_branch
+from rover_mcp.tasks.task_branch import TaskBranches
 
 Mode = Literal["merge", "squash", "ff"]
 
@@ -44,12 +46,13 @@ COMMIT_HOOKS: Mapping[str, Sequence[str]] = {
 @dataclass(frozen=True)
 class MergeRequest:
     """What is asked for. `accept` names the hand-off files that the user agrees to, and the hooks
-    without which they agree to merge."""
+    without which they agree to merge; `delete_branch`: the task's branch goes once it is merged."""
 
     into: str | None = None
     mode: Mode = "merge"
     message: str | None = None
     accept: Sequence[str] = ()
+    delete_branch: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class MergeTask:
     store: Store
     merges: Merges
     log: OperationLog
+    branches: TaskBranches
 
     def __post_init__(self) -> None:
         self.log.settlers[OperationKind.MERGE] = self._settle
@@ -167,23 +171,33 @@ class MergeTask:
         plan = self._plan(caller, task, request)
         if is_contained(plan, request):
             self._record(task.id, plan.into, plan.old, request.mode)
-            return MergeDone(plan, plan.old, f"{plan.into} has all of {plan.branch} already.")
+            text = [f"{plan.into} has all of {plan.branch} already."]
+            text += self._delete_branch(task, plan, request)
+            return MergeDone(plan, plan.old, " ".join(text))
         self._check(plan, request, agreed=agreed)
         new = self._commit(caller, task, plan, request)
         move = {
             "repository": plan.repository, "branch": plan.into, "old": plan.old, "new": new,
             "work_tree": plan.work_tree, "mode": request.mode,
             "reason": f"merge {plan.branch}: {request.mode} by rover",
+            "delete": plan.source if request.delete_branch else None,
         }  # fmt: skip
 
-        def work(row: OperationRow) -> None:
+        def work(row: OperationRow) -> list[str]:
             self.merges.carry_out(row.id, move)
             crash_point(OperationPoint.CARRIED_OUT)
             self._record(task.id, plan.into, new, request.mode)
             crash_point(OperationPoint.STATUS_CHANGED)
+            return self._delete_branch(task, plan, request)
 
-        self.log.run(task.id, OperationKind.MERGE, move, work)
-        return MergeDone(plan, new, done_text(plan, new, request))
+        deleted = self.log.run(task.id, OperationKind.MERGE, move, work)
+        return MergeDone(plan, new, done_text(plan, new, request, deleted))
+
+    def _delete_branch(self, task: TaskRow, plan: MergePlan, request: MergeRequest) -> list[str]:
+        """Delete the merged branch where that is asked for; a sentence about it."""
+        if not request.delete_branch:
+            return []
+        return [delete_merged(self.branches, task, plan.source)]
 
     def _plan(self, caller: Caller, task: TaskRow, request: MergeRequest) -> MergePlan:
         check_local(caller, "merge it")
@@ -198,6 +212,8 @@ class MergeTask:
                 hint="its branch holds what it did so far; git merges that as any other branch",
                 next_call={"tool": "inspect", "arguments": {"task": task.id}},
             )
+        if request.delete_branch:
+            check_can_go(self.branches, task)
         return self.merges.plan(task, request.into or task.base_branch, COMMIT_HOOKS[request.mode])
 
     def _check(self, plan: MergePlan, request: MergeRequest, *, agreed: bool) -> None:
@@ -238,6 +254,9 @@ class MergeTask:
             return OperationState.UNDONE
         plan = row.plan
         self._record(row.task_id, str(plan["branch"]), str(plan["new"]), str(plan["mode"]))
+        task = self.store.tasks.get(row.task_id)
+        if plan.get("delete") and task is not None:
+            delete_merged(self.branches, task, str(plan["delete"]))
         return OperationState.DONE
 
 
@@ -290,7 +309,8 @@ def message_line(message: CommitMessage) -> str:
 def preview_lines(task: TaskRow, plan: MergePlan, request: MergeRequest) -> list[str]:
     """What would happen, in sentences."""
     if is_contained(plan, request):
-        return [f"{plan.into} has all of {plan.branch} already; confirm only records that."]
+        lines = [f"{plan.into} has all of {plan.branch} already; confirm only records that."]
+        return [*lines, *_branch_goes(plan, request)]
     files = "1 file" if plan.changed == 1 else f"{plan.changed} files"
     commits = "1 commit" if plan.commits == 1 else f"{plan.commits} commits"
     lines = [
@@ -321,7 +341,11 @@ def preview_lines(task: TaskRow, plan: MergePlan, request: MergeRequest) -> list
             f"Hooks that git would run are not run: {', '.join(plan.hooks)}. To merge without "
             "them, name them in accept."
         )
-    return lines
+    return [*lines, *_branch_goes(plan, request)]
+
+
+def _branch_goes(plan: MergePlan, request: MergeRequest) -> list[str]:
+    return [f"Then the branch {plan.branch} is deleted."] if request.delete_branch else []
 
 
 def secrets_warning(plan: MergePlan) -> list[str]:
@@ -337,8 +361,10 @@ def secrets_warning(plan: MergePlan) -> list[str]:
     ]
 
 
-def done_text(plan: MergePlan, commit: str, request: MergeRequest) -> str:
-    """What has happened, and how to go back."""
+def done_text(
+    plan: MergePlan, commit: str, request: MergeRequest, deleted: Sequence[str] = ()
+) -> str:
+    """What has happened, to the task's branch too, and how to go back."""
     where = f"the files in {plan.work_tree} are updated" if plan.work_tree else "no file changed"
     back = f"git -C {_quote(plan.repository)} "
     back += (
@@ -348,8 +374,9 @@ def done_text(plan: MergePlan, commit: str, request: MergeRequest) -> str:
     )
     return " ".join(
         [
-            f"{plan.branch} is in {plan.into} at {commit[:10]} as {_how(request.mode)}; {where}. "
-            f"To take it back: {back}",
+            f"{plan.branch} is in {plan.into} at {commit[:10]} as {_how(request.mode)}; {where}.",
+            *deleted,
+            f"To take {'the merge' if deleted else 'it'} back: {back}",
             *secrets_warning(plan),
         ]
     )

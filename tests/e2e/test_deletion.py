@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -126,3 +127,29 @@ def test_a_branch_with_somebodys_commit_is_not_deleted(
     client.tool("merge_task", task=task["id"], confirm=True, accept=[])
     client.tool("delete_task", task=task["id"], branch=True, confirm=True)
     assert task["branch"] not in git(repository, "branch", "--all")
+
+
+def test_a_branch_goes_once_it_is_merged_and_the_task_stays(
+    client: LauncherClient, repository: Path, tmp_path: Path
+) -> None:
+    """N3, N13. Its commit is kept, so that the named command gives the branch back."""
+    task, look = finished(client), tmp_path / "look"
+    tip = git(repository, "rev-parse", task["branch"])
+    merge = {"task": task["id"], "mode": "squash", "delete_branch": True}
+    git(repository, "worktree", "add", "-q", str(look), task["branch"])
+    before = branches(repository)
+    with pytest.raises(ToolError) as refused:
+        client.tool("merge_task", **merge)
+    assert refused.value.error["code"] == "branch_checked_out"
+    git(repository, "worktree", "remove", str(look))
+    shown = client.tool("merge_task", **merge)
+    assert shown["next_actions"][0]["arguments"]["delete_branch"] is True
+    assert branches(repository) == before
+    done = client.tool("merge_task", **merge, confirm=True)
+    assert task["branch"] not in git(repository, "branch", "--all")
+    git(repository, "reflog", "expire", "--expire=now", "--all")
+    git(repository, "gc", "-q", "--prune=now")
+    command = done["message"].split("`")[1]
+    subprocess.run(shlex.split(command), check=True)
+    assert git(repository, "rev-parse", task["branch"]) == tip
+    assert client.tool("inspect", task=task["id"])["task"]["status"] == "MERGED"

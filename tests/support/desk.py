@@ -353,7 +353,7 @@ class Desk:
                     FakeSpares(),
                 ),
                 self.forget(),
-                MergeTask(self.store, FakeMerges(), self.log()),
+                MergeTask(self.store, FakeMerges(), self.log(), FakeBranches()),
                 PushTask(self.store, FakePushes(), self.log()),
                 rebase,
                 CheckoutTask(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rover_mcp.daemon.space_sources import UnneededImages
+from rover_mcp.daemon.space_sources import REVIEW_SECONDS, UnneededImages, UnsentReviews
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store as RealStore
@@ -67,3 +69,26 @@ def test_an_image_that_the_engine_keeps_is_not_said_to_be_freed(
     outcome = freed(RoverImages(tmp_path, store, {"docker": Refusing(ALL)}), log)
     assert outcome
     assert not any(outcome.values())
+
+
+def test_a_text_that_was_not_sent_goes_when_no_editor_has_it_open(
+    tmp_path: Path, log: OperationLog
+) -> None:
+    """N13: its kind has to be named, and a link is removed, not what it leads to."""
+    folder, mine = tmp_path / "reviews", tmp_path / "mine.txt"
+    folder.mkdir()
+    for name in ("old.txt", "new.txt", "other.dat"):
+        (folder / name).write_text("why?\n")
+    mine.write_text("mine\n")
+    (folder / "link.txt").symlink_to(mine)
+    past = time.time() - REVIEW_SECONDS - 60
+    for path in (folder / "old.txt", folder / "other.dat", mine):
+        os.utime(path, (past, past))
+    free = FreeSpace([UnsentReviews(tmp_path)], log)
+    assert all(item.only_here for item in free.plan())
+    assert free() == []
+    assert {item.id: item.freed for item in free([SpaceKind.REVIEWS])} == {
+        "link.txt": True, "old.txt": True,
+    }  # fmt: skip
+    assert {path.name for path in folder.iterdir()} == {"new.txt", "other.dat"}
+    assert mine.read_text() == "mine\n"

@@ -59,12 +59,12 @@ def test_what_may_be_the_only_copy_of_work_goes_only_by_its_name(log: OperationL
     some = shelves()
     free = FreeSpace(some, log)
     freed = free()
-    kept = {SpaceKind.TRASH, SpaceKind.ORPHANS}
+    kept = {SpaceKind.TRASH, SpaceKind.ORPHANS, SpaceKind.REVIEWS}
     assert {item.kind for item in freed} == set(SpaceKind) - kept
     assert all(item.freed for item in freed)
     assert {shelf.kind for shelf in some if shelf.left} == kept
     assert [item.id for item in free([SpaceKind.TRASH])] == ["trash-1", "trash-2"]
-    assert {shelf.kind for shelf in some if shelf.left} == {SpaceKind.ORPHANS}
+    assert {shelf.kind for shelf in some if shelf.left} == kept - {SpaceKind.TRASH}
 
 
 def test_what_cannot_be_removed_hinders_nothing_else(log: OperationLog) -> None:

@@ -11,6 +11,7 @@ from rover_mcp.domain.errors import Conflict, EnvironmentFault, UserFixable
 from rover_mcp.domain.operation import OperationKind
 from rover_mcp.domain.secret_search import SecretMatch
 from rover_mcp.domain.task_status import Event, TaskStatus
+from rover_mcp.git.branch_trash import BranchFacts
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.merge import (
@@ -21,7 +22,7 @@ from rover_mcp.tasks.merge import (
     commit_message,
 )
 from rover_mcp.tasks.operation_log import NotSettled, OperationLog, check_hand_off
-from tests.support.desk import Desk
+from tests.support.desk import Desk, FakeBranches
 from tests.support.fake_merges import NEW, OLD, PLAN, SOURCE, FakeMerges
 from tests.support.samples import new_task, task_row
 
@@ -54,7 +55,7 @@ def stage(desk: Desk) -> Stage:
     for event in (Event.START, Event.COMPLETE):
         row = desk.store.transitions.apply(row.id, event) or row
     merges, log = FakeMerges(), OperationLog(desk.store.operations("roverd"))
-    return Stage(desk, row, merges, log, MergeTask(desk.store, merges, log))
+    return Stage(desk, row, merges, log, MergeTask(desk.store, merges, log, FakeBranches()))
 
 
 def test_a_preview_says_what_would_happen_and_changes_nothing(stage: Stage) -> None:
@@ -121,7 +122,7 @@ def test_only_a_completed_task_can_be_merged(desk: Desk, event: Event | None) ->
     row, _ = desk.store.tasks.create(new_task(project_id="p1"), frozenset())
     row = desk.store.transitions.apply(row.id, Event.START) or row
     row = desk.store.transitions.apply(row.id, event) or row if event else row
-    merge = MergeTask(desk.store, FakeMerges(), OperationLog(desk.store.operations("roverd")))
+    merge = MergeTask(desk.store, FakeMerges(), desk.log(), FakeBranches())
     with pytest.raises(Conflict, match="only one that is COMPLETED"):
         merge.preview(ME, row, ASK)
 
@@ -294,3 +295,65 @@ def test_what_cannot_be_searched_for_secrets_is_said(stage: Stage) -> None:
     stage.merges.found = replace(PLAN, secrets=None)
     done = stage.merge.preview(ME, stage.task, ASK)
     assert "What enters could not be searched for secrets." in done.text
+
+
+DELETE = MergeRequest(delete_branch=True)
+
+
+@dataclass
+class OneBranch(FakeBranches):
+    """The task's branch. `refusal` is raised in place of its deletion."""
+
+    work_tree: Path | None = None
+    refusal: Exception | None = None
+    deleted_at: str | None = None
+
+    def facts(self, task: TaskRow) -> BranchFacts:
+        return BranchFacts(SOURCE, work_tree=self.work_tree)
+
+    def put_aside(self, task: TaskRow, tip: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.deleted_at = tip
+
+
+def test_a_merged_branch_is_deleted_where_that_is_asked_for(stage: Stage) -> None:
+    """N3: and kept aside, at the commit that was merged."""
+    branches = stage.merge.branches = OneBranch()
+    shown = stage.merge.preview(ME, stage.task, DELETE)
+    assert shown.text.endswith("Then the branch rover/1-fix is deleted.")
+    assert branches.deleted_at is None
+    done = stage.merge(ME, stage.task, DELETE)
+    assert branches.deleted_at == SOURCE
+    assert f"branch {stage.task.branch} {SOURCE[:10]}` gives it back. To take" in done.text
+    assert stage.states() == ["done"]
+
+
+def test_a_branch_that_is_checked_out_stops_the_merge(stage: Stage) -> None:
+    """N3: said before anything is merged."""
+    stage.merge.branches = OneBranch(work_tree=Path("/look"))
+    with pytest.raises(Conflict, match=r"checked out in /look.*nothing was merged"):
+        stage.merge(ME, stage.task, DELETE)
+    assert (stage.merges.moves, stage.status()) == ([], "COMPLETED")
+
+
+def test_a_branch_that_cannot_be_deleted_leaves_the_merge_done(stage: Stage) -> None:
+    """N8."""
+    stage.merge.branches = OneBranch(refusal=Conflict("it has moved", code="branch_moved"))
+    done = stage.merge(ME, stage.task, DELETE)
+    assert "stays: it has moved" in done.text
+    assert (stage.states(), stage.status()) == (["done"], "MERGED")
+
+
+def test_a_merge_that_was_cut_off_deletes_the_branch_when_it_is_finished(stage: Stage) -> None:
+    """N8."""
+    branches = stage.merge.branches = OneBranch()
+    move = {"branch": "main", "new": NEW, "mode": "merge", "delete": SOURCE}
+    stage.log.rows.begin(stage.task.id, OperationKind.MERGE, move)
+    stage.merges.moved = False
+    stage.log.settle()
+    assert (branches.deleted_at, stage.states()) == (None, ["undone"])
+    stage.log.rows.begin(stage.task.id, OperationKind.MERGE, move)
+    stage.merges.moved = True
+    stage.log.settle()
+    assert (branches.deleted_at, stage.status()) == (SOURCE, "MERGED")

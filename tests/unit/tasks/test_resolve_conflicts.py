@@ -24,7 +24,7 @@ from rover_mcp.tasks.push import PushRequest, PushTask
 from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.resolve_conflicts import WORKFLOW, ResolveConflicts
 from rover_mcp.tasks.task_view import event_view
-from tests.support.desk import Desk
+from tests.support.desk import Desk, FakeBranches
 from tests.support.fake_merges import FakeMerges
 from tests.support.fake_pushes import FakePushes
 from tests.support.fake_rebases import OLD, ONTO, PLAN, FakeRebases, FakeResolving
@@ -127,7 +127,7 @@ def test_what_resolves_conflicts_has_no_branch_of_its_own(stage: Stage) -> None:
     new, desk = stage.begin(), stage.desk
     for event in (Event.START, Event.COMPLETE):
         new = desk.store.transitions.apply(new.id, event) or new
-    merge = MergeTask(desk.store, FakeMerges(), desk.log())
+    merge = MergeTask(desk.store, FakeMerges(), desk.log(), FakeBranches())
     push = PushTask(desk.store, FakePushes(), desk.log())
     host = HostCheckouts(GitRepositories(desk.home), desk.home)
     checkout = CheckoutTask(desk.store, host, desk.log())
