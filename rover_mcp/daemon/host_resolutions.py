@@ -43,6 +43,7 @@ from rover_mcp.git.resolved_stops import (
     tree_with,
     unresolvable,
 )
+from rover_mcp.store.rebase_notes import RoundNote, write_round
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.resolutions import CheckResult, ResolutionAnswer, Resolutions
 from rover_mcp.store.store import Store
@@ -94,7 +95,9 @@ class HostResolutions:
             if replay.stop is None:
                 raise Conflict("there are no conflicts left", code="nothing_to_resolve")
             folders = TaskFolders(self.home, new_id, 1)
-            return self._round(replay, task, replay.stop, folders, 1)
+            begins = self._round(replay, task, replay.stop, folders, 1)
+            write_round(folders, RoundNote(resolves=link, given=begins.given))
+            return begins
 
     def follow(self, task: TaskRow, state: RunState) -> NextRound | RoundsEnd:
         """See ResolutionRounds."""
@@ -277,13 +280,14 @@ class HostResolutions:
     def _imported(self, task: TaskRow, following: NextRound, state: RunState) -> NextRound:
         """The round with its beginning in the hub, and with what was used so far."""
         begin = following.given.snapshot
+        folders = TaskFolders(self.home, task.id, task.iteration + 1)
         if begin is not None:
-            folders = TaskFolders(self.home, task.id, task.iteration + 1)
             bundle = folders.rebases / begin.bundle
             hub = self.repositories.hub(task.project_id)
             hub.import_bundle(task.id, task.base_commit, bundle, begin, task.branch)
-        crash_point(RoundPoint.PREPARED)
         given = following.given.model_copy(update={"usage": spent(state)})
+        write_round(folders, RoundNote(resolves=_link(task), given=given))
+        crash_point(RoundPoint.PREPARED)
         return NextRound(given, following.inputs)
 
     def _next_sequence(self, task: TaskRow) -> int:

@@ -37,11 +37,12 @@ from rover_mcp.daemon.survey import lacks_files, unreadable
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.iteration import IterationInput, with_earlier
 from rover_mcp.domain.paths import TaskFolders, project_folder
+from rover_mcp.domain.task_links import TaskLinks
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.git.hub import Hub
 from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import database_url, forget_version, open_database
-from rover_mcp.store.rebase_notes import rebase_notes
+from rover_mcp.store.rebase_notes import rebase_notes, round_note
 from rover_mcp.store.rebuild import Rebuilds
 from rover_mcp.store.store import Store
 
@@ -189,7 +190,9 @@ def _project(home: Path, store: Rebuilds, task_id: str) -> tuple[str | None, str
 
 def _values(settings: Settings, remains: _Found, unknown: list[str]) -> dict[str, Any]:
     """The columns of a task, as far as its files hold them."""
-    spec, given = remains.spec, _iteration_input(remains.spec)
+    spec, resolves = remains.spec, round_note(remains.folders)
+    given = resolves.given if resolves else _iteration_input(spec)
+    links = TaskLinks(resolves=resolves.resolves) if resolves else None
     state = with_earlier(remains.state, given)
     now, notes = time.time(), rebase_notes(remains.folders)
     if notes:
@@ -199,7 +202,9 @@ def _values(settings: Settings, remains: _Found, unknown: list[str]) -> dict[str
     return {
         "id": spec.task_id, "number": spec.number, "title": spec.title,
         "description": spec.description, "status": status, "branch": spec.branch,
-        "base_branch": None, "base_commit": spec.base_commit,
+        "base_branch": resolves.resolves.base_branch if resolves else None,
+        "base_commit": spec.base_commit,
+        "links": links.model_dump(mode="json") if links else None,
         "workflow": _workflow(remains), "agent": spec.agent, "agent_binary": None,
         "model": spec.model, "engine": _engine(settings, spec), "inputs": spec.inputs,
         "auto_resume": True, "request_key": None, "client_id": None,

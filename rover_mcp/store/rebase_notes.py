@@ -6,9 +6,13 @@ bundle that carries it. Wherever the snapshots of a journal are read, those of t
 
 <iteration>/rebases/<number>.json, <number>.bundle
 <iteration>/rebases/conflicts.json: why the last rebase could not be done
+<iteration>/rebases/round.json: of a task that resolves conflicts, which rebase that is, and what
+the iteration begins with
 """
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,9 +20,12 @@ from agent_runner.atomic_write import replace_file
 from agent_runner.models import Snapshot
 from rover_mcp.domain.conflicted_file import ConflictedFile
 from rover_mcp.domain.disk_full_error import write_fault
+from rover_mcp.domain.iteration import IterationInput
 from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_links import ResolvesFor
 
 CONFLICTS = "conflicts.json"
+ROUND = "round.json"
 
 
 class RebaseNote(BaseModel):
@@ -51,12 +58,34 @@ def write_note(folders: TaskFolders, note: RebaseNote) -> None:
     Raises:
         EnvironmentFault: the data folder cannot be written.
     """
-    try:
-        folders.rebases.mkdir(parents=True, exist_ok=True)
-        name = f"{note.snapshot.sequence:06}.json"
-        replace_file(folders.rebases / name, note.model_dump_json(indent=1) + "\n")
-    except OSError as error:
-        raise write_fault("the rebase cannot be recorded", folders.rebases, error) from error
+    name = f"{note.snapshot.sequence:06}.json"
+    _write(folders, name, note, "the rebase cannot be recorded")
+
+
+class RoundNote(BaseModel):
+    """What an iteration of a task that resolves conflicts begins with: what its record says, too,
+    and none of its other files does."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    resolves: ResolvesFor
+    given: IterationInput
+
+
+def round_note(folders: TaskFolders) -> RoundNote | None:
+    """The note of an iteration; None where there is none, or it is damaged."""
+    with suppress(OSError, ValidationError):
+        return RoundNote.model_validate_json((folders.rebases / ROUND).read_bytes())
+    return None
+
+
+def write_round(folders: TaskFolders, note: RoundNote) -> None:
+    """Keep the note. Repeating it is harmless.
+
+    Raises:
+        EnvironmentFault: the data folder cannot be written.
+    """
+    _write(folders, ROUND, note, "the round cannot be recorded")
 
 
 class RebaseConflicts(BaseModel):
@@ -77,8 +106,12 @@ def write_conflicts(folders: TaskFolders, conflicts: RebaseConflicts) -> None:
     Raises:
         EnvironmentFault: the data folder cannot be written.
     """
+    _write(folders, CONFLICTS, conflicts, "the conflicts cannot be recorded")
+
+
+def _write(folders: TaskFolders, name: str, record: BaseModel, fault: str) -> None:
     try:
         folders.rebases.mkdir(parents=True, exist_ok=True)
-        replace_file(folders.rebases / CONFLICTS, conflicts.model_dump_json(indent=1) + "\n")
+        replace_file(folders.rebases / name, record.model_dump_json(indent=1) + "\n")
     except OSError as error:
-        raise write_fault("the conflicts cannot be recorded", folders.rebases, error) from error
+        raise write_fault(fault, folders.rebases, error) from error

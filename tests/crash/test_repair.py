@@ -15,10 +15,12 @@ from rover_mcp.daemon.daemon_lock import hold_lock
 from rover_mcp.daemon.repair import repair
 from rover_mcp.daemon.survey import survey, unreadable
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
+from rover_mcp.domain.iteration import IterationInput, ResolutionRound
 from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.task_links import ResolvesFor, TaskLinks
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.migrations import open_database
-from rover_mcp.store.rebase_notes import RebaseNote, write_note
+from rover_mcp.store.rebase_notes import RebaseNote, RoundNote, write_note, write_round
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from tests.support.attempts_site import STARTED, Run, Site, open_site
@@ -168,6 +170,35 @@ def test_a_rebased_task_keeps_its_new_base(tmp_path: Path) -> None:
     )  # fmt: skip
     assert task.run_state is not None
     assert task.run_state.snapshot == note.snapshot
+
+
+def test_a_task_that_resolves_conflicts_keeps_what_it_resolves(tmp_path: Path) -> None:
+    """U7, N2. Without the link it would be a task like any other, and its answers would count for
+    nothing."""
+    _, home = ran(tmp_path, None), tmp_path / "home"
+    link = ResolvesFor(
+        task="b" * 32, number=3, tip="1" * 40, stands_on="2" * 40, onto="3" * 40, base_branch="main"
+    )
+    given = IterationInput(
+        snapshot=snapshot(9), rewound=True, round=ResolutionRound(stop="4" * 40, refused=1)
+    )
+    write_round(TaskFolders(home, TASK, 1), RoundNote(resolves=link, given=given))
+    gone(home)
+    repair(home)
+    task = read(home)
+    assert task.links == TaskLinks(resolves=link)
+    assert (task.iteration_input, task.base_branch) == (given, "main")
+
+
+def test_a_damaged_note_of_a_round_is_left_out(tmp_path: Path) -> None:
+    """U7"""
+    _, home = ran(tmp_path, None), tmp_path / "home"
+    folder = TaskFolders(home, TASK, 1).rebases
+    folder.mkdir(parents=True)
+    (folder / "round.json").write_text("{")
+    gone(home)
+    repair(home)
+    assert read(home).links is None
 
 
 def test_a_lost_wal_loses_no_task(tmp_path: Path) -> None:
