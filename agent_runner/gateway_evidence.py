@@ -223,7 +223,7 @@ class GatewayEvidence:
             return bytes(received)
 
 
-class _Answered:
+class _BufferedResponse:
     """An answer in memory, in the form that http.client reads: a socket with a file."""
 
     def __init__(self, content: bytes) -> None:
@@ -234,6 +234,6 @@ class _Answered:
 
 
 def _body(answer: bytes) -> bytes:
-    response = http.client.HTTPResponse(cast(socket.socket, _Answered(answer)))
+    response = http.client.HTTPResponse(cast(socket.socket, _BufferedResponse(answer)))
     response.begin()
     return response.read()

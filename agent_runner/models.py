@@ -216,7 +216,7 @@ class StepState(_SharedModel):
     `outputs` are those of the last time that the step ended.
 
     `parent` is the loop or parallel step around it. A loop has its present `iteration` (0: not
-    begun), its `limit`, and, if it watches for circles, in `trees` the work tree at the end of each
+    begun), its `limit`, and, if it watches for cycles, in `trees` the work tree at the end of each
     finished iteration. `tolerated`: it failed, and the run continues nevertheless. `verdict`: what
     its failure means for the result of the run.
     """
@@ -332,7 +332,7 @@ def _done_share(steps: Sequence[StepState]) -> float:
     known = {step.id: step for step in steps}
     for step in known.values():
         inside.setdefault(step.parent if step.parent in known else None, []).append(step)
-    # Without recursion, since the parents come from a journal: a damaged one may hold a circle.
+    # Without recursion, since the parents come from a journal: a damaged one may hold a cycle.
     waiting = [(inside.get(None, []), 1.0)]
     done = 0.0
     while waiting:

@@ -21,7 +21,7 @@ from pathlib import Path
 import docker
 
 from benchmarks.tables import Row, interleaved, median_ms, show
-from rover_mcp.demo.demo_stage import end_daemon
+from rover_mcp.demo.demo_environment import end_daemon
 from rover_mcp.sandbox.image import REPOSITORY
 from tests.support.docker_env import docker_engine, remove_sandboxes
 from tests.support.frames import LauncherClient

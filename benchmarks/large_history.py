@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.tables import Row, interleaved, median_ms, show, timed
-from rover_mcp.demo.demo_stage import end_daemon
+from rover_mcp.demo.demo_environment import end_daemon
 from tests.support.frames import LauncherClient
 from tests.support.git_server import bare, git_server
 from tests.support.repos import git

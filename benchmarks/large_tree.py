@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks.first_step import until_ready
 from benchmarks.tables import Row, interleaved, median_ms, show
-from rover_mcp.demo.demo_stage import end_daemon
+from rover_mcp.demo.demo_environment import end_daemon
 from tests.support.frames import LauncherClient
 from tests.support.repos import git
 from tests.support.scripts import script

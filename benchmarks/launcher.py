@@ -65,7 +65,7 @@ def spawn_to_end(argv: list[str], env: dict[str, str]) -> float:
 
 def main() -> None:
     """Print the section of the table."""
-    from rover_mcp.demo.demo_stage import end_daemon
+    from rover_mcp.demo.demo_environment import end_daemon
     from rover_mcp.launcher.daemon_start import importable
 
     with tempfile.TemporaryDirectory(prefix="rover-bench-") as folder:

@@ -19,7 +19,7 @@ from collections import defaultdict
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from rover_mcp.demo.demo_stage import end_daemon
+from rover_mcp.demo.demo_environment import end_daemon
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import wait_until
 from tests.support.frames import LEGACY, MODERN, LauncherClient

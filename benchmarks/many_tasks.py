@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.tables import Row, interleaved, median_ms, show, timed
-from rover_mcp.demo.demo_stage import end_daemon
+from rover_mcp.demo.demo_environment import end_daemon
 from tests.e2e.processes import wait_until
 from tests.support.frames import Frame, LauncherClient
 from tests.support.repos import make_repository

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rover_mcp.demo.demo_stage import end_daemon
+from rover_mcp.demo.demo_environment import end_daemon
 
 ROUNDS, COLD_ROUNDS = 15, 5
 ROVER = str(Path(sys.executable).with_name("rover"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_runner.agents.headless import MAX_MESSAGE, count, mapping, money, shorten, string
-from agent_runner.agents.protocol import Doubt
+from agent_runner.agents.protocol import DoubtfulSuccess
 from agent_runner.classify.failure_facts import read
 from agent_runner.classify.rules import rule_for
 from agent_runner.models import Failure, Usage
@@ -98,7 +98,7 @@ class AcpStream:
             return Failure("agent", f"the turn ended: {reason}", provider, code=reason)
         return None
 
-    def doubt(self, provider: str | None) -> Doubt:
+    def doubt(self, provider: str | None) -> DoubtfulSuccess:
         """What the last message says of a turn that ended well: some agents report refusals of a
         provider like that. But a model may begin a message with "Error:", too. Without the
         gateway's word that counts only if it is a known error, and nothing in the message is about
@@ -106,11 +106,11 @@ class AcpStream:
         text = self.text.lstrip()
         failure = Failure("agent", text[:MAX_MESSAGE], provider)
         if text.startswith(_CERTAIN):
-            return Doubt(failure, begins_so=True, counts=True)
+            return DoubtfulSuccess(failure, begins_so=True, counts=True)
         if text and not text.startswith(_SUSPECT):
-            return Doubt(failure, begins_so=False, counts=False)
+            return DoubtfulSuccess(failure, begins_so=False, counts=False)
         counts = text != "" and not _PROSE.search(text) and rule_for(read(failure)) is not None
-        return Doubt(failure, begins_so=True, counts=counts)
+        return DoubtfulSuccess(failure, begins_so=True, counts=counts)
 
     def _take_chunk(self, update: Mapping[str, Any]) -> list[str]:
         message = update.get("messageId")

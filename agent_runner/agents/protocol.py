@@ -56,7 +56,7 @@ class AgentRequest:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class DoubtfulSuccess:
     """A reason to doubt the success of a turn. `failure` is the agent's last message as an error;
     `begins_so`: it begins like one. `counts`: it decides if the gateway did not see what the
     provider answered."""
@@ -74,7 +74,7 @@ class AgentOutcome:
     session: AgentSession | None
     usage: Usage
     outputs: Mapping[str, str] | None = None
-    doubt: Doubt | None = None
+    doubt: DoubtfulSuccess | None = None
 
 
 class Agent(Protocol):

@@ -49,7 +49,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _ClassifiedFailure:
     failure: Failure
     facts: FailureFacts
     rule: str | None
@@ -115,18 +115,18 @@ def classify(failures: Sequence[Failure], now: datetime, *, answered: bool = Fal
     )
 
 
-def _judge(failure: Failure) -> _Judged:
+def _judge(failure: Failure) -> _ClassifiedFailure:
     facts = read(failure)
     if failure.interrupted:
-        return _Judged(failure, facts, "interrupted", PauseReason.INTERRUPTED)
+        return _ClassifiedFailure(failure, facts, "interrupted", PauseReason.INTERRUPTED)
     rule = rule_for(facts)
     if rule is None:
-        return _Judged(failure, facts, None, None)
+        return _ClassifiedFailure(failure, facts, None, None)
     grounds = _grounds(rule, failure, facts)
-    return _Judged(failure, facts, rule.name, rule.reason, grounds, rule.change)
+    return _ClassifiedFailure(failure, facts, rule.name, rule.reason, grounds, rule.change)
 
 
-def _unless_answered(judged: _Judged) -> _Judged:
+def _unless_answered(judged: _ClassifiedFailure) -> _ClassifiedFailure:
     """What an agent's words mean if the provider did not refuse: a problem of the agent's own,
     which may pass."""
     failure = judged.failure
@@ -137,7 +137,9 @@ def _unless_answered(judged: _Judged) -> _Judged:
     return replace(judged, rule="the provider had answered", reason=PauseReason.TRANSIENT)
 
 
-def _as_long_as(judged: _Judged, retry_at: datetime | None, now: datetime) -> _Judged:
+def _as_long_as(
+    judged: _ClassifiedFailure, retry_at: datetime | None, now: datetime
+) -> _ClassifiedFailure:
     """How long a limit lasts tells its kind: a day at least, or, where nothing is said of it but
     that it is reached, an hour."""
     if judged.reason is not PauseReason.RATE_LIMIT or retry_at is None:
@@ -161,7 +163,7 @@ def _grounds(rule: Rule, failure: Failure, facts: FailureFacts) -> Grounds:
 
 
 def _retry_at(
-    judged: Sequence[_Judged], reason: PauseReason, now: datetime
+    judged: Sequence[_ClassifiedFailure], reason: PauseReason, now: datetime
 ) -> tuple[datetime | None, Grounds]:
     reasons = _TIMES_FROM.get(reason, frozenset())
     for j in judged:
@@ -174,7 +176,7 @@ def _retry_at(
     return None, Grounds.AGENT
 
 
-def _message(judged: _Judged, retry_at: datetime | None, now: datetime) -> str:
+def _message(judged: _ClassifiedFailure, retry_at: datetime | None, now: datetime) -> str:
     """What the failure says, in one bounded line without keys."""
     far = f" ({judged.change})" if judged.change else ""
     if retry_at is not None and retry_at - now > FAR:

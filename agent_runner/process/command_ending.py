@@ -20,7 +20,7 @@ _SENT = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM}
 
 
 @dataclass(frozen=True)
-class Ending:
+class CommandEnding:
     """How a command ended. `code` is negative for a signal, as in subprocess. `exact`: it was seen
     by the first process in the sandbox, or without such a process by the runner; else it is the
     wrapper's status, in which a signal looks like an exit status.
@@ -35,7 +35,7 @@ class Ending:
     oom: bool = False
 
 
-def killed(ending: Ending, *, sandboxed: bool) -> str:
+def killed(ending: CommandEnding, *, sandboxed: bool) -> str:
     """How something else ended the command, in words; empty if it ended on its own."""
     if ending.lost:
         return "the sandbox of a command ended before the command did"

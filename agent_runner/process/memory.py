@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent_runner.process.command_ending import LIMIT, Ending, killed, oom_kills
+from agent_runner.process.command_ending import LIMIT, CommandEnding, killed, oom_kills
 
 # Of a container's own group, of version 2 and of version 1.
 OWN_GROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))
@@ -18,7 +18,7 @@ _UNLIMITED = 2**60  # version 1 has no word for it, but a number near 2**63
 
 
 @dataclass(frozen=True)
-class Kills:
+class MemoryKills:
     """The number of processes that the kernel has killed for lack of memory so far."""
 
     sandbox: int
@@ -31,12 +31,12 @@ class Memory:
     def __init__(self, groups: Sequence[Path]) -> None:
         self._groups = groups
 
-    def kills(self) -> Kills:
+    def kills(self) -> MemoryKills:
         """The present counts."""
         files = (folder / name for folder in self._groups for name in _COUNTS)
-        return Kills(oom_kills(_texts(files)), oom_kills(_texts([_MACHINE])))
+        return MemoryKills(oom_kills(_texts(files)), oom_kills(_texts([_MACHINE])))
 
-    def why(self, ending: Ending, before: Kills, *, sandboxed: bool) -> str:
+    def why(self, ending: CommandEnding, before: MemoryKills, *, sandboxed: bool) -> str:
         """Why a command was killed (see command_ending.py), with what is known of memory. `before`:
         the counts when it began."""
         now = self.kills()

@@ -15,7 +15,7 @@ from typing import Literal, cast
 
 import anyio
 
-from agent_runner.process.command_ending import Ending, last_error_line, read_report
+from agent_runner.process.command_ending import CommandEnding, last_error_line, read_report
 from agent_runner.process.commands import OutputLine
 
 MARKER = "ROVER_ATTEMPT"
@@ -97,13 +97,13 @@ class ProcessTree:
         sweep_uid: Callable[[], int | None],
         report: int | None = None,
         direct: bool = True,
-        why: Callable[[Ending], str],
+        why: Callable[[CommandEnding], str],
     ) -> None:
         self._popen = popen
         self._report = report
         self._direct = direct
         self._why = why
-        self._ending: Ending | None = None
+        self._ending: CommandEnding | None = None
         self._marker = f"{MARKER}={marker}".encode()
         self._grace = grace
         self._contained = contained
@@ -188,14 +188,16 @@ class ProcessTree:
         why, printed = self._why(self._end()), last_error_line(stderr)
         return f"{why}: {printed}" if why and self._end().lost and printed else why
 
-    def _end(self) -> Ending:
+    def _end(self) -> CommandEnding:
         """How it ended. To be called after its end."""
         if self._ending is None:
             code = cast(int, self._popen.returncode)
-            self._ending = Ending(code, exact=self._direct)
+            self._ending = CommandEnding(code, exact=self._direct)
             if self._report is not None:
                 reported = read_report(_read_now(self._report))
-                self._ending = Ending(code, lost=True) if reported is None else Ending(reported)
+                self._ending = (
+                    CommandEnding(code, lost=True) if reported is None else CommandEnding(reported)
+                )
         return self._ending
 
     async def stop(self) -> None:

@@ -37,7 +37,7 @@ from agent_runner.workflow.models import (
     CommandStep,
     LoopOutput,
     LoopStep,
-    OnCircle,
+    OnCycle,
     ParallelStep,
     Step,
 )
@@ -170,7 +170,7 @@ class Interpreter:
                 return await self._loop_ended(step, place, met=True)
             tree = await self._watched_tree(step)
             if tree in loop.trees:
-                return await self._loop_ended(step, place, circle=True)
+                return await self._loop_ended(step, place, cycle=True)
             if iteration >= step.max_iterations:
                 break
             self._iterate(step, place, iteration + 1, tree)
@@ -186,7 +186,7 @@ class Interpreter:
         crash_point(CrashPoint.ITERATION_BEGUN)
 
     async def _watched_tree(self, step: LoopStep) -> str | None:
-        if step.on_circle is OnCircle.IGNORE:
+        if step.on_cycle is OnCycle.IGNORE:
             return None
         with anyio.CancelScope(shield=True):
             snapshot = await self.tree.snapshot()
@@ -194,18 +194,18 @@ class Interpreter:
         return None
 
     async def _loop_ended(
-        self, step: LoopStep, place: StepPlace, *, met: bool = False, circle: bool = False
+        self, step: LoopStep, place: StepPlace, *, met: bool = False, cycle: bool = False
     ) -> str | None:
         crash_point(CrashPoint.LOOP_LEFT)
         iterations = self.fold.step(step.id).iteration or 0
         outputs = {
             "iterations": str(iterations),
             "condition_met": str(met).lower(),
-            "circle": str(circle).lower(),
+            "cycle": str(cycle).lower(),
         }
-        if met or (circle and step.on_circle is OnCircle.END):
+        if met or (cycle and step.on_cycle is OnCycle.END):
             return await self._completed(step, place, outputs, f"{iterations} iterations")
-        if circle:
+        if cycle:
             error = f"iteration {iterations} ended with the work tree of an earlier one"
         elif step.until is None:
             return await self._completed(step, place, outputs, f"{iterations} iterations")

@@ -37,7 +37,7 @@ class RehearsedStep:
     iteration: int = 0
 
 
-class _Enough(Exception):
+class _TooManyScenes(Exception):
     """The walk has more scenes than anybody reads."""
 
 
@@ -100,7 +100,7 @@ class _Rehearsal:
 
     def _add(self, kind: Kind, step: str, **more: Any) -> None:
         if len(self.scenes) >= MAX_SCENES:
-            raise _Enough
+            raise _TooManyScenes
         self.scenes.append(RehearsedStep(kind, self._steps[step], self._depths[step], **more))
 
 
@@ -135,7 +135,7 @@ def rehearse(
     )
     try:
         anyio.run(walk_through.run, workflow.steps)
-    except _Enough:
+    except _TooManyScenes:
         return rehearsal.scenes, False
     except WorkflowFailed:
         # A loop waits for a value that was not invented: the walk is shown up to there.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from agent_runner.agents.protocol import Doubt
+from agent_runner.agents.protocol import DoubtfulSuccess
 from agent_runner.gateway_evidence import Calls
 from agent_runner.models import Failure
 
@@ -18,7 +18,7 @@ BROKEN = (
 """What a driver raises when the connection to its agent breaks."""
 
 
-def is_failure(doubt: Doubt, calls: Calls | None) -> bool:
+def is_failure(doubt: DoubtfulSuccess, calls: Calls | None) -> bool:
     """Whether a turn that claims success failed. What the gateway saw outweighs the last message,
     which decides only if nothing passed through the gateway. A turn whose calls were all refused
     did nothing, whatever it says."""

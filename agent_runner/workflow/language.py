@@ -18,7 +18,7 @@ from agent_runner.workflow.models import (
     AgentStep,
     CommandOutput,
     LoopStep,
-    OnCircle,
+    OnCycle,
     ParallelStep,
     ValueType,
 )
@@ -41,7 +41,7 @@ VERSION = "1.0"
 MAX_RETRIES = 10
 MAX_TIMEOUT = 86_400
 MAX_ITERATIONS = 10_000
-MAX_CIRCLE_ITERATIONS = 100
+MAX_CYCLE_ITERATIONS = 100
 """A loop that compares its work trees keeps all of them."""
 MAX_PARALLEL = 16
 
@@ -225,24 +225,24 @@ ITERATIONS = Key(
     # The original spells some keys in camel case. Its files are read unchanged.
     synonyms=("maxIterations",),
 )
-ON_CIRCLE = Key(
-    "on_circle",
-    Word(tuple(OnCircle)),
+ON_CYCLE = Key(
+    "on_cycle",
+    Word(tuple(OnCycle)),
     "where an iteration ends with files that an earlier one ended with: ignore it, end the loop, "
     "or let it fail",
-    default=LoopStep.on_circle,
+    default=LoopStep.on_cycle,
 )
 _FEW: Json = {
-    name: {"maximum": MAX_CIRCLE_ITERATIONS} for name in (ITERATIONS.name, *ITERATIONS.synonyms)
+    name: {"maximum": MAX_CYCLE_ITERATIONS} for name in (ITERATIONS.name, *ITERATIONS.synonyms)
 }
 _WATCHES: Json = {
-    "properties": {ON_CIRCLE.name: {"enum": [OnCircle.END.value, OnCircle.FAIL.value]}},
-    "required": [ON_CIRCLE.name],
+    "properties": {ON_CYCLE.name: {"enum": [OnCycle.END.value, OnCycle.FAIL.value]}},
+    "required": [ON_CYCLE.name],
 }
 LOOP = Shape(
     "loopStep",
     "a step of type loop",
-    (*_COMMON, VERDICT, STEPS, UNTIL, ITERATIONS, ON_CIRCLE),
+    (*_COMMON, VERDICT, STEPS, UNTIL, ITERATIONS, ON_CYCLE),
     (ID, TYPE, STEPS),
     # The loader checks the same. It stands here too so that an editor marks it.
     {"if": _WATCHES, "then": {"properties": _FEW}},

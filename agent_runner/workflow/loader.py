@@ -22,7 +22,7 @@ from agent_runner.workflow.models import (
     Defaults,
     InputDef,
     LoopStep,
-    OnCircle,
+    OnCycle,
     OutputDef,
     ParallelStep,
     Step,
@@ -309,12 +309,12 @@ class _Steps:
 
     def _loop(self, fields: ReadMapping, depth: int) -> LoopStep:
         self._check_depth(fields, depth)
-        stated, on_circle = fields.need(lang.ITERATIONS), fields.need(lang.ON_CIRCLE)
-        if on_circle is not OnCircle.IGNORE and stated > lang.MAX_CIRCLE_ITERATIONS:
+        stated, on_cycle = fields.need(lang.ITERATIONS), fields.need(lang.ON_CYCLE)
+        if on_cycle is not OnCycle.IGNORE and stated > lang.MAX_CYCLE_ITERATIONS:
             self._source.fail(
                 fields.at(lang.ITERATIONS),
-                f"with on_circle: {on_circle} max_iterations must be at most "
-                f"{lang.MAX_CIRCLE_ITERATIONS}",
+                f"with on_cycle: {on_cycle} max_iterations must be at most "
+                f"{lang.MAX_CYCLE_ITERATIONS}",
             )
         verdict = self._optional(fields, lang.VERDICT)
         step = LoopStep(
@@ -322,7 +322,7 @@ class _Steps:
             until=self._condition(fields, lang.UNTIL),
             # `loop_limit` bounds the cost of a whole run, so it overrules what each loop says.
             max_iterations=min(stated, self._loop_limit),
-            on_circle=on_circle,
+            on_cycle=on_cycle,
             steps=self.read(fields.need(lang.STEPS), depth),
             allow_failure=fields.need(lang.ALLOW_FAILURE) or verdict is not None,
             verdict=verdict,

@@ -82,10 +82,10 @@ class LoopOutput(StrEnum):
 
     ITERATIONS = "iterations"
     CONDITION_MET = "condition_met"
-    CIRCLE = "circle"
+    CYCLE = "cycle"
 
 
-class OnCircle(StrEnum):
+class OnCycle(StrEnum):
     """What a loop does when an iteration ends with a work tree that an earlier one ended with."""
 
     IGNORE = "ignore"
@@ -190,7 +190,7 @@ class LoopStep:
     steps: tuple[Step, ...]
     until: Condition | None = None
     max_iterations: int = 3
-    on_circle: OnCircle = OnCircle.IGNORE
+    on_cycle: OnCycle = OnCycle.IGNORE
     condition: Condition | None = None
     allow_failure: bool = False
     commit: str | None = None

@@ -23,12 +23,12 @@ def with_hooks(workflow: Workflow, hooks: StepHooks) -> Workflow:
     no order, so their hooks are before and after the parallel step."""
     if hooks == StepHooks():
         return workflow
-    woven = _Weaving(hooks, {step.id for step, _ in walk(workflow.steps)})
+    woven = _HookInsertion(hooks, {step.id for step, _ in walk(workflow.steps)})
     steps = [*woven.steps(workflow.steps), *woven.hook("after_task", hooks.after_task)]
     return replace(workflow, steps=tuple(steps))
 
 
-class _Weaving:
+class _HookInsertion:
     def __init__(self, hooks: StepHooks, taken: set[str]) -> None:
         self._hooks = hooks
         self._taken = taken

@@ -52,7 +52,7 @@ RAISE_FIRST = "raise the limit, or delete what the task does not need, then resu
 
 
 @dataclass(frozen=True)
-class Free:
+class FreeDiskSpace:
     """The free space of the file systems that hold the folders: their sum, and the lowest."""
 
     total: int
@@ -65,7 +65,7 @@ class Free:
 
 
 @dataclass(frozen=True)
-class Measure:
+class DiskMeasurement:
     """One measurement: what was held and what was free, in bytes or in files, and when."""
 
     held: int
@@ -84,14 +84,14 @@ class HostFull(Exception):
     """The host has hardly any space left, whoever uses it."""
 
 
-def is_due(last: Measure | None, free: int, limit: int, now: float) -> bool:
+def is_due(last: DiskMeasurement | None, free: int, limit: int, now: float) -> bool:
     """Whether the folders have to be measured again."""
     if last is None or now - last.at >= LONGEST:
         return True
     return last.free - free > max(0, limit - last.held) * PART
 
 
-def judge(held: DiskUsage, free: Free, first: Measure | None) -> int:
+def judge(held: DiskUsage, free: FreeDiskSpace, first: DiskMeasurement | None) -> int:
     """The bytes that count as held. If a part could not be read, the loss of free space since the
     first measurement counts, whoever uses it."""
     if held.complete or first is None:
@@ -119,7 +119,7 @@ def too_many(files: int, limit: int | None) -> str | None:
     )
 
 
-def shortage_of_files(free: Free, floor: int) -> str | None:
+def shortage_of_files(free: FreeDiskSpace, floor: int) -> str | None:
     """The message if the host's file system can hold hardly any more files; None if it can."""
     if free.lowest_files >= floor:
         return None
@@ -129,7 +129,7 @@ def shortage_of_files(free: Free, floor: int) -> str | None:
     )
 
 
-def shortage(free: Free, floor: int) -> str | None:
+def shortage(free: FreeDiskSpace, floor: int) -> str | None:
     """The message if the host has too little space; None if it has enough."""
     if free.lowest >= floor:
         return None
@@ -163,7 +163,7 @@ def out_of_space(disk: Disk, error: str) -> str | None:
     return f"the disk that holds {place} is full: {error}; {FREE_FIRST}"
 
 
-def _named(free: Free, disk: Disk) -> Free:
+def _named(free: FreeDiskSpace, disk: Disk) -> FreeDiskSpace:
     """The same with the host's names of the folders."""
     names = {str(name): shown for name, shown in disk.shown.items()}
     where, files = free.where, free.where_files
@@ -174,7 +174,7 @@ def _shown(size: int) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
-def free_space(folders: Sequence[os.PathLike[str]]) -> Free:
+def free_space(folders: Sequence[os.PathLike[str]]) -> FreeDiskSpace:
     """Read the free space from the file systems.
 
     Raises:
@@ -189,7 +189,7 @@ def free_space(folders: Sequence[os.PathLike[str]]) -> Free:
         places[Path(folder).stat().st_dev] = size, files, os.fspath(folder)
     fullest = min(places.values(), key=lambda place: place[0])
     fewest = min(places.values(), key=lambda place: place[1])
-    return Free(
+    return FreeDiskSpace(
         total=sum(size for size, _, _ in places.values()),
         lowest=fullest[0],
         files=min(sum(files for _, files, _ in places.values()), UNCOUNTED),
@@ -206,12 +206,12 @@ class DiskWatch:
     disk: Disk
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     clock: Callable[[], float] = time.monotonic
-    free: Callable[[Sequence[os.PathLike[str]]], Free] = free_space
+    free: Callable[[Sequence[os.PathLike[str]]], FreeDiskSpace] = free_space
     held: Callable[[Sequence[os.PathLike[str]], threading.Event], DiskUsage] = measure
 
     def __post_init__(self) -> None:
-        self._sizes = _Course(self.disk.limit_bytes)
-        self._files = _Course(self.disk.limit_files)
+        self._sizes = _Measurements(self.disk.limit_bytes)
+        self._files = _Measurements(self.disk.limit_files)
         self._began = False
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -301,19 +301,19 @@ class DiskWatch:
 
 
 @dataclass
-class _Course:
+class _Measurements:
     """The first and the last measurement of one quantity. `limit` None: it has no limit."""
 
     limit: int | None
-    first: Measure | None = None
-    last: Measure | None = None
+    first: DiskMeasurement | None = None
+    last: DiskMeasurement | None = None
 
     def is_due(self, free: int, now: float) -> bool:
         return self.limit is not None and is_due(self.last, free, self.limit, now)
 
     def take(self, held: DiskUsage, free: int, now: float) -> int:
         """Note a measurement. Returns what counts as held."""
-        size = judge(held, Free(free, free), self.first)
-        self.last = Measure(size, free, now)
+        size = judge(held, FreeDiskSpace(free, free), self.first)
+        self.last = DiskMeasurement(size, free, now)
         self.first = self.first or self.last
         return size

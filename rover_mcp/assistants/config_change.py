@@ -14,7 +14,7 @@ from rover_mcp.assistants import json_text, toml_text
 from rover_mcp.assistants.known import NAME, Assistant
 
 
-class ConfigLeftAlone(Exception):
+class ConfigChangeRefused(Exception):
     """The file is left alone. The message says why, in words that follow the file's name."""
 
 
@@ -32,7 +32,7 @@ def with_entry(client: Assistant, text: str, argv: Sequence[str]) -> ConfigChang
     """`text` with an entry that starts `argv`. What the user added to an entry stays.
 
     Raises:
-        ConfigLeftAlone: it cannot be done without changing what does not belong to Rover.
+        ConfigChangeRefused: it cannot be done without changing what does not belong to Rover.
     """
     before = _parse(client, text)
     current = _entry(client, before)
@@ -49,7 +49,7 @@ def without_entry(client: Assistant, text: str) -> ConfigChange:
     """`text` without Rover's entry.
 
     Raises:
-        ConfigLeftAlone: it cannot be done without changing what does not belong to Rover.
+        ConfigChangeRefused: it cannot be done without changing what does not belong to Rover.
     """
     before = _parse(client, text)
     if _entry(client, before) is None:
@@ -101,9 +101,9 @@ def _parse(client: Assistant, text: str) -> Json:
         # file is left to its user.
         commented = not client.toml and ("//" in text or "/*" in text)
         why = "has comments, or is not JSON" if commented else "cannot be read"
-        raise ConfigLeftAlone(f"{why} ({error})") from error
+        raise ConfigChangeRefused(f"{why} ({error})") from error
     if not isinstance(parsed, dict):
-        raise ConfigLeftAlone("is not an object")
+        raise ConfigChangeRefused("is not an object")
     return cast(Json, parsed)
 
 
@@ -114,7 +114,7 @@ def _entry(client: Assistant, parsed: Json) -> Json | None:
             return None
         inner = at[key]
         if not isinstance(inner, dict):
-            raise ConfigLeftAlone(f"has something else at {'.'.join(client.path[: depth + 1])}")
+            raise ConfigChangeRefused(f"has something else at {'.'.join(client.path[: depth + 1])}")
         at = cast(Json, inner)
     return at
 
@@ -123,10 +123,10 @@ def _check(client: Assistant, new: str, before: Json, wanted: Json | None) -> No
     """Check that the new text says what it should, and is otherwise unchanged."""
     try:
         after = _parse(client, new)
-    except ConfigLeftAlone:
+    except ConfigChangeRefused:
         after = {}
     if _without(client, after) != _without(client, before) or _entry(client, after) != wanted:
-        raise ConfigLeftAlone("is written in a way that cannot be changed safely")
+        raise ConfigChangeRefused("is written in a way that cannot be changed safely")
 
 
 def _without(client: Assistant, parsed: Json) -> Json:

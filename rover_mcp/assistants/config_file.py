@@ -9,7 +9,7 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from rover_mcp.assistants.config_change import ConfigLeftAlone
+from rover_mcp.assistants.config_change import ConfigChangeRefused
 
 MAX_BYTES = 64_000_000
 """Claude Code keeps a history in the same file."""
@@ -19,33 +19,33 @@ def read(path: Path) -> str | None:
     """The text of the file; None where there is none.
 
     Raises:
-        ConfigLeftAlone: it is not a regular file of this user's, or not UTF-8.
+        ConfigChangeRefused: it is not a regular file of this user's, or not UTF-8.
         OSError: it cannot be read.
     """
     try:
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115
     except IsADirectoryError:
-        raise ConfigLeftAlone("is not a regular file") from None
+        raise ConfigChangeRefused("is not a regular file") from None
     except FileNotFoundError:
         if path.is_symlink():
-            raise ConfigLeftAlone(
+            raise ConfigChangeRefused(
                 f"is a symbolic link to a missing file ({path.readlink()})"
             ) from None
         return None
     with file:
         facts = os.fstat(file.fileno())
         if not stat.S_ISREG(facts.st_mode):
-            raise ConfigLeftAlone("is not a regular file")
+            raise ConfigChangeRefused("is not a regular file")
         # With sudo a file of the user's would be replaced by one of root's.
         if facts.st_uid != os.geteuid():
-            raise ConfigLeftAlone("belongs to another user")
+            raise ConfigChangeRefused("belongs to another user")
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise ConfigLeftAlone(f"is larger than {MAX_BYTES // 1_000_000} MB")
+        raise ConfigChangeRefused(f"is larger than {MAX_BYTES // 1_000_000} MB")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise ConfigLeftAlone("is not UTF-8") from error
+        raise ConfigChangeRefused("is not UTF-8") from error
 
 
 def write(path: Path, old: str | None, new: str, now: datetime) -> Path | None:
@@ -53,7 +53,7 @@ def write(path: Path, old: str | None, new: str, now: datetime) -> Path | None:
     it is. A symbolic link stays, and the file that it leads to is replaced.
 
     Raises:
-        ConfigLeftAlone: it contains something else by now.
+        ConfigChangeRefused: it contains something else by now.
         OSError: it cannot be written; then it is unchanged.
     """
     real = path.resolve()
@@ -71,7 +71,7 @@ def write(path: Path, old: str | None, new: str, now: datetime) -> Path | None:
             os.fsync(handle)
         # A client that is running may have written it since, and that change must not be lost.
         if read(path) != old:
-            raise ConfigLeftAlone("was changed meanwhile; run this again")
+            raise ConfigChangeRefused("was changed meanwhile; run this again")
         backup = None if old is None else _keep(real, old, mode, now)
         Path(name).replace(real)
     finally:

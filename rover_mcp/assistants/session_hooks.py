@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from agent_runner.json_object import Json
 from rover_mcp.assistants import json_text
-from rover_mcp.assistants.config_change import ConfigChange, ConfigLeftAlone
+from rover_mcp.assistants.config_change import ConfigChange, ConfigChangeRefused
 from rover_mcp.assistants.known import CLIENTS, Machine
 
 COMMAND = "session-start"
@@ -73,7 +73,7 @@ def with_hook(hook: SessionHook, text: str, command: str) -> ConfigChange:
     """`text` with the hook, once.
 
     Raises:
-        ConfigLeftAlone: it cannot be done without changing what does not belong to Rover.
+        ConfigChangeRefused: it cannot be done without changing what does not belong to Rover.
     """
     before = _parse(text)
     there = _entries(hook, before)
@@ -92,7 +92,7 @@ def without_hook(hook: SessionHook, text: str) -> ConfigChange:
     """`text` without the hook.
 
     Raises:
-        ConfigLeftAlone: as `with_hook`.
+        ConfigChangeRefused: as `with_hook`.
     """
     there = _entries(hook, _parse(text))
     others = [entry for entry in there if not _is_ours(entry)]
@@ -109,9 +109,9 @@ def _parse(text: str) -> Json:
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigLeftAlone(f"has comments, or is not JSON ({error})") from error
+        raise ConfigChangeRefused(f"has comments, or is not JSON ({error})") from error
     if not isinstance(parsed, dict):
-        raise ConfigLeftAlone("is not an object")
+        raise ConfigChangeRefused("is not an object")
     return cast(Json, parsed)
 
 
@@ -119,7 +119,7 @@ def _entries(hook: SessionHook, parsed: Json) -> list[Any]:
     hooks = parsed.get("hooks", {})
     there = cast(Json, hooks).get(hook.event, []) if isinstance(hooks, dict) else None
     if not isinstance(there, list):
-        raise ConfigLeftAlone(f"has something else at hooks.{hook.event}")
+        raise ConfigChangeRefused(f"has something else at hooks.{hook.event}")
     return cast("list[Any]", there)
 
 
@@ -140,7 +140,7 @@ def _checked(hook: SessionHook, old: str, new: str, wanted: list[Any]) -> Config
     if _entries(hook, after) != wanted or _rest(hook, after) != {
         **_rest(hook, before), **{k: v for k, v in hook.around.items() if k in after}
     }:  # fmt: skip
-        raise ConfigLeftAlone("is written in a way that cannot be changed safely")
+        raise ConfigChangeRefused("is written in a way that cannot be changed safely")
     return ConfigChange(old, new, was_there=there)
 
 

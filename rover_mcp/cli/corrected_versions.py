@@ -59,7 +59,7 @@ class FoundProgram:
 
 
 @dataclass(frozen=True)
-class Concern:
+class VersionWarning:
     """A remark about a program."""
 
     program: str
@@ -67,7 +67,7 @@ class Concern:
     todo: str
 
 
-def concerns(programs: Sequence[FoundProgram]) -> list[Concern]:
+def concerns(programs: Sequence[FoundProgram]) -> list[VersionWarning]:
     """One remark for each program that is older than a fix, or runs as root for no reason. Pure."""
     dated = [concern for f in programs if (concern := _dated(f)) is not None]
     return [*dated, *(_privileged(f) for f in programs if f.set_user_id)]
@@ -88,7 +88,7 @@ def is_below(version: Version, floor: CorrectedVersion) -> bool:
     return version < (own[0] if own else min(floor.fixed))
 
 
-def _dated(program: FoundProgram) -> Concern | None:
+def _dated(program: FoundProgram) -> VersionWarning | None:
     floors = [
         floor
         for floor in FLOORS
@@ -100,7 +100,7 @@ def _dated(program: FoundProgram) -> Concern | None:
         return None
     flaws = ", ".join(floor.flaw for floor in floors)
     newest = " or ".join(".".join(map(str, fixed)) for fixed in floors[-1].fixed)
-    return Concern(
+    return VersionWarning(
         program.program,
         f"{program.text} is older than {newest}, which fixes {flaws}; your distribution may have "
         "fixed it in this version",
@@ -109,8 +109,8 @@ def _dated(program: FoundProgram) -> Concern | None:
     )
 
 
-def _privileged(program: FoundProgram) -> Concern:
-    return Concern(
+def _privileged(program: FoundProgram) -> VersionWarning:
+    return VersionWarning(
         program.program,
         f"{program.text} is set-user-id: every program of yours starts it as root",
         "it does not need that where user namespaces are allowed: sudo chmod u-s "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent_runner.json_object import Json
 from rover_mcp.assistants import config_file
-from rover_mcp.assistants.config_change import ConfigLeftAlone
+from rover_mcp.assistants.config_change import ConfigChangeRefused
 from rover_mcp.cli.own_config import with_key
 
 HOOKS = "hooks"
@@ -37,7 +37,7 @@ def offer(home: Path, environ: Mapping[str, str], now: datetime, *, write: bool)
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             backup = config_file.write(path, old, new, now)
             result["backup"] = str(backup) if backup else None
-    except ConfigLeftAlone as refused:
+    except ConfigChangeRefused as refused:
         return {**result, "action": "refused", "error": str(refused), "block": LINES}
     except OSError as error:
         return {**result, "action": "refused", "error": f"cannot be used: {error}", "block": LINES}

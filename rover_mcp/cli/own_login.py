@@ -11,7 +11,7 @@ from typing import cast
 
 from agent_runner.json_object import Json
 from rover_mcp.assistants import config_file
-from rover_mcp.assistants.config_change import ConfigLeftAlone
+from rover_mcp.assistants.config_change import ConfigChangeRefused
 from rover_mcp.cli.own_config import parsed, with_key
 
 CREDENTIALS = "credentials"
@@ -91,7 +91,7 @@ def _offer(
             yield {**result, "action": "added"}
         else:
             yield {**result, "action": "declined", "block": lines}
-    except ConfigLeftAlone as refused:
+    except ConfigChangeRefused as refused:
         yield {**result, "action": "refused", "error": str(refused), "block": lines}
     except OSError as error:
         why = f"cannot be used: {error.strerror}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from agent_runner.json_object import Json
 from rover_mcp.assistants import config_file
 from rover_mcp.assistants.config_change import (
-    ConfigLeftAlone,
+    ConfigChangeRefused,
     block,
     diff,
     with_entry,
@@ -96,7 +96,7 @@ def _session_hook(
         if args.write:
             backup = config_file.write(path, old, change.new, datetime.now(UTC))
             result["backup"] = str(backup) if backup else None
-    except ConfigLeftAlone as refused:
+    except ConfigChangeRefused as refused:
         return {**result, "action": "refused", "error": str(refused)}
     except OSError as error:
         return {**result, "action": "refused", "error": f"cannot be used: {error}"}
@@ -171,7 +171,7 @@ def _one(
         if args.write:
             backup = config_file.write(path, old, change.new, datetime.now(UTC))
             result["backup"] = str(backup) if backup else None
-    except ConfigLeftAlone as refused:
+    except ConfigChangeRefused as refused:
         # A file that cannot be changed safely is for its owner to change, who gets the text for it.
         paste = None if args.remove else block(client, argv)
         return {**result, "action": "refused", "error": str(refused), "block": paste}

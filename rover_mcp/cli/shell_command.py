@@ -53,7 +53,7 @@ def shell(args: argparse.Namespace) -> int:
             print(f"rover: {clean(line)}", file=sys.stderr)
         with _connected(result["socket"]) as link:
             # The session with the daemon stays open: it does not end while a client is there.
-            return _on_terminal(link) if on_terminal else Passage(link).run()
+            return _on_terminal(link) if on_terminal else TerminalRelay(link).run()
     finally:
         client.close()
 
@@ -90,7 +90,7 @@ def _connected(path: str) -> Generator[socket.socket]:
 
 def _on_terminal(link: socket.socket) -> int:
     before = termios.tcgetattr(0)
-    passage = Passage(link)
+    passage = TerminalRelay(link)
     # A write to it wakes the poll: a signal alone would not, since Python retries the call.
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -112,7 +112,7 @@ def _leave(number: int, _frame: object) -> None:
     sys.exit(128 + number)  # by way of the `finally` that restores the terminal
 
 
-class Passage:
+class TerminalRelay:
     """Passes on what is typed here and what is printed there. Nothing is read on one side that the
     other has no room for."""
 

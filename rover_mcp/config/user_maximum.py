@@ -16,7 +16,7 @@ ALLOW_PROCESS = "allow_process: true"
 
 
 @dataclass(frozen=True)
-class Wider:
+class MaximumExceeded:
     """One thing beyond it. `line` of config.yaml would allow it; `askable`: where else a person
     may be asked."""
 
@@ -42,34 +42,40 @@ def allows_process(settings: Settings, *, remote: bool) -> bool:
     return settings.engine == PROCESS or (settings.allow_process and not remote)
 
 
-def wider_engine(engine: str | None, settings: Settings, *, remote: bool) -> Iterator[Wider]:
+def wider_engine(
+    engine: str | None, settings: Settings, *, remote: bool
+) -> Iterator[MaximumExceeded]:
     if engine in (None, "auto"):
         return
     if engine == PROCESS:
         if not allows_process(settings, remote=remote):
             line = f"engine: {PROCESS}" if remote else ALLOW_PROCESS
             what = "engine: process isolates nothing: the agent runs as you, on this machine"
-            yield Wider(what, line, "terminal")
+            yield MaximumExceeded(what, line, "terminal")
     elif settings.engine not in ("auto", PROCESS, engine):
-        yield Wider(f"engine: {engine}; config.yaml says {settings.engine}", f"engine: {engine}")
+        yield MaximumExceeded(
+            f"engine: {engine}; config.yaml says {settings.engine}", f"engine: {engine}"
+        )
 
 
-def wider_script(agents: set[str], engine: str, settings: Settings) -> Iterator[Wider]:
+def wider_script(agents: set[str], engine: str, settings: Settings) -> Iterator[MaximumExceeded]:
     """The agent scripted does what the call says, so outside a sandbox it is a shell."""
     if engine == PROCESS and SCRIPTED in agents and not allows_process(settings, remote=False):
         what = "the agent scripted runs commands of the call, and engine: process isolates nothing"
-        yield Wider(what, ALLOW_PROCESS, None)
+        yield MaximumExceeded(what, ALLOW_PROCESS, None)
 
 
-def wider_network(mode: NetworkMode | None, settings: Settings) -> Iterator[Wider]:
+def wider_network(mode: NetworkMode | None, settings: Settings) -> Iterator[MaximumExceeded]:
     mine = settings.network.mode
     if mode is not None and openness(mode) > openness(mine):
         hosts = f", allow: [{', '.join(settings.network.allow)}]" if settings.network.allow else ""
         line = f"network: {{mode: {mode}{hosts}}}"
-        yield Wider(f"network: {mode}; yours is {mine}", line)
+        yield MaximumExceeded(f"network: {mode}; yours is {mine}", line)
 
 
-def wider_budget(budget: Budget | None, settings: Settings, old: Budget | None) -> Iterator[Wider]:
+def wider_budget(
+    budget: Budget | None, settings: Settings, old: Budget | None
+) -> Iterator[MaximumExceeded]:
     """`old`: what the task has already."""
     mine, had = settings.budget, old or Budget()
     if budget is None or mine is None:
@@ -82,10 +88,10 @@ def wider_budget(budget: Budget | None, settings: Settings, old: Budget | None) 
             beyond.append(f"budget.{name}: {given:,}; yours is {most:,}")
             values[name] = given
     if beyond:
-        yield Wider(" and ".join(beyond), budget_line(**values))
+        yield MaximumExceeded(" and ".join(beyond), budget_line(**values))
 
 
-def for_each(wider: Iterable[Wider], tasks: int) -> list[Wider]:
+def for_each(wider: Iterable[MaximumExceeded], tasks: int) -> list[MaximumExceeded]:
     """The same where several tasks are created at once: a person is asked once for all of them."""
     # The question has to name the number: what a person allows for one task, they may not for all.
     if tasks == 1:

@@ -33,7 +33,7 @@ from rover_mcp.control.decide import (
 from rover_mcp.control.needed_models import chose_itself
 from rover_mcp.store.account_windows import in_words
 from rover_mcp.store.records import HoldRow, TaskRow
-from rover_mcp.store.transitions import Closing
+from rover_mcp.store.transitions import AccountRefusal
 from rover_mcp.tasks.pause_view import CLOSED, awaits_credential
 
 OF_AN_ACCOUNT = frozenset(PauseReason) - {
@@ -53,7 +53,7 @@ class AccountVerdicts:
 
     def closing(
         self, task: TaskRow, attempt: int, decision: PauseFor, state: RunState
-    ) -> tuple[PauseFor, Closing | None]:
+    ) -> tuple[PauseFor, AccountRefusal | None]:
         """The decision with its account named, and the change of the account's hold. If another
         agent may take over and its account is open, it continues at once."""
         account = None
@@ -79,7 +79,7 @@ class AccountVerdicts:
         if at is not None and decision.retry_at is not None:
             decision = PauseFor(pause.model_copy(update={"retry_at": at}), at)
         own_time = at is not None or keeps_its_time(reported, when)
-        return decision, Closing(
+        return decision, AccountRefusal(
             limit_of(reported), refused, waits=not own_time, report=report,
             waits_for=choice.limit if isinstance(choice, Wait) else limit_of(reported),
             confirmed=lambda known: report is None

@@ -30,7 +30,7 @@ from rover_mcp.sandbox.protocol import Engine, SandboxExit
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.store.transitions import Closing
+from rover_mcp.store.transitions import AccountRefusal
 from rover_mcp.tasks.pause_view import awaits_credential
 
 log = logging.getLogger("rover.attempts")
@@ -54,7 +54,7 @@ class AttemptContext:
     hub_of: HubOf
     gateway: AttemptGateway
     live: JournalWatch
-    spares: WarmPool
+    warm_pool: WarmPool
     sleep: Callable[[float], None] = time.sleep
     uniform: Callable[[], float] = random.random
     offers_service: Callable[[], bool] = lambda: False
@@ -123,7 +123,7 @@ class AttemptContext:
         *,
         retries: int = 0,
         awaits: bool = False,
-        closes: Closing | None = None,
+        closes: AccountRefusal | None = None,
     ) -> TaskRow | None:
         pause, at = decision.pause, decision.retry_at
         columns: dict[str, Any] = {

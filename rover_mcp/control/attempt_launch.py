@@ -174,7 +174,7 @@ class AttemptLaunch:
         ):
             crash_point(ControlPoint.SANDBOX_RECORDED)
             self._context.store.events.add(task_id, "task.sandbox", {"attempt": attempt})
-        self._context.spares.follow(spec, task.engine)
+        self._context.warm_pool.follow(spec, task.engine)
         return True
 
     def _start_sandbox(self, task: TaskRow, attempt: int, stop: CancelToken) -> SandboxSpec:
@@ -189,7 +189,7 @@ class AttemptLaunch:
         engine.ensure(spec)
         shutil.rmtree(folders.packages, ignore_errors=True)
         crash_point(ControlPoint.SANDBOX_UP)
-        self._context.spares.used(task.id)
+        self._context.warm_pool.used(task.id)
         return spec
 
     def _check_disk(self, task: TaskRow) -> None:

@@ -12,7 +12,7 @@ from agent_runner.models import RunState, Snapshot
 from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.iteration import IterationInput
 from rover_mcp.domain.source_tree import SourceTree
-from rover_mcp.git.unfinished_commit import Unfinished
+from rover_mcp.git.unfinished_commit import UnfinishedWork
 from rover_mcp.store.records import TaskRow
 
 
@@ -93,7 +93,7 @@ class ProjectHub(Protocol):
     def tree(self, commit: str) -> SourceTree: ...
 
     def publish(
-        self, task_id: str, user_repo: Path, branch: str, unfinished: Unfinished | None = None
+        self, task_id: str, user_repo: Path, branch: str, unfinished: UnfinishedWork | None = None
     ) -> object:
         """Put the task's branch into the user's repository: see git/publish.py."""
         ...
@@ -119,7 +119,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Expiry:
+class LoginExpiry:
     """When a login expires, what a person can do about it, and why no program renews it; `obstacle`
     is None if a program does."""
 
@@ -150,7 +150,7 @@ class AttemptGateway(Protocol):
 
     def close(self, task_id: str) -> None: ...
 
-    def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
+    def expiry(self, task_id: str, attempt: int, agent: str) -> LoginExpiry | None:
         """When the login expires that an agent uses in an attempt; None if it uses none."""
         ...
 

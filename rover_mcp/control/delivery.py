@@ -1,4 +1,4 @@
-"""Facts about a task's work before it is delivered, which delivery_doubts.py judges."""
+"""Facts about a task's work before it is delivered, which delivery_warnings.py judges."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import CommandStep, WorkflowError, walk
 from rover_mcp.control.checkpoint import named_snapshots
 from rover_mcp.control.control_ports import ProjectHub
-from rover_mcp.control.delivery_doubts import Delivery, doubt
+from rover_mcp.control.delivery_warnings import Delivery, doubt
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.store.records import TaskRow
 

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 
-class Following:
+class FollowerCounts:
     """A count of the threads that follow each attempt. Safe to use from many threads."""
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.control_points import ControlPoint
 from rover_mcp.control.daemon_lease import Leases
 from rover_mcp.control.disk_full_wait import DiskFullWait
-from rover_mcp.control.followed_attempts import Following
+from rover_mcp.control.followed_attempts import FollowerCounts
 from rover_mcp.control.queue_rows import discard_unreadable
 from rover_mcp.control.queue_tables import examine, prepare
 from rover_mcp.domain.attempt_state import OPEN, AttemptState
@@ -37,7 +37,7 @@ from rover_mcp.store.damaged_records import NONSENSE, log_once
 from rover_mcp.store.records import AttemptRow
 from rover_mcp.store.row_changes import next_workflow
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.task_ports import Trouble
+from rover_mcp.tasks.task_ports import StartObstacle
 
 QUEUE = "attempts"
 WORKFLOW = "attempt"
@@ -81,9 +81,9 @@ class ControlPlane:
         self._interval = self._registered = settings.queue_poll_idle
         self._leases = leases or Leases(settings.home, None, lease=settings.lease)
         self._launched = 0.0
-        self._trouble: Trouble | None = None
+        self._trouble: StartObstacle | None = None
         self._tried = threading.Event()
-        self.following = Following()
+        self.following = FollowerCounts()
         self.disk_full_wait = DiskFullWait()
 
     def start(self, attempts: Attempts) -> None:
@@ -105,7 +105,7 @@ class ControlPlane:
         # A client may have come while DBOS was launched.
         self._set_interval()
 
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> StartObstacle | None:
         """Why no task can be started; None if they can. Waits for a launch that is under way, and
         checks that the tables are still there."""
         self._tried.wait(TRIED_SECONDS)
@@ -392,9 +392,9 @@ class ControlPlane:
                 self.enqueue(fresh, self._delay_of(fresh))
 
 
-def _trouble(error: Exception) -> Trouble:
+def _trouble(error: Exception) -> StartObstacle:
     if isinstance(error, RoverError):
-        return Trouble(error.message, error.hint or "see daemon.log in the data folder")
+        return StartObstacle(error.message, error.hint or "see daemon.log in the data folder")
     why = str(getattr(error, "orig", error)).partition("\n")[0]
     hint = "it is tried again every second; daemon.log in the data folder says more"
-    return Trouble(f"no task can be started: {why}", hint)
+    return StartObstacle(f"no task can be started: {why}", hint)

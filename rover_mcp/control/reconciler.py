@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
-from rover_mcp.control.followed_attempts import Following
+from rover_mcp.control.followed_attempts import FollowerCounts
 from rover_mcp.control.journal_watch import UNREADABLE, read_state
 from rover_mcp.control.reconcile_decisions import (
     Adopt,
@@ -47,7 +47,7 @@ Listed = Mapping[str, SandboxInfo]
 class Followers(Protocol):
     """The part of the control plane that the sweep needs."""
 
-    following: Following
+    following: FollowerCounts
 
     def followed(self, attempt: AttemptRow) -> bool: ...
 
@@ -80,8 +80,8 @@ class Reconciler:
     def sweep(self) -> None:
         """Settle, adopt or remove what the store and the engines disagree about. An engine that
         does not answer changes no task."""
-        self._context.spares.expire()
-        waiting = self._context.spares.names()
+        self._context.warm_pool.expire()
+        waiting = self._context.warm_pool.names()
         # The engines come first: a sandbox is created after its attempt's row, so for each one that
         # is listed now there is a row when the rows are read.
         listed = {name: self._list(name) for name in self._context.engines}

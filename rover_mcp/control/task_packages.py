@@ -18,7 +18,7 @@ from rover_mcp.packages import uv
 from rover_mcp.packages.home_archive import unpack
 from rover_mcp.packages.home_files import ReadBudget
 from rover_mcp.packages.lock_files import Files, demanded_by
-from rover_mcp.packages.package_store import FOLDER, NOTHING, Demanded, PackageStore
+from rover_mcp.packages.package_store import FOLDER, NOTHING, NeededPackages, PackageStore
 from rover_mcp.sandbox.protocol import Engine, KeepsHomes
 from rover_mcp.store.records import TaskRow
 
@@ -77,7 +77,7 @@ def keep_packages(
 
 
 def _fetch(
-    engine: KeepsHomes, name: str, into: Path, store: PackageStore, demanded: Demanded
+    engine: KeepsHomes, name: str, into: Path, store: PackageStore, demanded: NeededPackages
 ) -> None:
     """Copy packages that may be kept out of a HOME that the engine keeps."""
 
@@ -95,7 +95,7 @@ def may_fetch_wheels(task: TaskRow) -> bool:
     return judge(NetworkPolicy.stored(task.network), "CONNECT", _WHEELS).allowed
 
 
-def _complete(task: TaskRow, store: PackageStore, demanded: Demanded) -> None:
+def _complete(task: TaskRow, store: PackageStore, demanded: NeededPackages) -> None:
     """Fetch the wheels that the task used, in a thread."""
     if not store.lacking(demanded) or not may_fetch_wheels(task):
         return

@@ -10,7 +10,7 @@ from rover_mcp.control.control_ports import ProjectHub
 from rover_mcp.control.decide import Decision, Finish, PauseFor
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.pause_words import paused_for
-from rover_mcp.git.unfinished_commit import Unfinished
+from rover_mcp.git.unfinished_commit import UnfinishedWork
 from rover_mcp.store.records import TaskRow
 
 SUBJECT_WIDTH = 60
@@ -27,7 +27,7 @@ def publish_unfinished(task: TaskRow, folders: TaskFolders, hub: ProjectHub, sta
 
     def publish(last: Snapshot | None) -> None:
         if last is not None:
-            work = Unfinished(task.base_commit, last, message(task, state))
+            work = UnfinishedWork(task.base_commit, last, message(task, state))
             hub.publish(task.id, Path(task.project_path), task.branch, work)
 
     with_hub(task, folders, hub, publish)

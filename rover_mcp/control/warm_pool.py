@@ -20,7 +20,7 @@ from rover_mcp.config.settings import Settings
 from rover_mcp.control.sandbox_spec import make_folders
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.ids import new_task_id, sandbox_name
-from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.paths import TaskFolders, warm_sandbox_markers
 from rover_mcp.sandbox.attempt_folder import remove_tree
 from rover_mcp.sandbox.protocol import Engine, SandboxFolders, SandboxSpec
 from rover_mcp.store.damaged_records import DamagedRecord
@@ -30,7 +30,7 @@ MARGIN_SECONDS = 60.0
 """How much longer a runner waits than its sandbox is kept, so that one that is taken still
 waits."""
 
-log = logging.getLogger("rover.spares")
+log = logging.getLogger("rover.warm_pool")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class _WarmSandbox:
 
 @dataclass
 class WarmPool:
-    """The spare sandboxes of one daemon. Each has a marker, the file `spares/<task id>` with its
+    """The warm sandboxes of one daemon. Each has a marker, the file `spares/<task id>` with its
     engine's name, until its task is in the store. By it the next daemon finds what this one
     left."""
 
@@ -52,7 +52,7 @@ class WarmPool:
     engines: Mapping[str, Engine]
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    _spares: list[_WarmSandbox] = field(default_factory=list[_WarmSandbox])
+    _waiting: list[_WarmSandbox] = field(default_factory=list[_WarmSandbox])
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _left: tuple[str, ...] = field(init=False)
 
@@ -65,10 +65,10 @@ class WarmPool:
         """The id of a task whose sandbox is ready, or None. The caller creates that task, or calls
         `discard`."""
         with self._lock:
-            for spare in self._spares:
+            for spare in self._waiting:
                 wanted = (spare.project_id, spare.engine) == (project_id, engine)
                 if wanted and spare.until > self.now():
-                    self._spares.remove(spare)
+                    self._waiting.remove(spare)
                     return spare.task_id
         return None
 
@@ -93,7 +93,7 @@ class WarmPool:
         """Prepare a sandbox for the task after `after`. It replaces the oldest one if there are
         enough. A failure is only logged: the next task then starts its own sandbox."""
         with self._lock:
-            if any((s.project_id, s.engine) == (after.project_id, engine) for s in self._spares):
+            if any((s.project_id, s.engine) == (after.project_id, engine) for s in self._waiting):
                 return
         spare = _WarmSandbox(
             new_task_id(), after.project_id, engine, self.now() + self.settings.spare_seconds
@@ -109,22 +109,22 @@ class WarmPool:
             self._remove(spare.task_id, engine)
             return
         with self._lock:
-            self._spares.append(spare)
+            self._waiting.append(spare)
         self._drop(keep=self.settings.spare_sandboxes)
 
     def expire(self) -> None:
         """Remove the sandboxes whose time is over."""
         with self._lock:
-            old = [s for s in self._spares if s.until <= self.now()]
-            self._spares = [s for s in self._spares if s not in old]
+            old = [s for s in self._waiting if s.until <= self.now()]
+            self._waiting = [s for s in self._waiting if s not in old]
         for spare in old:
             self._remove(spare.task_id, spare.engine)
 
     def forget(self, project_id: str) -> None:
         """Remove the sandboxes that wait for a task of one project."""
         with self._lock:
-            own = [s for s in self._spares if s.project_id == project_id]
-            self._spares = [s for s in self._spares if s not in own]
+            own = [s for s in self._waiting if s.project_id == project_id]
+            self._waiting = [s for s in self._waiting if s not in own]
         for spare in own:
             self._remove(spare.task_id, spare.engine)
 
@@ -163,8 +163,8 @@ class WarmPool:
 
     def _drop(self, keep: int) -> None:
         with self._lock:
-            most = max(0, len(self._spares) - keep)
-            old, self._spares = self._spares[:most], self._spares[most:]
+            most = max(0, len(self._waiting) - keep)
+            old, self._waiting = self._waiting[:most], self._waiting[most:]
         for spare in old:
             self._remove(spare.task_id, spare.engine)
 
@@ -178,14 +178,14 @@ class WarmPool:
             remove_tree(TaskFolders(self.settings.home, task_id, 1).root)
             self._marker(task_id).unlink(missing_ok=True)
         except (EnvironmentFault, OSError) as error:
-            log.warning("what is left of a spare sandbox stays for now: %s", error)
+            log.warning("parts of a sandbox that waited for a task could not be removed: %s", error)
 
     def _markers(self) -> list[Path]:
-        folder = self.settings.home / "spares"
+        folder = warm_sandbox_markers(self.settings.home)
         return list(folder.iterdir()) if folder.is_dir() else []
 
     def _marker(self, task_id: str) -> Path:
-        return self.settings.home / "spares" / task_id
+        return warm_sandbox_markers(self.settings.home) / task_id
 
 
 def _specify(after: SandboxSpec, folders: TaskFolders) -> SandboxSpec:

@@ -38,6 +38,7 @@ from rover_mcp.daemon.backup_archive import (
 )
 from rover_mcp.daemon.offline_program import print_outcome
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, UserFixable
+from rover_mcp.domain.paths import warm_sandbox_markers
 from rover_mcp.domain.task_status import RUNNING
 from rover_mcp.packages.package_store import FOLDER as PACKAGES
 from rover_mcp.store import store_tables
@@ -230,7 +231,7 @@ def _write(home: Path, folder: Path, part: Path, now: float, *, shared: bool) ->
 
 def _tasks(home: Path) -> list[str]:
     """The tasks that have files, without sandboxes that wait for a task."""
-    waiting = {path.name for path in (home / "spares").glob("*")}
+    waiting = {path.name for path in warm_sandbox_markers(home).glob("*")}
     return sorted({path.name for path in (home / "tasks").glob("*")} - waiting)
 
 

@@ -32,13 +32,13 @@ def stamp_of(path: Path) -> Stamp:
     return (facts.st_mtime_ns, facts.st_size, facts.st_ino)
 
 
-class KeptSource(CredentialSource):
+class StoredKeySource(CredentialSource):
     """A key that `rover login` keeps."""
 
     place: str
 
 
-class Sources:
+class CredentialSources:
     """The sources of credentials. A config.yaml that cannot be used changes nothing. Safe to use
     from many threads."""
 
@@ -74,9 +74,9 @@ class Sources:
         self._found = sources
 
 
-def _source_of(home: Path, kept: StoredKey) -> KeptSource:
+def _source_of(home: Path, kept: StoredKey) -> StoredKeySource:
     if kept.place == KEYRING:
         command = shlex.join(command_of(home, kept))
-        return KeptSource(command=command, base_url=kept.base_url, place=kept.place)
+        return StoredKeySource(command=command, base_url=kept.base_url, place=kept.place)
     path = key_file(home, kept.account)
-    return KeptSource(file=str(path), base_url=kept.base_url, place=kept.place)
+    return StoredKeySource(file=str(path), base_url=kept.base_url, place=kept.place)

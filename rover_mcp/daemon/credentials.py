@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from rover_mcp.config.settings import CredentialSource, Settings
-from rover_mcp.control.control_ports import Expiry
+from rover_mcp.control.control_ports import LoginExpiry
 from rover_mcp.daemon import host_logins
-from rover_mcp.daemon.credential_sources import KeptSource, Sources
+from rover_mcp.daemon.credential_sources import CredentialSources, StoredKeySource
 from rover_mcp.daemon.environments import Environment, Environments
 from rover_mcp.daemon.key_commands import KeyCommands
 from rover_mcp.daemon.provider_access import (
@@ -53,7 +53,7 @@ class Credentials:
         now: Callable[[], float] = time.time,
         commands: KeyCommands | None = None,
     ) -> None:
-        self._configured = Sources(settings)
+        self._configured = CredentialSources(settings)
         self._now = now
         self._commands = commands or KeyCommands()
         self._clients = Environments()
@@ -88,7 +88,7 @@ class Credentials:
         sources = self._configured.sources().values()
         return [(s.login, environ_of(s)) for s in sources if s.login]
 
-    def expiry(self, account: str | None) -> Expiry | None:
+    def expiry(self, account: str | None) -> LoginExpiry | None:
         """When the login of this account expires, if the account is a login and that is known."""
         for key, source in self._configured.sources().items():
             if source.login is None or account is None:
@@ -102,7 +102,7 @@ class Credentials:
             ):
                 advice = host_logins.lasting(source.login)
                 obstacle = self.obstacle(source.login, environ)
-                return Expiry(source.login, login.expires, advice, obstacle)
+                return LoginExpiry(source.login, login.expires, advice, obstacle)
         return None
 
     def account_name(self, label: str) -> str:
@@ -181,7 +181,7 @@ class Credentials:
             return f"config.yaml: credentials.{key}.passthrough"
         if self._read(source) is None:
             return None
-        if isinstance(source, KeptSource):
+        if isinstance(source, StoredKeySource):
             return f"rover login {key} ({source.place})"
         kind = next(k for k in ("env", "file", "command") if getattr(source, k) is not None)
         return f"config.yaml: credentials.{key}.{kind}"

@@ -39,7 +39,7 @@ from rover_mcp.daemon.connections import ClientConnections, busy_notice
 from rover_mcp.daemon.credential_watch import CredentialWatchLoop
 from rover_mcp.daemon.daemon_lock import is_lost
 from rover_mcp.daemon.daemon_log import end_log
-from rover_mcp.daemon.glance_copy import Glances
+from rover_mcp.daemon.glance_copy import GlanceCopy
 from rover_mcp.daemon.heartbeat import Heartbeat, beat, end_process
 from rover_mcp.daemon.jsonrpc_stream import message_streams, push
 from rover_mcp.daemon.stdio import StandardStreams
@@ -125,42 +125,41 @@ class Daemon:
         """Build the parts and start their work. They end with the process: see `_end`."""
         async with BlockingPortal() as portal, anyio.create_task_group() as group:
             self._group = group
-            self._parts = build(
+            self._parts = parts = build(
                 self._settings, self._store, portal, self._ring, self._notice, self._touch
             )
-            hub = self._parts.hub
+            broadcaster = parts.broadcaster
             loop = asyncio.get_running_loop()
-            parts = self._parts
             files, renew = parts.credentials.files, parts.renewals.renew_in_a_thread
-            lookout = CredentialWatchLoop(self._store, parts.plane, files, renew)
-            self._parts.credentials.on_news = partial(loop.call_soon_threadsafe, lookout.wake)
-            hub.also = self._parts.hooks.wake
+            watch = CredentialWatchLoop(self._store, parts.plane, files, renew)
+            parts.credentials.on_news = partial(loop.call_soon_threadsafe, watch.wake)
+            broadcaster.on_wake = parts.hooks.wake
             glances = self._glances()
             # Events are written in any thread; the broadcaster lives on the loop.
-            self._store.database.on_event = partial(loop.call_soon_threadsafe, hub.wake)
+            self._store.database.on_event = partial(loop.call_soon_threadsafe, broadcaster.wake)
             for work in (
-                self._tell_news, self._tell_hooks, self._start_plane, self._end_on_signal,
-                partial(lookout.run, self._harmlessly),
+                self._broadcast_events, self._run_hooks, self._start_plane, self._end_on_signal,
+                partial(watch.run, self._harmlessly),
                 partial(beat, self._alive),
                 *([glances.run] if glances else []),
             ):  # fmt: skip
                 group.start_soon(self._vital, work)
             yield group
 
-    def _glances(self) -> Glances | None:
+    def _glances(self) -> GlanceCopy | None:
         """Start to keep a copy for status lines if the store is not in the data folder."""
         if not self._settings.database:
             # A copy of a time when the store was elsewhere would be shown instead of the store.
             (self._settings.home / COPY).unlink(missing_ok=True)
             return None
-        glances = Glances(self._settings.home, self._store.glanced)
-        hub, hooks = self._parts.hub, self._parts.hooks
+        glances = GlanceCopy(self._settings.home, self._store.glanced)
+        broadcaster, hooks = self._parts.broadcaster, self._parts.hooks
 
-        def also() -> None:
+        def wake() -> None:
             hooks.wake()
             glances.wake()
 
-        hub.also = also
+        broadcaster.on_wake = wake
         return glances
 
     async def _vital(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -189,7 +188,7 @@ class Daemon:
             await anyio.sleep(TRY_AGAIN_SECONDS)
         if self._settings.database:
             threading.Thread(target=parts.leases.keep_renewing, daemon=True).start()
-        await self._harmlessly(parts.spares.recover)
+        await self._harmlessly(parts.warm_pool.recover)
         # On its own: whether a push that was cut off has arrived only its remote knows, and tasks
         # need not wait for its answer.
         self._group.start_soon(self._harmlessly, parts.operations.settle)
@@ -210,17 +209,17 @@ class Daemon:
         self._reserve.fill()
         self._parts.plane.enqueue_unblocked()
 
-    async def _tell_news(self) -> None:
-        hub = self._parts.hub
+    async def _broadcast_events(self) -> None:
+        broadcaster = self._parts.broadcaster
         while True:
             try:
-                await hub.run()
+                await broadcaster.run()
             except TROUBLE as error:
                 log.warning("news cannot be read; trying again: %s", error)
             await anyio.sleep(TRY_AGAIN_SECONDS)
-            hub.wake()
+            broadcaster.wake()
 
-    async def _tell_hooks(self) -> None:
+    async def _run_hooks(self) -> None:
         while True:
             try:
                 await self._parts.hooks.run()
@@ -310,15 +309,15 @@ class Daemon:
         backlog = Backlog()
         session = ClientSession(caller, backlog.push)
         server = parts.app.server_for(session)
-        parts.hub.sessions.add(session)
+        parts.broadcaster.sessions.add(session)
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(backlog.run, partial(push, write.clone()))
                 await server.run(read, write, server.create_initialization_options())
                 group.cancel_scope.cancel()
-            await parts.hub.leave(session)
+            await parts.broadcaster.leave(session)
         finally:
-            parts.hub.sessions.discard(session)
+            parts.broadcaster.sessions.discard(session)
 
     # Life
 
@@ -378,12 +377,12 @@ class Daemon:
             if await anyio.to_thread.run_sync(self._has_work) or self._clients.open:
                 busy_at = anyio.current_time()
             elif anyio.current_time() - busy_at >= self._settings.idle_exit:
-                await self._harmlessly(self._parts.spares.clear)
+                await self._harmlessly(self._parts.warm_pool.clear)
                 self._end("nothing is connected, running or scheduled")
 
     async def _end_when_lost(self) -> None:
         """End when the data folder is gone: nothing that the daemon does could be recorded."""
-        while not is_lost(self._settings.home, self._lock):  # noqa: ASYNC110  # a folder tells nobody that it goes
+        while not is_lost(self._settings.home, self._lock):  # noqa: ASYNC110  # no event tells that a folder is gone
             await anyio.sleep(LOOK_SECONDS)
         log.error("ending: the data folder %s is gone", self._settings.home)
         end_process()
@@ -396,5 +395,6 @@ class Daemon:
                         await service.end()
                 with anyio.move_on_after(TIDY_SECONDS):
                     await self._parts.gateway.written()
-                    await anyio.to_thread.run_sync(self._parts.spares.clear, abandon_on_cancel=True)
+                    clear = self._parts.warm_pool.clear
+                    await anyio.to_thread.run_sync(clear, abandon_on_cancel=True)
                 self._end(f"signal {number.name}")

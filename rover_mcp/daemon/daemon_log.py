@@ -175,7 +175,7 @@ def _more(count: int) -> str:
     return f"{count} {lines} left out: too many, or like those before\n" if count else ""
 
 
-class Capture:
+class OutputCapture:
     """Reads standard output and standard error of the process line by line. What is in the pipe
     when the process is killed is lost."""
 
@@ -226,7 +226,7 @@ class Capture:
 def log_to_file(home: Path, settings: LogSettings) -> None:
     """From now on write all output of this process to the data folder's log."""
     file = LogFile(home / NAME, settings.file_bytes, settings.old_files)
-    capture = Capture(file.write, LogPace(settings.lines_per_second))
+    capture = OutputCapture(file.write, LogPace(settings.lines_per_second))
     handler = BoundedHandler(file.write, LogPace(settings.lines_per_second))
     _install(handler, settings)
     sys.excepthook = _last_lines
@@ -285,4 +285,4 @@ def _install(handler: logging.Handler, settings: LogSettings) -> None:
     logging.getLogger("dbos").addHandler(logging.NullHandler())
 
 
-_capture: Capture | None = None
+_capture: OutputCapture | None = None

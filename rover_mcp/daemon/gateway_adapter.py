@@ -15,7 +15,7 @@ from agent_runner.agents import agent_provider
 from agent_runner.workflow.agents import agents_of, chosen
 from agent_runner.workflow.loader import load_workflow
 from agent_runner.workflow.models import WorkflowError
-from rover_mcp.control.control_ports import Account, Expiry
+from rover_mcp.control.control_ports import Account, LoginExpiry
 from rover_mcp.control.sandbox_spec import own_model
 from rover_mcp.daemon.credentials import Credentials
 from rover_mcp.daemon.key_refusals import KeyRefusals
@@ -189,7 +189,7 @@ class GatewayAdapter:
         estimate_cut_calls(self._store, task_id, self._prices, self._now())
         self._store.usage.fold(task_id)
 
-    def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
+    def expiry(self, task_id: str, attempt: int, agent: str) -> LoginExpiry | None:
         with suppress(EnvironmentFault):
             access = self._access(task_id, attempt, agent)
             return self._credentials.expiry(access.account) if access else None

@@ -21,7 +21,7 @@ from rover_mcp.domain.disk_full_error import write_fault
 from rover_mcp.domain.errors import EnvironmentFault, NotFound
 from rover_mcp.domain.paths import project_folder
 from rover_mcp.domain.source_tree import SourceFile
-from rover_mcp.git.base_packs import Bases
+from rover_mcp.git.base_packs import BasePacks
 from rover_mcp.git.clone_refs import remote_addresses
 from rover_mcp.git.commit_diff import Diff, FileDiff
 from rover_mcp.git.commit_tree import CommitTree
@@ -108,7 +108,7 @@ class GitRepositories:
     def absent(self, repository: Repository, commit: str) -> list[str]:
         hub = self.hub(self.project_id(repository.project))
         with opened(repository.root) as view:
-            return absent(view, commit, kept=Bases(hub.base).has(commit))
+            return absent(view, commit, kept=BasePacks(hub.base).has(commit))
 
     def size(self, repository: Repository, commit: str) -> TreeSize | None:
         with opened(repository.root) as view:

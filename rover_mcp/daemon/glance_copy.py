@@ -19,7 +19,7 @@ from rover_mcp.launcher.glance import COPY
 log = logging.getLogger("rover.glance")
 
 
-class Glances:
+class GlanceCopy:
     """Writes the copy. `wake`, on the loop's thread, says that it may have changed; `read` reads
     the store."""
 

@@ -32,7 +32,7 @@ from rover_mcp.git.repository_view import RepositoryView, opened
 from rover_mcp.git.user_config import network_entries
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.operation_log import settled
-from rover_mcp.tasks.push import Foreign, PushPlan, PushRequest, Way
+from rover_mcp.tasks.push import ForeignCommit, PushKind, PushPlan, PushRequest
 
 CHANGES_KEPT = 8
 
@@ -145,7 +145,7 @@ class HostPushes:
         return leaving
 
     def carry_out(self, operation: str, move: Mapping[str, Any], environ: Mapping[str, str]) -> str:
-        expected = str(move["old"]) if move["way"] == Way.REPLACE else None
+        expected = str(move["old"]) if move["way"] == PushKind.REPLACE else None
         lock = self._lock(operation)
         with opened(Path(move["repository"])) as view:
             git = _again(view, move, environ)
@@ -238,30 +238,30 @@ def _fetched(view: RepositoryView, remote: str) -> Sequence[str]:
 
 def _way(
     view: RepositoryView, there: str | None, new: str, recorded: str | None, *, is_default: bool
-) -> Way:
+) -> PushKind:
     if there is None:
-        return Way.CREATE
+        return PushKind.CREATE
     if there == new:
-        return Way.NOTHING
+        return PushKind.NOTHING
     if has_object(view, there) and contains(view, new, there):
-        return Way.FORWARD
+        return PushKind.FORWARD
     if there == recorded and not is_default:
-        return Way.REPLACE
-    return Way.REFUSED
+        return PushKind.REPLACE
+    return PushKind.REFUSED
 
 
 def _foreign(
-    git: RemoteGit, way: Way, there: str | None, ours: Sequence[str]
-) -> tuple[int, Sequence[Foreign]]:
+    git: RemoteGit, way: PushKind, there: str | None, ours: Sequence[str]
+) -> tuple[int, Sequence[ForeignCommit]]:
     """The commits that a push would lose; none if they cannot be had: that they are there is
     known all the same."""
-    if there is None or way is not Way.REFUSED:
+    if there is None or way is not PushKind.REFUSED:
         return 0, ()
     try:
         count, commits = git.beyond(there, ours)
     except RoverError:
         return 0, ()
-    return count, [Foreign(one.name, one.author, one.subject) for one in commits]
+    return count, [ForeignCommit(one.name, one.author, one.subject) for one in commits]
 
 
 def _has_arrived(move: Mapping[str, Any], environ: Mapping[str, str]) -> bool:

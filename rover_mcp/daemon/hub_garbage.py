@@ -21,7 +21,7 @@ AT_ONCE_SECONDS = 20.0
 log = logging.getLogger("rover.daemon")
 
 
-class Garbage:
+class HubGarbage:
     """Collects garbage in the hubs of all projects. A hub where that failed is left alone until
     another of its tasks is deleted, or for the next daemon."""
 

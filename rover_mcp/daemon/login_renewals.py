@@ -52,7 +52,7 @@ _OF_A_TASK: Final = frozenset(
 
 
 @dataclass
-class _Tries:
+class _FailedRenewals:
     """Those of one login that failed, one after the other, and when the next may be."""
 
     count: int = 0
@@ -62,7 +62,7 @@ class _Tries:
     why: str = ""
 
 
-class Renewals:
+class LoginRenewals:
     """`wanted` says whether a task may need them. Safe to use from many threads."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Renewals:
         self._wanted = wanted
         self._renew = renew or have_renewed
         self._now = now
-        self._tries: dict[Path, _Tries] = {}
+        self._tries: dict[Path, _FailedRenewals] = {}
         self._lock = threading.Lock()
 
     def renew_in_a_thread(self) -> None:
@@ -118,10 +118,10 @@ class Renewals:
         soon = login.expires - self._now() <= AHEAD[kind]
         return soon and self._tried(place, login.expires).next_at <= self._now()
 
-    def _tried(self, place: Path, expires: float | None) -> _Tries:
+    def _tried(self, place: Path, expires: float | None) -> _FailedRenewals:
         """The tries to renew the login that is there now."""
         tries = self._tries.get(place)
-        return tries if tries is not None and tries.expires == expires else _Tries()
+        return tries if tries is not None and tries.expires == expires else _FailedRenewals()
 
     def _try(self, kind: str, environ: Mapping[str, str]) -> None:
         program, place = program_of(kind, environ), host_logins.LOGINS[kind].place(environ)
@@ -137,12 +137,12 @@ class Renewals:
         if expires is not None and expires > max(old, now):
             # Half of its time is waited for, so that one that is valid for minutes only is not
             # renewed without end.
-            self._tries[place] = _Tries(next_at=(now + expires) / 2, expires=expires)
+            self._tries[place] = _FailedRenewals(next_at=(now + expires) / 2, expires=expires)
             log.info("%s has renewed its login", kind)
             return
         before = self._tried(place, expires)
         wait = min(MOST, FIRST * 2**before.count)
-        self._tries[place] = _Tries(before.count + 1, now + wait, expires, why)
+        self._tries[place] = _FailedRenewals(before.count + 1, now + wait, expires, why)
         log.warning("%s did not renew its login: %s; the next try is in %.0f s", kind, why, wait)
 
 

@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from rover_mcp.config.settings import CredentialSource
 from rover_mcp.daemon import host_logins
-from rover_mcp.daemon.credential_sources import KeptSource
+from rover_mcp.daemon.credential_sources import StoredKeySource
 from rover_mcp.daemon.environments import Environment
 from rover_mcp.daemon.redaction import SECRETS
 from rover_mcp.gateway.grant import ProviderAccess
@@ -61,7 +61,7 @@ def for_one_only(kind: str | None, agent: str, provider: Provider) -> str:
 
 def origin_of(provider: Provider, key: str, source: CredentialSource) -> str:
     """The name for people of an account whose source has no name."""
-    if isinstance(source, KeptSource):
+    if isinstance(source, StoredKeySource):
         return f"{provider.name}, key of rover login"
     kind = next(k for k in ("env", "file", "command") if getattr(source, k) is not None)
     return f"{provider.name}, key from credentials.{key}.{kind} in config.yaml"

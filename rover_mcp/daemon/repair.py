@@ -36,7 +36,7 @@ from rover_mcp.daemon.offline_program import print_outcome
 from rover_mcp.daemon.survey import lacks_files, unreadable
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.iteration import IterationInput, with_earlier
-from rover_mcp.domain.paths import TaskFolders, project_folder
+from rover_mcp.domain.paths import TaskFolders, project_folder, warm_sandbox_markers
 from rover_mcp.domain.task_links import TaskLinks
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.git.hub import Hub
@@ -82,7 +82,7 @@ def _repair(home: Path, settings: Settings) -> list[str]:
 
 def _folders(home: Path) -> Iterator[str]:
     """Yield the tasks that have files, without the sandboxes that still wait for a task."""
-    waiting = {path.name for path in (home / "spares").glob("*")}
+    waiting = {path.name for path in warm_sandbox_markers(home).glob("*")}
     for path in (home / "tasks").glob("*"):
         if _ID.fullmatch(path.name) and path.name not in waiting:
             yield path.name

@@ -49,11 +49,11 @@ def _tasks(store: Store, statuses: Sequence[TaskStatus]) -> list[TaskRow]:
 class WaitingSandboxes:
     """Those of the warm pool."""
 
-    spares: WarmPool
+    warm_pool: WarmPool
     kind = SpaceKind.SANDBOXES
 
     def list(self) -> list[FreeableItem]:
-        count = len(self.spares.names())
+        count = len(self.warm_pool.names())
         what = "1 waits" if count == 1 else f"{count} wait"
         return [FreeableItem(self.kind, "spares", f"{what} for a next task")] if count else []
 
@@ -61,7 +61,7 @@ class WaitingSandboxes:
         return next((one for one in self.list() if one.id == item_id), None)
 
     def free(self, item: FreeableItem) -> None:
-        self.spares.clear()
+        self.warm_pool.clear()
 
 
 @dataclass(frozen=True)
@@ -233,13 +233,13 @@ class OrphanFolders:
 
     home: Path
     store: Store
-    spares: WarmPool
+    warm_pool: WarmPool
     leftovers: TaskLeftovers
     kind = SpaceKind.ORPHANS
 
     def list(self) -> list[FreeableItem]:
         folders = {path.name: path for path in (self.home / "tasks").glob("*") if path.is_dir()}
-        waiting = self.spares.names()
+        waiting = self.warm_pool.names()
         lost = sorted(self.store.tasks.without_record(folders.keys()))
         return [
             FreeableItem(

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from rover_mcp.config.load_settings import load_settings
 from rover_mcp.control.queue_tables import unusable
 from rover_mcp.domain.errors import RoverError
-from rover_mcp.domain.paths import TaskFolders, project_folder
+from rover_mcp.domain.paths import TaskFolders, project_folder, warm_sandbox_markers
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store import store_tables
 from rover_mcp.store.damaged_records import DamagedRecord
@@ -71,7 +71,7 @@ def _queue(engine: sa.Engine) -> Iterator[str]:
 def attempts_on_disk(home: Path) -> Attempts:
     """Return the newest attempt of each task that has a specification. A sandbox that was started
     ahead waits under a task's id, and is not a task yet."""
-    waiting = {path.name for path in (home / "spares").glob("*")}
+    waiting = {path.name for path in warm_sandbox_markers(home).glob("*")}
     attempts: dict[str, int] = {}
     for spec in (home / "tasks").glob("*/iterations/*/spec-*/spec.json"):
         name, attempt = spec.parents[3].name, spec.parent.name.removeprefix("spec-")

@@ -34,8 +34,8 @@ from rover_mcp.daemon.host_merges import HostMerges
 from rover_mcp.daemon.host_pushes import HostPushes
 from rover_mcp.daemon.host_rebases import HostRebases
 from rover_mcp.daemon.host_resolutions import HostResolutions
-from rover_mcp.daemon.hub_garbage import Garbage
-from rover_mcp.daemon.login_renewals import Renewals
+from rover_mcp.daemon.hub_garbage import HubGarbage
+from rover_mcp.daemon.login_renewals import LoginRenewals
 from rover_mcp.daemon.plane_adapter import PlaneControl
 from rover_mcp.daemon.project_folders import ProjectFolders
 from rover_mcp.daemon.project_registry import ProjectRegistry
@@ -101,20 +101,20 @@ class DaemonParts:
     settings: Settings
     store: Store
     credentials: Credentials
-    renewals: Renewals
+    renewals: LoginRenewals
     gateway: Gateway
     live: JournalWatch
     plane: ControlPlane
     leases: Leases
     sweeper: Reconciler
     attempts: Attempts
-    spares: WarmPool
-    garbage: Garbage
+    warm_pool: WarmPool
+    garbage: HubGarbage
     work_trees: WorkTrees
     trash: Trash
     trash_expiry: TrashExpiry
     unfinished: UnfinishedTasks
-    hub: EventBroadcaster
+    broadcaster: EventBroadcaster
     hooks: HookRunner
     operations: OperationLog
     services: Services
@@ -136,7 +136,7 @@ class _Core:
     leases: Leases
     repositories: GitRepositories
     engines: Mapping[str, Engine]
-    spares: WarmPool
+    warm_pool: WarmPool
     trash: Trash
 
 
@@ -151,30 +151,42 @@ def build(
     """Build everything. `ring` is called when a task's runner rings its bell, `touch` when a
     client calls."""
     core = _core(settings, store, portal, ring)
-    credentials, plane, leases, spares = core.credentials, core.plane, core.leases, core.spares
-    renewals = Renewals(credentials.logins, lambda: bool(store.attempts.in_states(LOGIN_STATES)))
-    # The two need each other: a renewal reads the logins, and a login that cannot be renewed is
-    # reported by the credentials.
-    credentials.obstacle = renewals.obstacle
+    credentials, plane, leases = core.credentials, core.plane, core.leases
+    renewals = _renewals(credentials, store)
     attempts = _attempts(core)
     create = _create(core, attempts)
-    garbage = Garbage(core.repositories, store)
+    garbage = HubGarbage(core.repositories, store)
     work_trees = WorkTrees(settings, store, core.repositories, core.engines)
     tasks = _tasks(create, HubWork(core.repositories, attempts), core)
-    hub = EventBroadcaster(store, claude_channel=settings.claude_channel, most=settings.budget)
+    broadcaster = _broadcaster(settings, store)
     hooks = _hooks(settings, store, leases)
     operations = OperationLog(store.operations(leases.executor))
     status = _status(create, tasks, core, notice)
     services = _services(
-        core, attempts, create, tasks, status, garbage, work_trees, operations, hub, hooks, touch
-    )
+        core, attempts, create, tasks, status, garbage, work_trees, operations, broadcaster, hooks,
+        touch,
+    )  # fmt: skip
     trash_expiry = TrashExpiry(settings.home, services.trash, shared=bool(settings.database))
     unfinished = UnfinishedTasks(settings.home, store, services.trash.delete.leftovers)
     return DaemonParts(
         settings, store, credentials, renewals, core.gateway, core.live, plane, leases,
-        Reconciler(attempts, plane), attempts, spares, garbage, work_trees, core.trash,
-        trash_expiry, unfinished, hub, hooks, operations, services, App(services),
+        Reconciler(attempts, plane), attempts, core.warm_pool, garbage, work_trees, core.trash,
+        trash_expiry, unfinished, broadcaster, hooks, operations, services, App(services),
     )  # fmt: skip
+
+
+def _broadcaster(settings: Settings, store: Store) -> EventBroadcaster:
+    return EventBroadcaster(store, claude_channel=settings.claude_channel, most=settings.budget)
+
+
+def _renewals(credentials: Credentials, store: Store) -> LoginRenewals:
+    renewals = LoginRenewals(
+        credentials.logins, lambda: bool(store.attempts.in_states(LOGIN_STATES))
+    )
+    # The two need each other: a renewal reads the logins, and a login that cannot be renewed is
+    # reported by the credentials.
+    credentials.obstacle = renewals.obstacle
+    return renewals
 
 
 def _core(
@@ -206,7 +218,7 @@ def _attempts(core: _Core) -> Attempts:
     return Attempts(AttemptContext(
         settings=core.settings, store=core.store, engines=core.engines,
         hub_of=core.repositories.hub, gateway=core.gateway_adapter, live=core.live,
-        spares=core.spares, offers_service=partial(offers, core.settings.home),
+        warm_pool=core.warm_pool, offers_service=partial(offers, core.settings.home),
     ))  # fmt: skip
 
 
@@ -217,7 +229,7 @@ def _create(core: _Core, attempts: Attempts) -> CreateTask:
     )
     return CreateTask(
         settings, store, Catalog(settings.home), core.repositories, EngineChoice(core.engines),
-        HostAgents(core.prices), control, core.spares, ContextReader(settings.network.allow),
+        HostAgents(core.prices), control, core.warm_pool, ContextReader(settings.network.allow),
         partial(_may_sign_in, credentials),
     )  # fmt: skip
 
@@ -228,10 +240,10 @@ def _services(
     create: CreateTask,
     tasks: TaskService,
     status: StatusReport,
-    garbage: Garbage,
+    garbage: HubGarbage,
     work_trees: WorkTrees,
     operations: OperationLog,
-    hub: EventBroadcaster,
+    broadcaster: EventBroadcaster,
     hooks: HookRunner,
     touch: Callable[[], None],
 ) -> Services:
@@ -243,10 +255,10 @@ def _services(
     collected = leftovers(garbage.collect)
     trash = _trash(core, collected, operations)
     sources = _space_sources(core, images, work_trees, trash, collected)
-    folders = ProjectFolders(home, repositories, core.spares.forget, core.trash)
+    folders = ProjectFolders(home, repositories, core.warm_pool.forget, core.trash)
     forget = _forget(create, DeleteTask(store, leftovers(hub_goes=True)), folders, images)
     builds = ImageBuilds(
-        core.settings, create, keepers, repositories.hub, core.gateway_adapter, core.spares
+        core.settings, create, keepers, repositories.hub, core.gateway_adapter, core.warm_pool
     )
     merge = _merge(core, operations)
     host_rebases = HostRebases(home, repositories, attempts.finish.import_snapshots)
@@ -256,8 +268,8 @@ def _services(
     resolve = ResolveConflicts(create, rebase, resolutions)
     checkout = CheckoutTask(store, HostCheckouts(repositories, home), operations)
     return Services(
-        tasks, status, hub, touch, images, hooks, trash, FreeSpace(sources, operations), builds,
-        forget, merge, _push(core, operations), rebase, checkout, _shell(core, attempts),
+        tasks, status, broadcaster, touch, images, hooks, trash, FreeSpace(sources, operations),
+        builds, forget, merge, _push(core, operations), rebase, checkout, _shell(core, attempts),
         ChooseTask(store, trash.delete, operations), resolve,
     )  # fmt: skip
 
@@ -283,7 +295,7 @@ def _push(core: _Core, operations: OperationLog) -> PushTask:
 
 def _shell(core: _Core, attempts: Attempts) -> OpenShell:
     return OpenShell(TaskShells(
-        core.settings, core.engines, core.repositories.hub, core.gateway_adapter, core.spares,
+        core.settings, core.engines, core.repositories.hub, core.gateway_adapter, core.warm_pool,
         attempts.finish.import_snapshots,
     ))  # fmt: skip
 
@@ -298,13 +310,13 @@ def _space_sources(
     """What `rover gc` can remove, in the order in which it lists it."""
     home, store = core.settings.home, core.store
     return [
-        WaitingSandboxes(core.spares),
+        WaitingSandboxes(core.warm_pool),
         UnneededImages(images),
         PackageCaches(home, store, core.trash),
         FinishedTrees(home, store, work_trees),
         SecondCopies(home, store, core.repositories, core.trash),
         TrashedTasks(home, trash),
-        OrphanFolders(home, store, core.spares, leftovers),
+        OrphanFolders(home, store, core.warm_pool, leftovers),
         UnsentReviews(home),
     ]
 
@@ -313,7 +325,7 @@ def _forget(
     create: CreateTask, delete: DeleteTask, folders: ProjectFolders, images: RoverImages
 ) -> ForgetProject:
     trusted = [line.path.resolve() for line in create.settings.trusted_projects]
-    return ForgetProject(create.store, delete, folders, create.book, images, trusted)
+    return ForgetProject(create.store, delete, folders, create.consents, images, trusted)
 
 
 def _tasks(create: CreateTask, work: HubWork, core: _Core) -> TaskService:

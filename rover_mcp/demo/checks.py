@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent_runner.json_object import Json
-from rover_mcp.demo.demo_stage import Stage
+from rover_mcp.demo.demo_environment import DemoEnvironment
 
 
 class Checks:
@@ -22,7 +22,7 @@ class Checks:
     def note(self, claim: str, held: bool) -> None:
         self.claims.append((claim, held))
 
-    def remember(self, stage: Stage) -> None:
+    def remember(self, stage: DemoEnvironment) -> None:
         """How the user's repository is before anything is done."""
         self._before = _fingerprint(stage)
 
@@ -43,7 +43,7 @@ class Checks:
         self.note("… in a second attempt of the same task", view["attempt"] == self._attempt + 1)
         self.note("all steps are finished", {s["status"] for s in view["steps"]} == {"completed"})
 
-    def diff(self, result: Json, stage: Stage, view: Json) -> None:
+    def diff(self, result: Json, stage: DemoEnvironment, view: Json) -> None:
         """get_diff says what git says of the branch."""
         changes: Json = result["changes"]
         reported = {f["path"]: (f["added"], f["removed"]) for f in changes["paths"]}
@@ -57,7 +57,7 @@ class Checks:
             reported == git and [*git] == ["bill.py"],
         )
 
-    def branch(self, stage: Stage, view: Json) -> None:
+    def branch(self, stage: DemoEnvironment, view: Json) -> None:
         """The branch grows from main; whatever else is in the repository is as it was."""
         base, branch = view["base_commit"], view["branch"]
         count = int(stage.git("rev-list", "--count", f"{base}..{branch}"))
@@ -66,19 +66,19 @@ class Checks:
         for what, before in self._before.items():
             self.note(f"{what} untouched", now[what] == before)
 
-    def after_iteration(self, stage: Stage, view: Json) -> None:
+    def after_iteration(self, stage: DemoEnvironment, view: Json) -> None:
         """The second iteration is on the same branch, on top of the first one's work."""
         branch = view["branch"]
         self.note("the second iteration is on the same branch", view["iteration"] == 2)
         text = stage.git("show", f"{branch}:bill.py")
         self.note("… and answers the comment", "first people" in text and "cents_left" in text)
 
-    def preview(self, stage: Stage, result: Json) -> None:
+    def preview(self, stage: DemoEnvironment, result: Json) -> None:
         """A preview names what would happen, and does nothing."""
         at_rest = _fingerprint(stage) == self._before and not result["merged"]
         self.note("the preview of the merge changed nothing", at_rest)
 
-    def merged(self, stage: Stage, result: Json) -> None:
+    def merged(self, stage: DemoEnvironment, result: Json) -> None:
         """main and the user's checkout hold the work, and the tests pass there."""
         self.note(
             "main is at the task's commit", stage.git("rev-parse", "main") == result["commit"]
@@ -87,7 +87,7 @@ class Checks:
         self.note("the tests are green in the checkout", stage.run_tests().returncode == 0)
 
 
-def _fingerprint(stage: Stage) -> dict[str, object]:
+def _fingerprint(stage: DemoEnvironment) -> dict[str, object]:
     files = {p.name: p.read_bytes() for p in sorted(stage.repo.iterdir()) if p.is_file()}
     return {
         "the user's files are": files,

@@ -20,7 +20,7 @@ from rover_mcp.cli.render_diff import diff_lines
 from rover_mcp.cli.terminal_text import Paint, clean
 from rover_mcp.cli.watch_command import Follower
 from rover_mcp.demo.checks import Checks
-from rover_mcp.demo.demo_stage import SCRIPT, Stage
+from rover_mcp.demo.demo_environment import SCRIPT, DemoEnvironment
 from rover_mcp.demo.narrator import Narrator
 
 DESCRIPTION = """\
@@ -39,7 +39,7 @@ def command(args: argparse.Namespace) -> int:
 
 def run(*, engine: str = "auto", keep: bool = False, home: str | None = None) -> int:
     """Play the demo. 0 if everything was as it should be, else 1."""
-    stage = Stage(home, keep=keep)
+    stage = DemoEnvironment(home, keep=keep)
     try:
         return Demo(stage, engine, sys.stdout).play()
     except (ClientError, CannotRun) as error:
@@ -69,7 +69,7 @@ class CannotRun(Exception):
 class Demo:
     """Prints the story as it happens."""
 
-    def __init__(self, stage: Stage, engine: str, out: TextIO) -> None:
+    def __init__(self, stage: DemoEnvironment, engine: str, out: TextIO) -> None:
         self._stage = stage
         self._engine = engine
         self._out = Narrator(out)

@@ -95,3 +95,8 @@ def project_resolutions(home: Path, project_id: str) -> Path:
 def project_folder(home: Path, project_id: str) -> Path:
     """The folder of a project's hub."""
     return home / "projects" / project_id
+
+
+def warm_sandbox_markers(home: Path) -> Path:
+    """The folder with a file for each sandbox that waits for a task, named by the task's id."""
+    return home / "spares"

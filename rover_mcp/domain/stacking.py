@@ -52,7 +52,7 @@ def stuck(links: TaskLinks, statuses: Statuses) -> list[str]:
 def find_cycle(
     first: Sequence[AwaitedTask], after: Callable[[str], Sequence[AwaitedTask]]
 ) -> list[int]:
-    """The numbers of tasks that wait for each other in a circle, as the path through it; empty
+    """The numbers of tasks that wait for each other in a cycle, as the path through it; empty
     where there is none. `after` gives what a task comes after."""
     path: list[AwaitedTask] = []
     done: set[str] = set()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rover_mcp.domain.cancellation import CancelToken, Stopped
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
-from rover_mcp.git.base_packs import Bases
+from rover_mcp.git.base_packs import BasePacks
 from rover_mcp.git.contents import contents_of
 from rover_mcp.git.git_errors import no_room
 from rover_mcp.git.hub_storage import HubStorage
@@ -30,7 +30,7 @@ def no_progress(_: str) -> None:
 class BaseLending:
     """Lends what one project's tasks are based on."""
 
-    def __init__(self, storage: HubStorage, bases: Bases) -> None:
+    def __init__(self, storage: HubStorage, bases: BasePacks) -> None:
         self._storage = storage
         self._folder = storage.folder
         self._bases = bases

@@ -74,7 +74,7 @@ class _Source:
     partial: bool = False
 
 
-class Bases:
+class BasePacks:
     """The bases of one project. Whoever changes them holds the project's lock."""
 
     def __init__(self, folder: Path) -> None:

@@ -39,7 +39,7 @@ class Contents:
     checked: bool
 
 
-class _Known:
+class _ContentsCache:
     """The contents that were read last, by repository and commit."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class _Known:
                 self._found.popitem(last=False)
 
 
-_KNOWN = _Known()
+_KNOWN = _ContentsCache()
 
 
 def contents_of(view: RepositoryView, commit: str) -> Contents:

@@ -22,7 +22,7 @@ from typing import IO
 from agent_runner.models import Snapshot
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.git.base_lending import BaseLending
-from rover_mcp.git.base_packs import Bases
+from rover_mcp.git.base_packs import BasePacks
 from rover_mcp.git.bundle import bad_bundle, open_bundle
 from rover_mcp.git.changes import ChangedFile, changes, file_bytes, files
 from rover_mcp.git.clone_refs import write_names
@@ -53,7 +53,7 @@ from rover_mcp.git.publish import PublishResult, publish
 from rover_mcp.git.restore_bundle import write_first_bundle, write_restore_bundle
 from rover_mcp.git.submodules import SUBMODULES
 from rover_mcp.git.task_refs import TaskRefs, check_commit
-from rover_mcp.git.unfinished_commit import Unfinished
+from rover_mcp.git.unfinished_commit import UnfinishedWork
 
 BUNDLE_LIMIT = 2_000_000_000
 
@@ -66,7 +66,7 @@ class Hub:
         self.base = folder / "base.git"
         self.hub = folder / "hub.git"
         self._bundle_limit = bundle_limit
-        self._bases = Bases(self.base)
+        self._bases = BasePacks(self.base)
         self._own = OwnObjects(self.hub, self._bases)
         self._refs = TaskRefs(self.hub)
         self._storage = HubStorage(folder, self.base, self.hub)
@@ -191,7 +191,7 @@ class Hub:
         return self._own.reading(task_id, base_commit)
 
     def publish(
-        self, task_id: str, user_repo: Path, branch: str, unfinished: Unfinished | None = None
+        self, task_id: str, user_repo: Path, branch: str, unfinished: UnfinishedWork | None = None
     ) -> PublishResult:
         """Put the task's branch into the user's repository; see publish.publish for errors."""
         head = self.head(task_id)

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.git.base_packs import Bases, link, quoted
+from rover_mcp.git.base_packs import BasePacks, link, quoted
 from rover_mcp.git.git_errors import checked, no_room
 from rover_mcp.git.git_process import run_git
 
@@ -27,7 +27,7 @@ _LIST_LIMIT = 256 * 1024**2
 class OwnObjects:
     """The objects that each task of one hub has of its own."""
 
-    def __init__(self, hub: Path, bases: Bases) -> None:
+    def __init__(self, hub: Path, bases: BasePacks) -> None:
         self._hub = hub
         self._bases = bases
 

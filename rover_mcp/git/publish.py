@@ -16,7 +16,7 @@ from rover_mcp.git.git_process import FROM_FILES, UNCHECKED, UPLOAD_PACK
 from rover_mcp.git.locate import RepositoryPaths, locate
 from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.repository_view import RepositoryView, opened
-from rover_mcp.git.unfinished_commit import Unfinished, commit_unfinished, unfinished_snapshot
+from rover_mcp.git.unfinished_commit import UnfinishedWork, commit_unfinished, unfinished_snapshot
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def publish(
     commit: str,
     user_repo: Path,
     branch: str,
-    unfinished: Unfinished | None = None,
+    unfinished: UnfinishedWork | None = None,
 ) -> PublishResult:
     """Bring a task's branch, which `hub` has at `commit`, to `refs/heads/<branch>` of
     `user_repo`, with one more commit if there is `unfinished` work.
@@ -70,7 +70,7 @@ def publish(
         return PublishResult(branch, commit, previous, changed=previous != commit)
 
 
-def _sources(task_id: str, unfinished: Unfinished | None) -> Sequence[str]:
+def _sources(task_id: str, unfinished: UnfinishedWork | None) -> Sequence[str]:
     """The references of the hub whose objects a delivery needs."""
     head = f"refs/rover/{task_id}/head"
     if unfinished is None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from rover_mcp.git.git_process import GitResult, run_git
 from rover_mcp.git.locate import RepositoryPaths, broken, locate, read_head, read_small
-from rover_mcp.git.user_config import ConditionsOf
+from rover_mcp.git.user_config import IncludeConditions
 
 _SHARED = ("objects", "refs", "packed-refs", "logs", "reftable", "shallow")
 _WALKED = ("refs", "info", "objects/info", "objects/pack")
@@ -85,11 +85,11 @@ class RepositoryView:
         )
 
     @property
-    def conditions(self) -> ConditionsOf:
+    def conditions(self) -> IncludeConditions:
         """What the user's own configuration may make conditions of, see user_config.py."""
         remotes = (self.config[key] for key in self.config if _REMOTE_URL.fullmatch(key))
         urls = tuple(url for values in remotes for url in values if "\0" not in url)
-        return ConditionsOf(self.place.git_dir, self.folder, urls)
+        return IncludeConditions(self.place.git_dir, self.folder, urls)
 
     def last(self, key: str) -> str:
         """The last value of a key, which is the one that git uses; empty where it is not set."""

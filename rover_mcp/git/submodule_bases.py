@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rover_mcp.domain.errors import RoverError
 from rover_mcp.git.bare_repository import init_bare
-from rover_mcp.git.base_packs import Bases
+from rover_mcp.git.base_packs import BasePacks
 from rover_mcp.git.git_errors import no_room
 from rover_mcp.git.submodules import Submodule, Submodules, describe
 
@@ -57,7 +57,7 @@ class SubmoduleBases:
         key = hashlib.sha256(os.fsencode(one.path)).hexdigest()[:16]
         base = self._folder / key
         init_bare(base)
-        bases = Bases(base)
+        bases = BasePacks(base)
         if not bases.has(one.commit):
             bases.bring(one.folder, one.commit)
         objects.parent.mkdir(parents=True, exist_ok=True)

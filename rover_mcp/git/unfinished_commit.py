@@ -27,7 +27,7 @@ _SNAPSHOT = re.compile(r"Rover-Snapshot: ([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class UnfinishedWork:
     """Unfinished work: a snapshot's tree, to be committed on top of the task's branch with
     `message` and trailers. Nothing is committed if nothing has changed since the commit `base`."""
 
@@ -37,7 +37,7 @@ class Unfinished:
 
 
 def commit_unfinished(
-    view: RepositoryView, task_id: str, parent: str, work: Unfinished
+    view: RepositoryView, task_id: str, parent: str, work: UnfinishedWork
 ) -> str | None:
     """Make the commit, without a reference. None where nothing has changed.
 

@@ -21,7 +21,7 @@ _HANDED_ON = ("HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM
 
 
 @dataclass(frozen=True)
-class ConditionsOf:
+class IncludeConditions:
     """The repository that conditional includes are for: its folder and branch (`git_dir`), and its
     `remotes`. Git finds `stand_in` where the repository's own configuration would be."""
 
@@ -43,24 +43,24 @@ class ConditionsOf:
         }
 
 
-def user_values(key: str, of: ConditionsOf | None = None) -> list[str]:
+def user_values(key: str, of: IncludeConditions | None = None) -> list[str]:
     """The values of a key that is a path, in the order of the files; empty where none is set."""
     return _of_own_files(["--type=path", "-z", "--get-all", key], of)
 
 
-def own_filters(of: ConditionsOf) -> list[tuple[str, str]]:
+def own_filters(of: IncludeConditions) -> list[tuple[str, str]]:
     """The keys and values of filters in the user's own files."""
     return own_entries(r"^filter\.", of)
 
 
-def own_entries(pattern: str, of: ConditionsOf) -> list[tuple[str, str]]:
+def own_entries(pattern: str, of: IncludeConditions) -> list[tuple[str, str]]:
     """The keys that match in the user's own files, with their values, in the order of the files."""
     entries = _of_own_files(["-z", "--get-regexp", pattern], of)
     pairs = (entry.partition("\n") for entry in entries)
     return [(key, value) for key, _, value in pairs]
 
 
-def network_entries(of: ConditionsOf) -> list[tuple[str, str]]:
+def network_entries(of: IncludeConditions) -> list[tuple[str, str]]:
     """Key and value of all that the user's own files say of how git reaches a remote: proxies,
     certificates, headers, rewritten addresses, credential helpers, the ssh program."""
     entries = _of_own_files(["-z", "--get-regexp", _NETWORK], of)
@@ -70,7 +70,7 @@ def network_entries(of: ConditionsOf) -> list[tuple[str, str]]:
     return [(key, value if newline else "true") for key, newline, value in pairs]
 
 
-def _of_own_files(argv: Sequence[str], of: ConditionsOf | None) -> list[str]:
+def _of_own_files(argv: Sequence[str], of: IncludeConditions | None) -> list[str]:
     environment = {
         **{name: os.environ.get(name) for name in _HANDED_ON},
         "GIT_CONFIG_NOSYSTEM": os.environ.get("GIT_CONFIG_NOSYSTEM"),

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rover_mcp.packages.home_files import (
-    Content,
-    Lent,
+    FileContent,
+    HomeFile,
     ReadBudget,
     files_at,
     folder_beneath,
@@ -71,7 +71,7 @@ def keep(home: Path, store: Path, lock: Mapping[str, str], budget: ReadBudget) -
                 with regular(place) as file:
                     if file is None:
                         continue
-                    content = Content(file, os.fstat(file).st_size, hashlib.sha256(), digest)
+                    content = FileContent(file, os.fstat(file).st_size, hashlib.sha256(), digest)
                     if not take(content, target, budget):
                         continue
                 yield target
@@ -84,12 +84,12 @@ def lacks(store: Path, lock: Mapping[str, str], path: Path) -> bool:
     return digest is not None and not (store / KEPT / digest).exists()
 
 
-def lent(store: Path, lock: Mapping[str, str]) -> Iterator[Lent]:
+def lent(store: Path, lock: Mapping[str, str]) -> Iterator[HomeFile]:
     """Which of these crates are kept, and where cargo looks for them."""
     for name, digest in lock.items():
         source = store / KEPT / digest
         for registry in _registries(store) if source.exists() else ():
-            yield Lent("/".join((*FOLDERS, registry, name)), source)
+            yield HomeFile("/".join((*FOLDERS, registry, name)), source)
 
 
 def _remember(store: Path, registry: str) -> None:

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 from rover_mcp.packages.home_files import (
     FolderFile,
-    Lent,
+    HomeFile,
     ReadBudget,
     appearing,
     folder_beneath,
@@ -115,12 +115,12 @@ def lacks(store: Path, modules: tuple[NeededFile, ...], path: Path) -> bool:
     return wanted is not None and not (store / KEPT / wanted.kept).exists()
 
 
-def lent(store: Path, modules: tuple[NeededFile, ...]) -> Iterator[Lent]:
+def lent(store: Path, modules: tuple[NeededFile, ...]) -> Iterator[HomeFile]:
     """Which of these files are kept, and where go looks for them."""
     for wanted in modules:
         source = store / KEPT / wanted.kept
         if source.exists():
-            yield Lent(wanted.path, source)
+            yield HomeFile(wanted.path, source)
 
 
 def _escaped(name: str) -> str:

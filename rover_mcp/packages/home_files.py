@@ -42,7 +42,7 @@ class FolderFile:
 
 
 @dataclass(frozen=True)
-class Lent:
+class HomeFile:
     """A file that is kept, and the path in a HOME at which its program looks for it."""
 
     path: str
@@ -120,18 +120,18 @@ def chunks(descriptor: int, most: int) -> Iterator[bytes]:
 
 
 @dataclass(frozen=True)
-class Wrapped:
+class Envelope:
     """What stands before and after a content in its file, where a file is more than that."""
 
     before: bytes = b""
     after: bytes = b""
 
 
-_BARE = Wrapped()
+_BARE = Envelope()
 
 
 @dataclass(frozen=True)
-class Content:
+class FileContent:
     """`size` bytes of an open file, from where it stands, and the digest that they have to have."""
 
     descriptor: int
@@ -140,7 +140,7 @@ class Content:
     digest: str
 
 
-def take(content: Content, target: Path, budget: ReadBudget, around: Wrapped = _BARE) -> bool:
+def take(content: FileContent, target: Path, budget: ReadBudget, around: Envelope = _BARE) -> bool:
     """Copy it to `target` if its digest is the expected one. What is written is what was hashed;
     nothing is there before all of it is.
 
@@ -167,7 +167,7 @@ def take(content: Content, target: Path, budget: ReadBudget, around: Wrapped = _
 
 
 @dataclass
-class Appearing:
+class UnprovenFile:
     """A file that is being written. It gets its name if it is proven in the end."""
 
     file: BinaryIO
@@ -175,7 +175,7 @@ class Appearing:
 
 
 @contextmanager
-def appearing(target: Path) -> Generator[Appearing]:
+def appearing(target: Path) -> Generator[UnprovenFile]:
     """A new file, which is at `target` once the block has ended and said that it is proven."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # Several daemons and tasks may write the same file at once. Each has a name of its own, and the
@@ -183,7 +183,7 @@ def appearing(target: Path) -> Generator[Appearing]:
     path = target.with_name(f".{target.name[:64]}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
         with path.open("xb") as file:
-            new_file = Appearing(file)
+            new_file = UnprovenFile(file)
             yield new_file
         if new_file.proven:
             path.replace(target)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Protocol
 
 from rover_mcp.packages import cargo, go, uv
-from rover_mcp.packages.package_store import Demanded
+from rover_mcp.packages.package_store import NeededPackages
 
 MOST_LOCKS = 100
 """How many files of one kind are read, those nearest to the root first. Each is read separately."""
@@ -31,7 +31,7 @@ class Files(Hashable, Protocol):
 
 
 @functools.lru_cache(maxsize=16)
-def demanded_by(base: Files) -> Demanded:
+def demanded_by(base: Files) -> NeededPackages:
     """A package that two lock files name with different contents is left out.
 
     Raises:
@@ -43,7 +43,7 @@ def demanded_by(base: Files) -> Demanded:
         paths = chosen(there, lambda path: path.rpartition("/")[2] in names)
         return [content for path in paths if (content := base.read(path, limit))]
 
-    return Demanded(
+    return NeededPackages(
         crates=cargo.demanded(*contents((cargo.LOCK,), cargo.LOCK_BYTES)),
         modules=go.demanded(*contents(go.LOCKS, go.LOCK_BYTES)),
         wheels=uv.demanded(*contents((uv.LOCK,), uv.LOCK_BYTES)),

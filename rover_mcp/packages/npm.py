@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rover_mcp.packages.home_files import (
-    Content,
+    FileContent,
     ReadBudget,
     files_at,
     folder_beneath,
@@ -36,6 +36,6 @@ def keep(home: Path, store: Path, budget: ReadBudget) -> Iterator[Path]:
                 if file is None:
                     continue
                 digest = "".join(match.groups())
-                content = Content(file, os.fstat(file).st_size, hashlib.sha512(), digest)
+                content = FileContent(file, os.fstat(file).st_size, hashlib.sha512(), digest)
                 if take(content, target, budget):
                     yield target

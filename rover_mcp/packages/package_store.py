@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from rover_mcp.packages import cargo, go, npm, pip, uv
-from rover_mcp.packages.home_files import Lent, ReadBudget
+from rover_mcp.packages.home_files import HomeFile, ReadBudget
 from rover_mcp.packages.wheels import Open, fetch, opened
 
 FOLDER = "packages"
@@ -24,7 +24,7 @@ FOLDER = "packages"
 
 
 @dataclass(frozen=True)
-class Demanded:
+class NeededPackages:
     """What the lock files of a task's base name, see cargo.demanded, go.demanded, uv.demanded."""
 
     crates: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -32,7 +32,7 @@ class Demanded:
     wheels: tuple[uv.Wheel, ...] = ()
 
 
-NOTHING = Demanded()
+NOTHING = NeededPackages()
 # What is kept of npm and pip is proven by the digest in its own name or address. Of these, only a
 # committed lock file says which content is the right one.
 _NAMED = (cargo.KEPT, go.KEPT, uv.KEPT)
@@ -48,7 +48,7 @@ class PackageStore:
     folder: Path
     most: int
 
-    def keep(self, home: Path, demanded: Demanded = NOTHING) -> int:
+    def keep(self, home: Path, demanded: NeededPackages = NOTHING) -> int:
         """Take over what a task has fetched; how many files were new.
 
         Raises:
@@ -76,11 +76,11 @@ class PackageStore:
         """Whether there is anything that is lent only where a lock file names it."""
         return any((self.folder / kept).is_dir() for kept in _NAMED)
 
-    def lacking(self, demanded: Demanded) -> list[uv.Wheel]:
+    def lacking(self, demanded: NeededPackages) -> list[uv.Wheel]:
         """The wheels that a task has used and that only `fetch` can have kept."""
         return uv.lacking(self.folder, demanded.wheels) if self.most > 0 else []
 
-    def fetch(self, demanded: Demanded, get: Open = opened) -> int:
+    def fetch(self, demanded: NeededPackages, get: Open = opened) -> int:
         """Fetch and keep the wheels that a base demands and that are lacking, as far as all of
         its wheels have room together; how many there are now.
 
@@ -98,7 +98,7 @@ class PackageStore:
             self._trim()
         return fetched
 
-    def places(self, demanded: Demanded = NOTHING) -> Iterator[str]:
+    def places(self, demanded: NeededPackages = NOTHING) -> Iterator[str]:
         """The folders of a HOME in which something may be that is worth keeping."""
         yield "/".join(npm.FOLDERS)
         for kind in (pip.SEPARATE, pip.TOGETHER):
@@ -110,7 +110,7 @@ class PackageStore:
         for bucket in uv.BUCKETS if demanded.wheels else ():
             yield "/".join((*uv.FOLDERS, bucket, uv.INDEX))
 
-    def has(self, path: Path, demanded: Demanded = NOTHING) -> bool:
+    def has(self, path: Path, demanded: NeededPackages = NOTHING) -> bool:
         """Whether what is at this path of a HOME is kept already, or would not be."""
         if path.is_relative_to(Path(*cargo.FOLDERS)):
             return not cargo.lacks(self.folder, demanded.crates, path)
@@ -120,7 +120,7 @@ class PackageStore:
             return path.suffix != uv.POINTER
         return (self.folder / path).exists()
 
-    def lend(self, home: Path, demanded: Demanded = NOTHING, *, linked: bool = False) -> int:
+    def lend(self, home: Path, demanded: NeededPackages = NOTHING, *, linked: bool = False) -> int:
         """Copy what is kept into the HOME of a task that has not begun; how many files. `linked`:
         by hard links, into a folder that is never written to.
 
@@ -143,7 +143,7 @@ class PackageStore:
             copied += uv.lend(home, self.folder, demanded.wheels, place)
         return copied
 
-    def lent(self, demanded: Demanded = NOTHING) -> Iterator[Lent]:
+    def lent(self, demanded: NeededPackages = NOTHING) -> Iterator[HomeFile]:
         """What a task finds in its HOME, of crates and Go's modules only those that its base
         demands. It counts as used."""
         if self.most <= 0:
@@ -155,13 +155,13 @@ class PackageStore:
                 os.utime(lent.source)
                 yield lent
 
-    def _lent(self, demanded: Demanded) -> Iterator[Lent]:
+    def _lent(self, demanded: NeededPackages) -> Iterator[HomeFile]:
         # Contents before the answers that they belong to: one without the other is of no use.
         for source in sorted(self._files(), key=lambda path: path.suffix != pip.BODY):
             path = source.relative_to(self.folder)
             # A name with a leading dot is one that is still being written.
             if not source.name.startswith(".") and path.parts[0] not in _NAMED:
-                yield Lent(str(path), source)
+                yield HomeFile(str(path), source)
         yield from cargo.lent(self.folder, demanded.crates)
         yield from go.lent(self.folder, demanded.modules)
 

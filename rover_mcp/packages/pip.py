@@ -18,9 +18,9 @@ from email.utils import formatdate
 from pathlib import Path
 
 from rover_mcp.packages.home_files import (
-    Content,
+    Envelope,
+    FileContent,
     ReadBudget,
-    Wrapped,
     chunks,
     files_at,
     folder_beneath,
@@ -82,12 +82,12 @@ def _keep(folder: int, kind: str, store: Path, budget: ReadBudget) -> Iterator[P
             answer = answers[place.path]
             os.lseek(file, answer.start, os.SEEK_SET)
             hashed = hashlib.blake2b(digest_size=32)
-            content = Content(file, answer.size, hashed, wanted[place.path])
+            content = FileContent(file, answer.size, hashed, wanted[place.path])
             if _take(content, kind, target, budget):
                 yield target
 
 
-def _take(content: Content, kind: str, target: Path, budget: ReadBudget) -> bool:
+def _take(content: FileContent, kind: str, target: Path, budget: ReadBudget) -> bool:
     if kind == TOGETHER:
         return take(content, target, budget, _around(content.size, content.size))
     if not take(content, target, budget):
@@ -156,7 +156,7 @@ def _page(file: int, answer: _CachedAnswer) -> bytes:
     return bytes(text)
 
 
-def _around(within: int, size: int) -> Wrapped:
+def _around(within: int, size: int) -> Envelope:
     """What pip expects before and after a content of `within` bytes, as CacheControl writes it; the
     answer's own content has `size` bytes."""
     headers = {
@@ -171,7 +171,7 @@ def _around(within: int, size: int) -> Wrapped:
     after += b"".join(_text(part) for pair in headers.items() for part in pair)
     after += _text("status") + b"\xcc\xc8" + _text("version") + b"\x0b"
     after += _text("reason") + _text("OK") + _text("decode_content") + b"\xc2"
-    return Wrapped(before, after + _text("vary") + b"\x80")
+    return Envelope(before, after + _text("vary") + b"\x80")
 
 
 def _text(value: str) -> bytes:

@@ -89,11 +89,11 @@ class App:
 
     def server_for(self, session: ClientSession) -> Server[Any]:
         """A server whose handlers know `session`."""
-        hub = self._services.hub
+        broadcaster = self._services.broadcaster
         works = working(self._services.status, session.caller, TOOLS)
-        handles = TaskHandles(self._services.tasks, hub, session, works)
+        handles = TaskHandles(self._services.tasks, broadcaster, session, works)
         handlers = RequestHandlers(self._services, session, handles)
-        bus = hub.bus_of(session.caller)
+        bus = broadcaster.bus_of(session.caller)
         server = NamedServer(
             "rover",
             version=__version__,
@@ -112,7 +112,9 @@ class App:
             on_get_prompt=handlers.get_prompt,
             on_completion=handlers.complete,
             # The SDK's own handler parses `taskIds` and then drops them without an error.
-            on_subscriptions_listen=TasksListenHandler(bus, handles, partial(hub.note, UPDATED)),
+            on_subscriptions_listen=TasksListenHandler(
+                bus, handles, partial(broadcaster.note, UPDATED)
+            ),
         )
         self._extend(server, session, handlers, handles)
         return server

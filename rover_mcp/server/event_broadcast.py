@@ -34,7 +34,7 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.task_view import event_view
 from rover_mcp.tasks.view_models import EventView
 
-log = logging.getLogger("rover.hub")
+log = logging.getLogger("rover.events")
 
 LIST_CHANGES = frozenset({"task.created", "task.deleted", "task.restored"})
 """Events after which the list of tasks is a different one."""
@@ -70,7 +70,7 @@ class EventBroadcaster:
         self._waiters: dict[str, set[anyio.Event]] = {}
         self._wake = anyio.Event()
         self._seq: int | None = None
-        self.also: Callable[[], object] = lambda: None
+        self.on_wake: Callable[[], object] = lambda: None
 
     def bus_of(self, caller: Caller) -> InMemorySubscriptionBus:
         """The bus for this caller's streams: that of all tasks, or one with only the user's own."""
@@ -81,7 +81,7 @@ class EventBroadcaster:
     def wake(self) -> None:
         """Announce that there may be new events. Call it on the event loop's thread."""
         self._wake.set()
-        self.also()
+        self.on_wake()
 
     async def run(self) -> None:
         """Read and deliver new events until cancelled."""
@@ -206,7 +206,7 @@ class EventBroadcaster:
             log.warning("events could not be acknowledged, so they are reported again: %s", error)
             return
         await self._record([(event.seq, channel) for event, channel in arrived])
-        self.also()
+        self.on_wake()
 
     async def leave(self, session: ClientSession) -> None:
         """Unregister a session whose connection has ended."""

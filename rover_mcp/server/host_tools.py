@@ -14,7 +14,7 @@ from rover_mcp.server.tool_call import Call
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.merge import MergeRequest
 from rover_mcp.tasks.operation_log import hand_off_files
-from rover_mcp.tasks.push import PushRequest, Way, to_accept
+from rover_mcp.tasks.push import PushKind, PushRequest, to_accept
 from rover_mcp.tasks.rebase import RebaseDone
 from rover_mcp.tasks.resolver_tasks import resolved_rebase
 from rover_mcp.tasks.view_models import NextAction
@@ -73,7 +73,7 @@ async def push_task(call: Call, args: a.PushArguments) -> r.PushResult:
             done = push.preview(caller, task, request)
         plan = done.plan
         accept = list(dict.fromkeys([*args.accept, *to_accept(plan)]))
-        ended = done.commit is not None or plan.way is Way.REFUSED
+        ended = done.commit is not None or plan.way is PushKind.REFUSED
         return r.PushResult(
             task=task.id,
             status=(call.services.tasks.store.tasks.get(task.id) or task).status,

@@ -62,11 +62,15 @@ class TaskHandles:
     """A TaskSource over the use cases, for one session. `works` says which calls work for it."""
 
     def __init__(
-        self, tasks: TaskService, hub: EventBroadcaster, session: ClientSession, works: CallCheck
+        self,
+        tasks: TaskService,
+        broadcaster: EventBroadcaster,
+        session: ClientSession,
+        works: CallCheck,
     ) -> None:
         self._works = works
         self._tasks = tasks
-        self._hub = hub
+        self._broadcaster = broadcaster
         self._session = session
 
     async def new(self, task_id: str) -> str | None:
@@ -79,7 +83,7 @@ class TaskHandles:
         span = handle_spans(row, marks)[-1].number
         # With a second handle a client would show one task twice, and tell its model twice that it
         # ended.
-        held = self._session.holds(task_id, span, self._hub.clock())
+        held = self._session.holds(task_id, span, self._broadcaster.clock())
         return None if held else handle(task_id, span)
 
     async def get(self, ctx: Context, task_id: str) -> Task | None:
@@ -100,7 +104,7 @@ class TaskHandles:
             return None
         self._session.watch(row.id)
         span = known[parsed[1]]
-        self._session.hold(row.id, span.number, self._hub.clock())
+        self._session.hold(row.id, span.number, self._broadcaster.clock())
         view = self._tasks.view(row) if span.end else self._tasks.with_cautions(row)
         drop_refused_calls(view, self._works)
         asks = row.status is TaskStatus.PAUSED and span.end is None
@@ -114,7 +118,7 @@ class TaskHandles:
         # Not if it has changed since the answer was made.
         if as_task(named, asks=_elicits(ctx)).state is task.state:
             owned = named.row.owner == self._session.caller.user
-            self._session.report_one(named.shown, self._hub.clock(), owned=owned)
+            self._session.report_one(named.shown, self._broadcaster.clock(), owned=owned)
 
     async def answer(self, ctx: Context, task: Task, responses: Mapping[str, Any]) -> None:
         """Carry out a person's answer.
@@ -185,10 +189,10 @@ class TaskHandles:
         def listener(event: ServerEvent) -> None:
             if isinstance(event, ResourceUpdated):
                 for task_id in names.get(event.uri, ()):
-                    self._hub.note(TASKS)
+                    self._broadcaster.note(TASKS)
                     changed(task_id)
 
-        return self._hub.bus_of(self._session.caller).subscribe(listener)
+        return self._broadcaster.bus_of(self._session.caller).subscribe(listener)
 
 
 def as_of(view: TaskView, span: HandleSpan) -> TaskView:

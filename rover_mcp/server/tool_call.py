@@ -41,7 +41,7 @@ class Services:
 
     tasks: TaskService
     status: StatusReport
-    hub: EventBroadcaster
+    broadcaster: EventBroadcaster
     touch: Callable[[], None]
     images: RoverImages
     hooks: HooksControl

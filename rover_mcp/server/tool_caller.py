@@ -60,7 +60,7 @@ class ToolCaller:
         if entry is None:
             raise unknown_tool(params.name, params.arguments or {}, self._tools)
         self._services.touch()
-        await self._services.hub.confirm(self._session)
+        await self._services.broadcaster.confirm(self._session)
         call = Call(self._session, self._services, _progress(ctx))
         try:
             arguments = entry.arguments.model_validate(params.arguments or {})
@@ -121,11 +121,14 @@ class ToolCaller:
             return await entry.handler(answered, arguments)
 
     async def _finish(self, result: Result) -> CallToolResult:
-        hub, limit = self._services.hub, self._services.tasks.settings.attention_limit
+        broadcaster, limit = (
+            self._services.broadcaster,
+            self._services.tasks.settings.attention_limit,
+        )
         # Calls run side by side; under the lock no two answers of a session carry the same events.
         async with self._session.gathering:
             try:
-                news = await hub.attention(self._session, limit)
+                news = await broadcaster.attention(self._session, limit)
             except DamagedRecord as damaged:
                 # What was asked for is answered all the same.
                 log.warning("events cannot be reported: %s", damaged)
@@ -137,7 +140,7 @@ class ToolCaller:
             answer = self._as_call_result(result)
             # Events of a call that its client withdraws before this point count as unreported.
             await anyio.lowlevel.checkpoint()
-            self._session.report(news, hub.clock())
+            self._session.report(news, broadcaster.clock())
         return answer
 
     def _as_call_result(self, result: Result, meta: dict[str, Any] | None = None) -> CallToolResult:

@@ -39,17 +39,17 @@ async def trust(create: CreateTask, caller: Caller, params: TrustParams) -> dict
 
 def _trust(create: CreateTask, caller: Caller, params: TrustParams) -> dict[str, Any]:
     repository = create.repositories.inspect(caller.folder(params.repo_path))
-    book, root = create.trust.book, repository.root
+    consents, root = create.trust.consents, repository.root
     if params.action == "revoke":
-        return {"path": str(root), "revoked": book.forget(root)}
+        return {"path": str(root), "revoked": consents.forget(root)}
     base = params.base_branch
     commit = create.repositories.resolve(repository, base) if base else repository.base_commit
     asks = create.trust.all_asks(repository, commit)
     digest = digest_of_all(asks)
     if params.action == "grant":
         _check(caller, digest, params.digest)
-        book.write(root, asks)
-    views = [{**vars(view), "line": view.line} for view in book.views(root, asks)]
+        consents.write(root, asks)
+    views = [{**vars(view), "line": view.line} for view in consents.views(root, asks)]
     return {"path": str(root), "digest": digest, "asks": views}
 
 

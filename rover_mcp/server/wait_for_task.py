@@ -33,7 +33,7 @@ async def wait_for_task(call: Call, args: a.WaitArguments) -> r.WaitResult:
     for row in rows:
         call.session.watch(row.id)
     ids = [row.id for row in rows]
-    with call.services.hub.watching(ids) as arm, anyio.move_on_after(args.timeout_s):
+    with call.services.broadcaster.watching(ids) as arm, anyio.move_on_after(args.timeout_s):
         while True:
             # Armed before the tasks are read: an event in between would be missed otherwise.
             news = arm()

@@ -140,7 +140,7 @@ class HoldStore:
 
 
 @dataclass(frozen=True)
-class Reported:
+class AccountReports:
     """What is known of an account apart from one task's report: the reports of other tasks, and
     when it last answered one (seconds since 1970)."""
 
@@ -148,7 +148,7 @@ class Reported:
     answered_at: float | None
 
 
-def record_report(connection: sa.Connection, report: ReportRow) -> Reported:
+def record_report(connection: sa.Connection, report: ReportRow) -> AccountReports:
     """Record what a task reports of a limit, and return what else is known of its account."""
     limit = Limit.of(report.account)
     query = sa.select(R).where(R.c.account == report.account)
@@ -163,7 +163,7 @@ def record_report(connection: sa.Connection, report: ReportRow) -> Reported:
     )
     if limit.model is not None:
         answered = answered.where(C.c.model.icontains(limit.model, autoescape=True))
-    return Reported(others, connection.execute(answered).scalar())
+    return AccountReports(others, connection.execute(answered).scalar())
 
 
 def close_account(

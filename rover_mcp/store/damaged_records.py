@@ -133,7 +133,7 @@ def sound_one(row: sa.Row[Any] | None, read: Callable[[sa.Row[Any]], T]) -> T | 
 
 
 @dataclass
-class _Once:
+class _LoggedMessages:
     """The messages that have been logged. After very many they are forgotten, and may come
     again."""
 
@@ -151,7 +151,7 @@ class _Once:
             return True
 
 
-_once = _Once()
+_once = _LoggedMessages()
 
 
 def log_once(logger: logging.Logger, message: str) -> None:

@@ -27,13 +27,13 @@ class _RefusedHost(BaseModel):
     count: Count
 
 
-class _Refused(BaseModel):
+class _RefusedHostList(BaseModel):
     model_config = ConfigDict(extra="forbid")
     hosts: list[_RefusedHost]
     more: Count = 0
 
 
-class _Before(BaseModel):
+class _FormerState(BaseModel):
     model_config = ConfigDict(extra="forbid")
     status: TaskStatus
     pause: Pause | None
@@ -55,12 +55,12 @@ class _Before(BaseModel):
 
 
 def _refused(value: dict[str, Any]) -> dict[str, Any]:
-    _Refused.model_validate(value)
+    _RefusedHostList.model_validate(value)
     return value
 
 
 def _before(value: dict[str, Any]) -> dict[str, Any]:
-    _Before.model_validate(value)
+    _FormerState.model_validate(value)
     return value
 
 

@@ -23,7 +23,7 @@ from rover_mcp.domain.task_status import (
     sources,
 )
 from rover_mcp.store import store_tables
-from rover_mcp.store.account_holds import Reported, close_account, record_report
+from rover_mcp.store.account_holds import AccountReports, close_account, record_report
 from rover_mcp.store.database import Database
 from rover_mcp.store.events import has_event, insert_event
 from rover_mcp.store.operations import has_open_operation
@@ -58,7 +58,7 @@ _OF_OTHERS: Final = frozenset({*WHO, "auto_retries"})
 
 
 @dataclass(frozen=True)
-class Closing:
+class AccountRefusal:
     """A refusal by an account, and how it changes the hold with the key `limit`.
 
     With `waits` the task's next attempt waits for the end of `waits_for`, by default the same hold,
@@ -71,7 +71,7 @@ class Closing:
     waits: bool
     waits_for: str | None = None
     report: ReportRow | None = None
-    confirmed: Callable[[Reported], bool] = lambda _: True
+    confirmed: Callable[[AccountReports], bool] = lambda _: True
 
     @property
     def awaited(self) -> str:
@@ -95,7 +95,7 @@ class TaskTransitions:
         unstarted: bool = False,
         schedule: bool = False,
         awaits: bool = False,
-        closes: Closing | None = None,
+        closes: AccountRefusal | None = None,
         data: dict[str, Any] | None = None,
         **columns: Any,
     ) -> TaskRow | None:
@@ -145,7 +145,7 @@ class TaskTransitions:
         return task_row(connection.execute(locked_task(task.id)).one())
 
     def _close(
-        self, connection: sa.Connection, holds: Mapping[str, HoldRow | None], closes: Closing
+        self, connection: sa.Connection, holds: Mapping[str, HoldRow | None], closes: AccountRefusal
     ) -> float | None:
         """Place the hold, if it is confirmed. The time until which the next attempt waits, or
         None."""
@@ -334,7 +334,9 @@ def _waiting_state(*, schedule: bool, held: bool) -> AttemptState:
     return AttemptState.HELD if held else AttemptState.SCHEDULED
 
 
-def _lock_holds(connection: sa.Connection, closes: Closing | None) -> Mapping[str, HoldRow | None]:
+def _lock_holds(
+    connection: sa.Connection, closes: AccountRefusal | None
+) -> Mapping[str, HoldRow | None]:
     """The holds that a refusal concerns, by their keys."""
     # Sorted, so that two transactions which need the same holds lock them in one order.
     keys = sorted({closes.limit, closes.awaited}) if closes else []

@@ -9,7 +9,7 @@ from typing import Literal
 
 from rover_mcp.config.devcontainer import PLACES
 from rover_mcp.config.project_asks import digest_of
-from rover_mcp.config.user_maximum import Wider
+from rover_mcp.config.user_maximum import MaximumExceeded
 from rover_mcp.domain.errors import NeedsConsent, UserFixable
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.quoted_text import printable
@@ -29,7 +29,7 @@ def check_consent(
     caller: Caller,
     config: Path,
     root: Path,
-    wider: Sequence[Wider],
+    wider: Sequence[MaximumExceeded],
     untrusted: Sequence[AskView],
     consent: str | None,
     *,
@@ -65,7 +65,7 @@ def check_consent(
     )
 
 
-def _what_is_wider(wider: Sequence[Wider]) -> list[str]:
+def _what_is_wider(wider: Sequence[MaximumExceeded]) -> list[str]:
     needs = [printable(one.what, LINE) for one in wider]
     return [f"only the user of this machine can allow {' and '.join(needs)}"] if needs else []
 
@@ -76,7 +76,7 @@ def _what_is_untrusted(untrusted: Sequence[AskView]) -> list[str]:
     return [f"{about}. {requests}"] if requests else []
 
 
-def _lines(config: Path, wider: Sequence[Wider]) -> list[str]:
+def _lines(config: Path, wider: Sequence[MaximumExceeded]) -> list[str]:
     """The lines of config.yaml that would allow it, and the terminal where a person can."""
     lines = list(dict.fromkeys(one.line for one in wider))
     ways = [f"a line of {config} that the user writes allows it: {line}" for line in lines]
@@ -98,7 +98,7 @@ def _instead(untrusted: Sequence[AskView]) -> list[str]:
     return [f"or {_INSTEAD}", *([f"or {_WITHOUT_DEVCONTAINER}"] if of_devcontainer else [])]
 
 
-def _question(root: Path, wider: Sequence[Wider], untrusted: Sequence[AskView]) -> str:
+def _question(root: Path, wider: Sequence[MaximumExceeded], untrusted: Sequence[AskView]) -> str:
     lines: list[str] = []
     if wider:
         lines.append("This call asks for more than your config.yaml allows:")
@@ -110,7 +110,7 @@ def _question(root: Path, wider: Sequence[Wider], untrusted: Sequence[AskView]) 
 
 
 def _askable(
-    wider: Sequence[Wider], untrusted: Sequence[AskView]
+    wider: Sequence[MaximumExceeded], untrusted: Sequence[AskView]
 ) -> Literal["form", "terminal"] | None:
     ways = {one.askable for one in wider}
     if None in ways:
@@ -122,7 +122,7 @@ def _askable(
 
 
 def _refused_over_http(
-    root: Path, wider: Sequence[Wider], untrusted: Sequence[AskView]
+    root: Path, wider: Sequence[MaximumExceeded], untrusted: Sequence[AskView]
 ) -> UserFixable:
     """The error for a caller over HTTP, who is not asked: the user of the machine decides, in a
     file."""

@@ -54,9 +54,9 @@ from rover_mcp.tasks.task_ports import (
     Engines,
     Repositories,
     Repository,
-    SpareSandboxes,
+    WarmSandboxes,
 )
-from rover_mcp.tasks.trust import ProjectTrust, TrustBook
+from rover_mcp.tasks.trust import ConsentStore, ProjectTrust
 
 __all__ = ["CheckedTask", "CreateRequest", "CreateTask"]
 
@@ -77,19 +77,19 @@ class CreateTask:
     engines: Engines
     agents: AgentInventory
     control: Control
-    spares: SpareSandboxes
+    warm_pool: WarmSandboxes
     context: ContextSource
     signed_in: Callable[[str, Caller], bool] = always
     """whether there is a key or a login for an agent"""
-    book: TrustBook = field(init=False)
+    consents: ConsentStore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.book = TrustBook(self.settings.home)
+        self.consents = ConsentStore(self.settings.home)
 
     @property
     def trust(self) -> ProjectTrust:
         """What projects ask for, and who has consented."""
-        return ProjectTrust(self.settings, self.catalog, self.repositories, self.book)
+        return ProjectTrust(self.settings, self.catalog, self.repositories, self.consents)
 
     @property
     def agent_checks(self) -> AgentChecks:
@@ -114,7 +114,7 @@ class CreateTask:
         # A task that waits for others does not know its base yet, and a warm sandbox would be kept
         # idle until then.
         if not waits:
-            spare = self.spares.take(checked.new.project_id, checked.new.engine)
+            spare = self.warm_pool.take(checked.new.project_id, checked.new.engine)
         if spare is not None:
             # A sandbox that was started in advance is named after the id of its future task.
             checked = replace(checked, new=replace(checked.new, id=spare))
@@ -297,7 +297,7 @@ class CreateTask:
 
     def _undo(self, several: Sequence[TaskFolders]) -> None:
         for folders in several:
-            self.spares.discard(folders.task_id)
+            self.warm_pool.discard(folders.task_id)
             shutil.rmtree(folders.root, ignore_errors=True)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent_runner.worktree.disk_watch import Free, free_space
+from agent_runner.worktree.disk_watch import FreeDiskSpace, free_space
 from rover_mcp.config.settings import Settings
 from rover_mcp.domain.errors import EnvironmentFault
 
@@ -59,7 +59,7 @@ def check_space(settings: Settings, measure: Callable[[], TreeSize | None]) -> N
         )
 
 
-def _check_floor(settings: Settings, free: Free) -> None:
+def _check_floor(settings: Settings, free: FreeDiskSpace) -> None:
     if free.lowest < settings.min_free_bytes:
         raise _full(settings.home, f"{_mb(free.lowest)} MB left")
     if free.lowest_files < settings.min_free_files:

@@ -18,7 +18,7 @@ from rover_mcp.store.store import Store
 from rover_mcp.tasks.delete import DeleteTask, Item
 from rover_mcp.tasks.images import RoverImages
 from rover_mcp.tasks.quoted_text import printable
-from rover_mcp.tasks.trust import TrustBook
+from rover_mcp.tasks.trust import ConsentStore
 
 NAMED = 10
 """How many projects or tasks an error names at most."""
@@ -115,7 +115,7 @@ class ForgetProject:
     store: Store
     delete: DeleteTask
     projects: KeptProjects
-    book: TrustBook
+    consents: ConsentStore
     images: RoverImages
     trusted: Collection[Path] = ()
     """what the user's config.yaml trusts, which Rover does not change"""
@@ -156,7 +156,7 @@ class ForgetProject:
             self.delete(task)
         self.images.remove_own(tags)
         self.projects.remove(project.id)
-        self.book.forget(Path(project.path))
+        self.consents.forget(Path(project.path))
         if not self.store.projects.forget(project.id, project.path):
             raise Conflict(
                 f"a task of {project.path} was made meanwhile; it is kept",
@@ -181,7 +181,7 @@ class ForgetProject:
             row = self.store.projects.at(str(place))
             project_id = row.id if row else self.projects.project_id(place)
             tasks = self.store.tasks.of_project(project_id, str(place))
-            if row or tasks or self.projects.exists(project_id) or self.book.knows(place):
+            if row or tasks or self.projects.exists(project_id) or self.consents.knows(place):
                 return _Project(project_id, str(place), tasks)
         known = sorted(self.store.projects.paths_by_id().values())[:NAMED]
         raise NotFound(
@@ -235,7 +235,7 @@ class ForgetProject:
         for image in self.images.own(self.projects.noted(project.id) | self.images.used_by(ids)):
             what = f"{image['tag']} on {image['engine']}, unless another task needs it"
             yield ForgottenPart("image", what, image["bytes"])
-        if self.book.knows(Path(project.path)):
+        if self.consents.knows(Path(project.path)):
             yield ForgottenPart("trust", "your consent to what the repository asks for")
 
     def _kept(self, project: _Project) -> list[str]:

@@ -21,7 +21,7 @@ from rover_mcp.config.task_config import Origin, TaskConfig
 from rover_mcp.config.task_options import TaskOptions
 from rover_mcp.config.user_maximum import (
     PROCESS,
-    Wider,
+    MaximumExceeded,
     names_mode,
     openness,
     wider_budget,
@@ -50,7 +50,7 @@ class ResolvedOptions:
     network: NetworkPolicy
     config: TaskConfig
     warnings: list[str] = field(default_factory=list[str])
-    wider: tuple[Wider, ...] = ()
+    wider: tuple[MaximumExceeded, ...] = ()
     """what the call asks for beyond the user's own configuration: only a person allows it"""
     asks: tuple[Ask, ...] = ()
     """what the project asks for beyond it, as far as it counts here: it needs consent"""
@@ -101,7 +101,7 @@ def _task_config(levels: _Levels, digest: str | None) -> TaskConfig:
     )
 
 
-def _wider(call: TaskOptions, settings: Settings, *, remote: bool) -> tuple[Wider, ...]:
+def _wider(call: TaskOptions, settings: Settings, *, remote: bool) -> tuple[MaximumExceeded, ...]:
     """What the call asks for beyond the user's own configuration."""
     return (
         *wider_engine(call.engine, settings, remote=remote),

@@ -38,7 +38,7 @@ CI = "CI"
 """The program of HAND_OFF whose files the server runs as soon as they are pushed."""
 
 
-class Way(StrEnum):
+class PushKind(StrEnum):
     """What a push is for the branch of the remote."""
 
     CREATE = "create"
@@ -61,7 +61,7 @@ class PushRequest:
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ForeignCommit:
     """A commit on the remote's branch that the task's branch lacks. Untrusted text."""
 
     commit: str
@@ -82,11 +82,11 @@ class PushPlan:
     onto: str
     new: str
     there: str | None
-    way: Way
+    way: PushKind
     commits: int
     beyond: int
     foreign_count: int = 0
-    foreign: Sequence[Foreign] = ()
+    foreign: Sequence[ForeignCommit] = ()
     files: Sequence[str] = ()
     hooks: Sequence[str] = ()
     lfs: Sequence[str] = ()
@@ -187,7 +187,7 @@ class PushTask:
             "repository": plan.repository, "remote": plan.remote, "address": plan.address,
             "branch": plan.onto, "new": plan.new, "old": plan.there, "way": str(plan.way),
         }  # fmt: skip
-        if plan.way is Way.NOTHING:
+        if plan.way is PushKind.NOTHING:
             self._record(task.id, move)
             return PushDone(plan, plan.new, f"{_place(plan)} has {plan.branch} already.")
 
@@ -209,7 +209,7 @@ class PushTask:
         Raises:
             UserFixable: there are others ("secrets").
         """
-        if plan.way in (Way.NOTHING, Way.REFUSED):
+        if plan.way in (PushKind.NOTHING, PushKind.REFUSED):
             return []
         return check_secrets(plan.secrets, self.allowed, "pushed")
 
@@ -236,7 +236,7 @@ class PushTask:
 
     def _record(self, task_id: str, move: Mapping[str, Any]) -> None:
         data = {"remote": move["remote"], "address": move["address"], "branch": move["branch"],
-                "commit": move["new"], "replaced": move["way"] == Way.REPLACE}  # fmt: skip
+                "commit": move["new"], "replaced": move["way"] == PushKind.REPLACE}  # fmt: skip
         self.store.transitions.apply(task_id, Event.PUSH, data=data)
 
     def _settle(self, row: OperationRow) -> OperationState:
@@ -254,9 +254,9 @@ def check(plan: PushPlan, request: PushRequest, *, agreed: bool) -> None:
         Conflict: commits that are not the task's would be lost ("foreign_commits").
         UserFixable: something has to be accepted by name first.
     """
-    if plan.way is Way.REFUSED:
+    if plan.way is PushKind.REFUSED:
         raise foreign_commits(plan)
-    if plan.way is Way.NOTHING:
+    if plan.way is PushKind.NOTHING:
         return
     handed = ci_files(plan)
     if not agreed or len(handed) > NAMED:
@@ -331,19 +331,19 @@ def to_accept(plan: PushPlan) -> list[str]:
 
 def preview_lines(plan: PushPlan, request: PushRequest) -> list[str]:
     """What would happen, in sentences."""
-    if plan.way is Way.NOTHING:
+    if plan.way is PushKind.NOTHING:
         return [f"{_place(plan)} has {plan.branch} already; confirm only records that."]
     commits = "1 commit" if plan.commits == 1 else f"{plan.commits} commits"
     lines = [f"Nothing is pushed yet. {plan.branch} at {plan.new[:10]} would go to {_place(plan)}."]
-    if plan.way is Way.REFUSED:
+    if plan.way is PushKind.REFUSED:
         error = foreign_commits(plan)
         return [*lines, f"But it cannot: {error.message}. {error.hint}."]
     there = (plan.there or "")[:10]
     lines.append({
-        Way.CREATE: "The branch is made there.",
-        Way.FORWARD: f"The branch is there at {there} and moves forward by {commits}.",
-        Way.REPLACE: f"The branch is there at {there}, which Rover pushed before; it is replaced, "
-        "provided that it is still at that commit.",
+        PushKind.CREATE: "The branch is made there.",
+        PushKind.FORWARD: f"The branch is there at {there} and moves forward by {commits}.",
+        PushKind.REPLACE: f"The branch is there at {there}, which Rover pushed before; it is "
+        "replaced, provided that it is still at that commit.",
     }[plan.way])  # fmt: skip
     if plan.beyond:
         lines.append(f"{plan.beyond} of its commits are not the task's: somebody added them.")
@@ -362,7 +362,9 @@ def preview_lines(plan: PushPlan, request: PushRequest) -> list[str]:
 
 def done_text(plan: PushPlan) -> str:
     """What has happened, and how to go back."""
-    how = {Way.CREATE: "made there", Way.FORWARD: "moved forward"}.get(plan.way, "replaced there")
+    how = {PushKind.CREATE: "made there", PushKind.FORWARD: "moved forward"}.get(
+        plan.way, "replaced there"
+    )
     back = f"git -C {_quote(plan.repository)} push {_quote(plan.remote)} "
     ref = _quote(f"--force-with-lease=refs/heads/{plan.onto}:{plan.new}")
     old = plan.there or ""

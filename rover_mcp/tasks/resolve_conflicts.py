@@ -44,7 +44,7 @@ class FirstRound(Protocol):
     def inputs(self) -> Mapping[str, str]: ...
 
 
-class Resolving(Protocol):
+class ConflictRounds(Protocol):
     """Prepares rounds of resolving, on the host."""
 
     def first(self, task: TaskRow, link: ResolvesFor, new_id: str) -> FirstRound:
@@ -63,7 +63,7 @@ class ResolveConflicts:
 
     create: CreateTask
     rebase: RebaseTask
-    resolving: Resolving
+    resolving: ConflictRounds
 
     def __call__(
         self, caller: Caller, task: TaskRow, onto: str | None, *, unseen: bool = False

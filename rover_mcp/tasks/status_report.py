@@ -22,7 +22,7 @@ from rover_mcp.tasks.catalog import Catalog, CatalogEntry
 from rover_mcp.tasks.disk_use import DiskUse, use_view
 from rover_mcp.tasks.quoted_text import quoted
 from rover_mcp.tasks.service import TaskService
-from rover_mcp.tasks.task_ports import AgentInventory, AgentProgram, Trouble
+from rover_mcp.tasks.task_ports import AgentInventory, AgentProgram, StartObstacle
 from rover_mcp.tasks.view_models import AttentionView
 from rover_mcp.tasks.window_text import MOST_SHOWN, window_view
 
@@ -51,7 +51,7 @@ class StatusReport:
     provider_of: Callable[[str], str | None]
     may_sign_in: Callable[[str, Caller], bool]
     notice: Callable[[Caller], str | None]
-    trouble: Callable[[], Trouble | None]
+    trouble: Callable[[], StartObstacle | None]
     disk_use: Callable[[], DiskUse | None] = lambda: None
 
     def report(self, caller: Caller) -> dict[str, Any]:

@@ -81,5 +81,5 @@ def allowed_options(
         can_do_without=bool(setup) and not wider,
     )
     if missing:
-        trust.book.write(repository.root, every)
+        trust.consents.write(repository.root, every)
     return options

@@ -214,7 +214,7 @@ class AgentInventory(Protocol):
 
 
 @dataclass(frozen=True)
-class Trouble:
+class StartObstacle:
     """Why no task can be started, and what helps."""
 
     message: str
@@ -267,7 +267,7 @@ class Control(Protocol):
         ...
 
 
-class SpareSandboxes(Protocol):
+class WarmSandboxes(Protocol):
     """Sandboxes that are ready before a task needs them."""
 
     def take(self, project_id: str, engine: str) -> str | None:

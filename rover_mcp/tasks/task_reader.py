@@ -9,6 +9,7 @@ from functools import cached_property
 from agent_runner.models import Pause, RunState
 from rover_mcp.config.settings import Settings
 from rover_mcp.domain.attempt_state import AttemptState
+from rover_mcp.domain.paths import warm_sandbox_markers
 from rover_mcp.domain.stacking import stuck, waits_for
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.store.damaged_records import NONSENSE, DamagedRecord
@@ -144,7 +145,7 @@ class TaskReader:
         """A warning that there are files of tasks beside a database that does not know them."""
         home = self.settings.home
         runs = (home / "tasks").glob("*/iterations/*/spec-*/spec.json")
-        waiting = {path.name for path in (home / "spares").glob("*")}
+        waiting = {path.name for path in warm_sandbox_markers(home).glob("*")}
         names = {path.parents[3].name for path in runs} - waiting
         lost = len(self.store.tasks.without_record(names))
         if not lost:

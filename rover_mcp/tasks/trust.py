@@ -49,7 +49,7 @@ class _Consent(BaseModel):
         return {(a.name, a.digest) for a in asks} <= {(a.name, a.digest) for a in self.asks}
 
 
-class _Book(BaseModel):
+class _ConsentFile(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     projects: dict[str, tuple[_Consent, ...]] = {}
@@ -75,7 +75,7 @@ class AskView:
 
 
 @dataclass
-class TrustBook:
+class ConsentStore:
     """The file with the consents. If it cannot be read, it counts as empty."""
 
     home: Path
@@ -124,7 +124,7 @@ class TrustBook:
         if consents:
             projects[str(root)] = consents
         try:
-            text = _Book(projects=projects).model_dump_json(indent=2)
+            text = _ConsentFile(projects=projects).model_dump_json(indent=2)
             replace_file(self.home / FILE, f"{text}\n", mode=0o600, durable=True)
         except OSError as error:
             raise EnvironmentFault(
@@ -133,12 +133,12 @@ class TrustBook:
                 code="data_folder",
             ) from error
 
-    def _read(self) -> _Book:
+    def _read(self) -> _ConsentFile:
         try:
-            return _Book.model_validate_json((self.home / FILE).read_bytes())
+            return _ConsentFile.model_validate_json((self.home / FILE).read_bytes())
         # Nothing is trusted then, and the user is asked again: the safe side.
         except (OSError, ValidationError):
-            return _Book()
+            return _ConsentFile()
 
 
 def _view(ask: Ask, known: _Consented | None) -> AskView:
@@ -158,7 +158,7 @@ class ProjectTrust:
     settings: Settings
     catalog: Catalog
     repositories: Repositories
-    book: TrustBook
+    consents: ConsentStore
 
     def all_asks(self, repository: Repository, commit: str) -> list[Ask]:
         """Everything that any task of this commit would need consent for.
@@ -204,7 +204,7 @@ class ProjectTrust:
         """What no one has consented to, of what is `needed`; and, where that is not empty,
         everything that there is to consent to."""
         root = repository.root
-        views = [view for view in self.book.views(root, needed) if view.state != "trusted"]
+        views = [view for view in self.consents.views(root, needed) if view.state != "trusted"]
         # A line of config.yaml is consent in advance, for machines at which no one can be asked.
         lines = [line for line in self.settings.trusted_projects if line.path.resolve() == root]
         if not views or any(line.digest is None for line in lines):

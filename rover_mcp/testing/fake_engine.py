@@ -1,11 +1,11 @@
 """An engine that runs nothing: for tests of what uses one. It passes the contract suite's part
 that is not about isolation.
 
-    world = FakeWorld()
-    engine = FakeEngine(world)
+    state = FakeEngineState()
+    engine = FakeEngine(state)
     engine.ensure(spec)
-    world.end(spec.name, code=2)     # the runner paused
-    world.end(spec.name, code=None)  # it was killed
+    state.end(spec.name, code=2)     # the runner paused
+    state.end(spec.name, code=None)  # it was killed
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rover_mcp.sandbox.protocol import (
 
 @dataclass
 class FakeSandbox:
-    """One sandbox of a FakeWorld. `exit` is None while it runs."""
+    """One sandbox of a FakeEngineState. `exit` is None while it runs."""
 
     spec: SandboxSpec
     started_at: datetime
@@ -40,7 +40,7 @@ class FakeSandbox:
 
 
 @dataclass
-class FakeWorld:
+class FakeEngineState:
     """What outlives an engine object, as containers outlive a daemon.
 
     `on_start` is called for each sandbox that is started, in a thread of its own: it plays the
@@ -82,7 +82,7 @@ class FakeEngine:
     warning = ""
     programs: str | None = None
 
-    def __init__(self, world: FakeWorld, name: str = "fake") -> None:
+    def __init__(self, world: FakeEngineState, name: str = "fake") -> None:
         self.name = name
         self.world = world
 

@@ -17,7 +17,7 @@ import pytest
 
 from rover_mcp.control.task_packages import may_fetch_wheels
 from rover_mcp.packages import uv, wheels
-from rover_mcp.packages.package_store import Demanded, PackageStore
+from rover_mcp.packages.package_store import NeededPackages, PackageStore
 from rover_mcp.packages.wheels import Open, unpack
 from tests.support.samples import task_row
 
@@ -49,7 +49,7 @@ def lock(content: bytes = WHEEL, name: str = NAME, project: str = "tiny") -> byt
     ).encode()
 
 
-DEMANDED = Demanded(wheels=uv.demanded(lock()))
+DEMANDED = NeededPackages(wheels=uv.demanded(lock()))
 
 
 def text(value: str) -> bytes:
@@ -205,7 +205,7 @@ def test_two_pointers_to_one_place_lend_one_wheel(
 ) -> None:
     """A task names both places as it likes; neither wheel is found in the other's name."""
     index.content = other = packed({"huge.py": "VALUE = 3\n"})
-    both = Demanded(
+    both = NeededPackages(
         wheels=uv.demanded(lock(), lock(other, "huge-1.0-py3-none-any.whl", project="huge"))
     )
     installed(tmp_path / "home", {}, pointer())
@@ -225,7 +225,7 @@ def test_a_forged_lock_file_of_one_base_harms_no_other(
 ) -> None:
     """A task can be based on what another one wrote."""
     index.content = evil = packed({"tiny.py": "VALUE = 666\n"})
-    forged = Demanded(wheels=uv.demanded(lock(evil)))
+    forged = NeededPackages(wheels=uv.demanded(lock(evil)))
     installed(tmp_path / "home", {}, pointer(evil))
     assert store.keep(tmp_path / "home", forged) == 1
     assert store.fetch(forged, index.get) == 1

@@ -22,7 +22,7 @@ from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.podman import PodmanEngine
 from rover_mcp.sandbox.process_engine import ProcessEngine
 from rover_mcp.sandbox.protocol import Engine, SandboxFolders, SandboxSpec
-from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.support import stand_in_runner
 from tests.support.podman_env import USER
 
@@ -118,7 +118,7 @@ class Rig(Protocol):
 class FakeRig:
     root: Path
     isolates: bool = False
-    world: FakeWorld = field(default_factory=FakeWorld)
+    world: FakeEngineState = field(default_factory=FakeEngineState)
 
     def engine(self) -> Engine:
         return FakeEngine(self.world)

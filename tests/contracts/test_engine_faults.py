@@ -14,7 +14,7 @@ from rover_mcp.sandbox import bwrap_program, supervise
 from rover_mcp.sandbox.bubblewrap import BubblewrapEngine
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.protocol import Engine, SandboxState
-from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.contracts.engine_rigs import BubblewrapRig, DockerRig, make_spec, new_task, wait_for
 
 UNREACHABLE = ["no such socket", "no listener", "hangs up", "fake"]
@@ -23,7 +23,7 @@ UNREACHABLE = ["no such socket", "no listener", "hangs up", "fake"]
 @pytest.fixture(params=UNREACHABLE)
 def lost(request: pytest.FixtureRequest, tmp_path: Path):
     if request.param == "fake":
-        world = FakeWorld()
+        world = FakeEngineState()
         world.unreachable()
         yield FakeEngine(world)
         return

@@ -19,7 +19,7 @@ from rover_mcp.config.hooks import CommandHook
 from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
-from rover_mcp.control.followed_attempts import Following
+from rover_mcp.control.followed_attempts import FollowerCounts
 from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.reconciler import Reconciler
 from rover_mcp.control.warm_pool import WarmPool
@@ -35,7 +35,7 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import AttemptRow, CallRow, HoldRow, TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.store.transitions import Closing
+from rover_mcp.store.transitions import AccountRefusal
 from rover_mcp.tasks.delete import DeleteTask
 from tests.support.attempts_site import FakeDoor, FakeHub
 from tests.support.desk import Desk, FakeLeftovers
@@ -131,7 +131,7 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
             task_id, Event.PAUSE, attempt=1, schedule=True, data=wait.model_dump(mode="json"),
             pause=wait, retry_at=NOW.timestamp() + 3600, run_state=run_state(RunStatus.PAUSED),
             refused={"hosts": [refused], "more": 0}, warnings=["one"], error=None,
-            closes=Closing("anthropic key", _refused, waits=True) if task_id == VICTIM else None,
+            closes=AccountRefusal("anthropic key", _refused, waits=True) if task_id == VICTIM else None,
         )  # fmt: skip
         store.attempts.move(
             task_id, 1, ("starting",), state="ended", exit_code=2, detail="x",
@@ -205,7 +205,7 @@ def damage(path: Path, table: str, column: str, value: Any, victim: str = VICTIM
 class NoPlane:
     """A control plane that follows nobody."""
 
-    following: Following = field(default_factory=Following)
+    following: FollowerCounts = field(default_factory=FollowerCounts)
     adopted: list[str] = field(default_factory=list[str])
 
     def followed(self, attempt: AttemptRow) -> bool:
@@ -240,14 +240,14 @@ def ask_everything(desk: Desk) -> list[DamagedRecord]:
 
 
 def _attention(desk: Desk) -> None:
-    hub, session = EventBroadcaster(desk.store), desk.session()
+    broadcaster, session = EventBroadcaster(desk.store), desk.session()
 
     async def look() -> None:
         for _ in range(2):
-            news = await hub.attention(session, 10)
+            news = await broadcaster.attention(session, 10)
             desk.status.event_views(news.events, session.caller)
             session.report(news, 0)
-        await hub.confirm(session)
+        await broadcaster.confirm(session)
 
     anyio.run(look)
     events, _ = desk.store.events.tail(0)
@@ -260,7 +260,7 @@ def _sweep(desk: Desk) -> None:
     attempts = Attempts(AttemptContext(
         settings=settings, store=desk.store, engines=engines,
         hub_of=lambda _: FakeHub(desk.home), gateway=FakeDoor(),
-        live=JournalWatch(desk.home, desk.store), spares=WarmPool(settings, desk.store, engines),
+        live=JournalWatch(desk.home, desk.store), warm_pool=WarmPool(settings, desk.store, engines),
         uniform=lambda: 0.0, sleep=lambda _: None,
     ))  # fmt: skip
     Reconciler(attempts, NoPlane(), spawn=lambda work: work()).sweep()

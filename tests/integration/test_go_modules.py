@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.packages import go
-from rover_mcp.packages.package_store import Demanded, PackageStore
+from rover_mcp.packages.package_store import NeededPackages, PackageStore
 
 MOST = 10**6
 MODULE, VERSION = "example.com/Tiny", "v1.0.0"
@@ -57,7 +57,7 @@ def mod_sum(content: bytes = MOD) -> str:
     return h1({"go.mod": content})
 
 
-HONEST = Demanded(modules=go.demanded(go_sum()))
+HONEST = NeededPackages(modules=go.demanded(go_sum()))
 
 
 def fetched(home: Path, archive: bytes, mod: bytes = MOD) -> Path:
@@ -94,7 +94,7 @@ def test_modules_pass_to_tasks_whose_base_demands_them(tmp_path: Path) -> None:
     assert store.keep(tmp_path / "first", HONEST) == 0, "what is there is not taken again"
     assert store.lend(tmp_path / "second", HONEST) == 2
     assert found(tmp_path / "second") == GIVEN, "no .ziphash: go hashes the zip itself"
-    other = Demanded(modules=go.demanded(go_sum({**FILES, "tiny.go": b"package other\n"})))
+    other = NeededPackages(modules=go.demanded(go_sum({**FILES, "tiny.go": b"package other\n"})))
     store.lend(tmp_path / "third", other)
     assert found(tmp_path / "third") == {f"{VERSION}.mod": MOD}
     assert store.lend(tmp_path / "fourth") == 0

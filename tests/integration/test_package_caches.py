@@ -24,7 +24,7 @@ import pytest
 from rover_mcp.packages import cargo
 from rover_mcp.packages import pip as pip_cache
 from rover_mcp.packages.home_files import ReadBudget
-from rover_mcp.packages.package_store import Demanded, PackageStore
+from rover_mcp.packages.package_store import NeededPackages, PackageStore
 
 MOST = 10**7
 
@@ -309,14 +309,14 @@ def test_crates_pass_to_tasks_whose_base_demands_them(tmp_path: Path) -> None:
     crate(home, "good-1.0.0", b"good")
     crate(home, "bad-2.0.0-rc.1+b", b"forged")
     crate(home, "other-1.0.0", b"not demanded")
-    assert store.keep(home, Demanded(crates=first)) == 1
-    assert store.keep(home, Demanded(crates=first)) == 0, "what is there is not taken again"
+    assert store.keep(home, NeededPackages(crates=first)) == 1
+    assert store.keep(home, NeededPackages(crates=first)) == 0, "what is there is not taken again"
     assert store.keep(home) == 0
-    store.lend(tmp_path / "second", Demanded(crates=first))
+    store.lend(tmp_path / "second", NeededPackages(crates=first))
     assert crates(tmp_path / "second") == {f"{REGISTRY}/good-1.0.0.crate": b"good"}
     changed = cargo.demanded(lock(("good", "1.0.0", b"another content")))
     for demanded in (changed, {}):
-        assert store.lend(tmp_path / "third", Demanded(crates=demanded)) == 0
+        assert store.lend(tmp_path / "third", NeededPackages(crates=demanded)) == 0
     assert not (tmp_path / "third").exists()
 
 
@@ -326,8 +326,8 @@ def test_a_forged_lock_file_of_one_base_harms_no_other(tmp_path: Path) -> None:
     forged = cargo.demanded(lock(("good", "1.0.0", b"forged")))
     honest = cargo.demanded(lock(("good", "1.0.0", b"good")))
     crate(home, "good-1.0.0", b"forged")
-    assert store.keep(home, Demanded(crates=forged)) == 1
-    assert store.lend(tmp_path / "next", Demanded(crates=honest)) == 0
+    assert store.keep(home, NeededPackages(crates=forged)) == 1
+    assert store.lend(tmp_path / "next", NeededPackages(crates=honest)) == 0
 
 
 @pytest.mark.parametrize(
@@ -357,9 +357,9 @@ def test_crates_are_taken_from_folders_of_registries_only(tmp_path: Path) -> Non
     linked = home / CRATES / REGISTRY / "good-1.0.0.crate"
     linked.parent.mkdir()
     linked.symlink_to(tmp_path / "secret")
-    assert store.keep(home, Demanded(crates=demanded)) == 0
+    assert store.keep(home, NeededPackages(crates=demanded)) == 0
     linked.unlink()
     for number in range(20):
         crate(home, "good-1.0.0", b"good", f"registry-{number:016x}")
-    assert store.keep(home, Demanded(crates=demanded)) == 1
-    assert 0 < store.lend(tmp_path / "next", Demanded(crates=demanded)) <= 8
+    assert store.keep(home, NeededPackages(crates=demanded)) == 1
+    assert 0 < store.lend(tmp_path / "next", NeededPackages(crates=demanded)) <= 8

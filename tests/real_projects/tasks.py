@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rover_mcp.demo.demo_stage import end_daemon
+from rover_mcp.demo.demo_environment import end_daemon
 from tests.real_projects.archives import git
 from tests.real_projects.projects import Project
 from tests.real_projects.proxy import REGISTRIES

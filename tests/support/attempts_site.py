@@ -19,7 +19,7 @@ from agent_runner.models import Pause, RunState, Snapshot
 from rover_mcp.config.settings import RetrySettings, Settings
 from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
-from rover_mcp.control.control_ports import Account, Expiry, HubFileChange
+from rover_mcp.control.control_ports import Account, HubFileChange, LoginExpiry
 from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.warm_pool import WarmPool
 from rover_mcp.domain.cancellation import CancelToken
@@ -27,11 +27,11 @@ from rover_mcp.domain.errors import EnvironmentFault, RoverError
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.source_tree import SourceFile
-from rover_mcp.git.unfinished_commit import Unfinished
+from rover_mcp.git.unfinished_commit import UnfinishedWork
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import AttemptRow, TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.support.desk import _empty_database
 from tests.support.samples import TASK, new_task
 
@@ -50,7 +50,7 @@ class FakeDoor:
     """further accounts of the same provider"""
     fault: RoverError | None = None
     refused: list[str] = field(default_factory=list[str])
-    expires: Expiry | None = None
+    expires: LoginExpiry | None = None
     served: dict[str, int] = field(default_factory=dict[str, int])
     opened: list[int] = field(default_factory=list[int])
 
@@ -63,7 +63,7 @@ class FakeDoor:
     def close(self, task_id: str) -> None:
         self.served.pop(task_id, None)
 
-    def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
+    def expiry(self, task_id: str, attempt: int, agent: str) -> LoginExpiry | None:
         return self.expires
 
     def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
@@ -174,7 +174,7 @@ class FakeHub:
         task_id: str,
         user_repo: Path,
         branch: str,
-        unfinished: Unfinished | None = None,
+        unfinished: UnfinishedWork | None = None,
     ) -> None:
         if self.publish_fault:
             raise self.publish_fault
@@ -223,7 +223,7 @@ class Site:
     home: Path
     settings: Settings
     store: CrashingStore
-    world: FakeWorld
+    world: FakeEngineState
     hub: FakeHub
     door: FakeDoor = field(default_factory=FakeDoor)
     slept: list[float] = field(default_factory=list[float])
@@ -246,7 +246,7 @@ class Site:
                 hub_of=lambda _: self.hub,
                 gateway=self.door,
                 live=self.live,
-                spares=WarmPool(self.settings, self.store, engines),
+                warm_pool=WarmPool(self.settings, self.store, engines),
                 sleep=self.slept.append,
                 uniform=lambda: 0.0,
             )
@@ -391,5 +391,5 @@ def open_site(folder: Path) -> Iterator[Site]:
     settings = Settings(
         home=home, min_free_bytes=0, spare_sandboxes=0, retry=RetrySettings(jitter=0)
     )
-    yield Site(home, settings, CrashingStore(database), FakeWorld(), FakeHub())
+    yield Site(home, settings, CrashingStore(database), FakeEngineState(), FakeHub())
     database.dispose()

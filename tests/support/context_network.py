@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rover_mcp.demo.demo_stage import end_daemon
+from rover_mcp.demo.demo_environment import end_daemon
 from tests.support.certificates import server_context
 from tests.support.frames import StartingClient, ToolError
 from tests.support.private_network import PUBLIC_THERE, SITE, THERE, command

@@ -59,7 +59,7 @@ from rover_mcp.tasks.status_report import StatusReport
 from rover_mcp.tasks.task_ports import AgentProgram, DiffResult, Repository
 from rover_mcp.tasks.task_trash import TaskTrash
 from rover_mcp.tasks.view_models import ChangesView, FileChange
-from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.support.fake_internet import FakeInternet
 from tests.support.fake_merges import FakeMerges
 from tests.support.fake_pushes import FakePushes
@@ -249,7 +249,7 @@ class FakeWork:
 
 
 @dataclass
-class FakeSpares:
+class FakeWarmPool:
     ids: list[str] = field(default_factory=list[str])
     discarded: list[str] = field(default_factory=list[str])
 
@@ -320,7 +320,7 @@ class Desk:
     repositories: FakeRepositories
     control: FakeControl
     work: FakeWork
-    world: FakeWorld
+    world: FakeEngineState
     live: dict[str, RunState]
     engine: sa.Engine
     pushed: list[tuple[str, dict[str, Any]]] = field(default_factory=list[Any])
@@ -350,7 +350,7 @@ class Desk:
                     {},
                     _no_hub,
                     FakeDoor(),
-                    FakeSpares(),
+                    FakeWarmPool(),
                 ),
                 self.forget(),
                 MergeTask(self.store, FakeMerges(), self.log(), FakeBranches()),
@@ -372,7 +372,7 @@ class Desk:
     def shells(self) -> TaskShells:
         """Without an engine, so that none can be started."""
         settings = self.tasks.settings
-        return TaskShells(settings, {}, _no_hub, FakeDoor(), FakeSpares(), lambda _: None)
+        return TaskShells(settings, {}, _no_hub, FakeDoor(), FakeWarmPool(), lambda _: None)
 
     def log(self) -> OperationLog:
         return OperationLog(self.store.operations("roverd"))
@@ -391,7 +391,7 @@ class Desk:
             self.store,
             DeleteTask(self.store, leftovers or FakeLeftovers(), lambda _: None),
             ProjectFolders(home, GitRepositories(home), lambda _: None, Trash(home, {})),
-            self.tasks.create_task.book,
+            self.tasks.create_task.consents,
             images or RoverImages(home, self.store, {}),
         )
 
@@ -478,14 +478,14 @@ def open_desk(
     database = engine or open_database(f"sqlite:///{home / 'rover.db'}")
     store = Store(database, now=NOW.timestamp)
     settings = Settings(home=home, min_free_bytes=0)
-    world = FakeWorld()
+    world = FakeEngineState()
     fake = FakeEngine(world)
-    repositories, control, work, agents, spares = (
+    repositories, control, work, agents, warm_pool = (
         FakeRepositories(),
         FakeControl(store=store),
         FakeWork(),
         FakeAgents(),
-        FakeSpares(),
+        FakeWarmPool(),
     )
     catalog, live = Catalog(home), dict[str, RunState]()
     create = CreateTask(
@@ -496,7 +496,7 @@ def open_desk(
         FakeEngines(fake),
         agents,
         control,
-        spares,
+        warm_pool,
         ContextReader(network=FakeInternet()),
     )
     tasks = TaskService(

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rover_mcp.store.records import TaskRow
-from rover_mcp.tasks.push import PushPlan, PushRequest, Way
+from rover_mcp.tasks.push import PushKind, PushPlan, PushRequest
 
 NEW, THERE = "2" * 40, "1" * 40
 PLAN = PushPlan(
     repository="/repo", branch="rover/1-fix", remote="origin", address="https://forge.example/x",
-    onto="rover/1-fix", new=NEW, there=None, way=Way.CREATE, commits=2, beyond=0,
+    onto="rover/1-fix", new=NEW, there=None, way=PushKind.CREATE, commits=2, beyond=0,
     files=("calc.py",),
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from agent_runner.models import Grounds, Pause, PauseReason
-from rover_mcp.control.control_ports import Account, Expiry
+from rover_mcp.control.control_ports import Account, LoginExpiry
 from tests.support.attempts_site import FakeDoor
 from tests.support.samples import pause
 
@@ -160,9 +160,9 @@ class NightDoor(FakeDoor):
     def refused_keys(self, task_id: str, attempt: int, agent: str) -> list[str]:
         return self.works[task_id].digests
 
-    def expiry(self, task_id: str, attempt: int, agent: str) -> Expiry | None:
+    def expiry(self, task_id: str, attempt: int, agent: str) -> LoginExpiry | None:
         token = self.world.token(self.works[task_id].accounts[0], self.clock())
-        return Expiry("claude", token.until, "run it once", "no program") if token else None
+        return LoginExpiry("claude", token.until, "run it once", "no program") if token else None
 
 
 def moment(seconds: float) -> datetime:

@@ -31,7 +31,7 @@ from rover_mcp.sandbox.protocol import SandboxSpec
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.e2e.processes import pause_after_look
 from tests.support.attempts_site import FakeDoor, FakeHub, Run
 from tests.support.samples import new_task, pause
@@ -42,7 +42,7 @@ BOUND = 30
 @dataclass
 class Plane:
     store: Store
-    world: FakeWorld
+    world: FakeEngineState
     attempts: Attempts
     plane: ControlPlane
     door: FakeDoor
@@ -140,7 +140,7 @@ def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
     """A daemon's control plane on the data folder and the database; `changes` are settings."""
     (home / "tasks").mkdir(parents=True)
     database = open_database(url)
-    store, world, door = Store(database), FakeWorld(), FakeDoor()
+    store, world, door = Store(database), FakeEngineState(), FakeDoor()
     store.projects.register("p1", "/repo")
     settings = Settings(home=home, queue_poll=0.02, spare_sandboxes=0, **changes)
     attempts = Attempts(
@@ -151,7 +151,7 @@ def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
             hub_of=lambda _: FakeHub(),
             gateway=door,
             live=JournalWatch(home, store),
-            spares=WarmPool(settings, store, {}),
+            warm_pool=WarmPool(settings, store, {}),
         )
     )
     made = Plane(store, world, attempts, ControlPlane(settings, store, url), door)

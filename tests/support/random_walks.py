@@ -22,7 +22,7 @@ from agent_runner.workflow.models import (
     AgentStep,
     CommandStep,
     LoopStep,
-    OnCircle,
+    OnCycle,
     ParallelStep,
     Step,
     walk,
@@ -71,14 +71,14 @@ class Grower:
         self, step_id: str, depth: int, common: dict[str, object], *, parallel: bool
     ) -> LoopStep:
         body = self.steps(depth - 1, parallel=parallel)
-        circle = OnCircle.IGNORE if parallel else self.chance.choice(list(OnCircle))
+        cycle = OnCycle.IGNORE if parallel else self.chance.choice(list(OnCycle))
         return LoopStep(
             step_id,
             step_id,
             body,
             until=self.condition() if self.chance.random() < 0.8 else None,
             max_iterations=self.chance.randint(0, 3),
-            on_circle=circle,
+            on_cycle=cycle,
             **common,
         )
 

@@ -81,7 +81,7 @@ SPEAKING = [
     "agent_runner/worktree/project_setup",
     *(f"rover_mcp/control/{name}" for name in (
         "account_verdicts", "attempt_finish", "checkpoint", "decide", "delivery",
-        "delivery_doubts", "plane", "reconciler", "sandbox_spec", "work_delivery",
+        "delivery_warnings", "plane", "reconciler", "sandbox_spec", "work_delivery",
     )),
     "rover_mcp/daemon/credentials", "rover_mcp/daemon/host_logins", "rover_mcp/git/publish",
     "rover_mcp/domain/obstacles",

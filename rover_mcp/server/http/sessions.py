@@ -131,7 +131,7 @@ class Users:
     def close(self) -> None:
         """End all pushing."""
         for peer in self._peers():
-            self._services.hub.sessions.discard(peer.session)
+            self._services.broadcaster.sessions.discard(peer.session)
 
     def _peers(self) -> list[HttpClient]:
         return [*self._legacy.values(), *(p for own in self._modern.values() for p in own.values())]
@@ -190,7 +190,7 @@ class Users:
         self, user: str, writes: bool, session_id: str, connection: Connection
     ) -> HttpClient:
         peer = self._legacy[session_id] = self._new_peer(user, writes)
-        sessions = self._services.hub.sessions
+        sessions = self._services.broadcaster.sessions
         sessions.add(peer.session)
         pushing = anyio.CancelScope()
 
@@ -204,7 +204,7 @@ class Users:
         return peer
 
     def _leave(self, peer: HttpClient) -> None:
-        self._group.start_soon(self._services.hub.leave, peer.session)
+        self._group.start_soon(self._services.broadcaster.leave, peer.session)
 
     def _new_peer(self, user: str, writes: bool = True) -> HttpClient:
         """`writes`: its token may change something; else its server has the tools that read."""

@@ -12,7 +12,7 @@ from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import HoldRow, Limit, TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.store.transitions import Closing
+from rover_mcp.store.transitions import AccountRefusal
 from tests.contracts.store.conftest import Clock, Make
 from tests.support.contenders import contend, elect, unelect
 from tests.support.samples import new_task, pause
@@ -45,7 +45,7 @@ def held(
     store.attempts.move(task.id, task.attempt, ("starting", "running"), state="ended")
     after = store.transitions.apply(
         task.id, Event.PAUSE, attempt=task.attempt, schedule=True, pause=pause(),
-        retry_at=clock() + 5, closes=Closing(account, refused, waits=waits),
+        retry_at=clock() + 5, closes=AccountRefusal(account, refused, waits=waits),
     )  # fmt: skip
     assert after is not None
     return after

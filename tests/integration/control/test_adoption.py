@@ -31,7 +31,7 @@ from rover_mcp.store.executors import Executors
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import AttemptRow
 from rover_mcp.store.store import Store
-from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.support.attempts_site import FakeDoor, FakeHub, Run
 from tests.support.planes import end_dbos
 from tests.support.postgres import Cluster
@@ -54,7 +54,7 @@ class Two:
     """The daemon that lives, and the one that died with what it had."""
 
     store: Store
-    world: FakeWorld
+    world: FakeEngineState
     plane: ControlPlane
     sweeper: Reconciler
     dead: Leases
@@ -103,7 +103,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     url = cluster.new_database()
     home = tmp_path_factory.mktemp("living")
     database, clock = open_database(url), Clock()
-    store, world = Store(database), FakeWorld(on_start=completes)
+    store, world = Store(database), FakeEngineState(on_start=completes)
     store.projects.register("p1", "/repo")
     settings = Settings(home=home, database=url, queue_poll=0.02, spare_sandboxes=0)
     leases = Leases(home, Executors(database, clock), lease=LEASE, now=clock, boot="here")
@@ -117,7 +117,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
             hub_of=lambda _: FakeHub(),
             gateway=FakeDoor(),
             live=JournalWatch(home, store),
-            spares=WarmPool(settings, store, {}),
+            warm_pool=WarmPool(settings, store, {}),
         )
     )
     plane = ControlPlane(settings, store, url, leases)

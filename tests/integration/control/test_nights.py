@@ -48,7 +48,7 @@ from rover_mcp.sandbox.protocol import SandboxExit, SandboxSpec
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import CallRow, TaskRow
 from rover_mcp.store.store import Store
-from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.support.attempts_site import FakeHub, Run
 from tests.support.fake_dbos import Died, FakeDBOS, StillRuns
 from tests.support.nights import DAY, HOUR, NightDoor, Work, World, a_world, moment
@@ -93,7 +93,7 @@ class Night:
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
-        self.engines = FakeWorld()
+        self.engines = FakeEngineState()
         self.dbos = FakeDBOS(self.now, random.Random(-self.seed), deaths=0.01)
         self.url = f"sqlite:///{self.home / 'rover.db'}"
         self.world: World = a_world(self.dice, BEGIN)
@@ -126,7 +126,7 @@ class Night:
         self.attempts = Attempts(AttemptContext(
             settings=settings, store=self.store, engines={"docker": engine},
             hub_of=lambda _: FakeHub(), gateway=door, live=JournalWatch(self.home, self.store),
-            spares=WarmPool(settings, self.store, {}), sleep=lambda _: None,
+            warm_pool=WarmPool(settings, self.store, {}), sleep=lambda _: None,
             uniform=self.dice.random,
         ))  # fmt: skip
         self.plane = ControlPlane(settings, self.store, self.url)

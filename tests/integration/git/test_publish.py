@@ -10,7 +10,7 @@ import pytest
 from agent_runner.worktree.worktree import USER_EMAIL, USER_NAME
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, UserFixable
 from rover_mcp.git.hub import Hub
-from rover_mcp.git.unfinished_commit import Unfinished, unfinished_in
+from rover_mcp.git.unfinished_commit import UnfinishedWork, unfinished_in
 from tests.integration.git.conftest import BRANCH, TASK, SandboxClone, git, tree_state
 
 
@@ -118,7 +118,7 @@ def test_unfinished_work_is_on_the_branch_and_makes_way_for_the_result(
     (clone.path / "new.txt").write_text("not committed\n")
     second = clone.snapshot(2)
     hub.import_bundle(TASK, clone.base, clone.bundle(second), second, BRANCH)
-    work = Unfinished(clone.base, second, "Unfinished: a")
+    work = UnfinishedWork(clone.base, second, "Unfinished: a")
 
     shown = hub.publish(TASK, repo, BRANCH, work)
     assert git(repo, "show", f"{BRANCH}:new.txt") == "not committed"
@@ -142,7 +142,7 @@ def test_commits_of_others_on_unfinished_work_are_never_replaced(
 ) -> None:
     """H4: an amended commit has the trailers, and another committer."""
     hub, clone, first = delivered
-    hub.publish(TASK, repo, BRANCH, Unfinished(clone.base, first, "Unfinished: a"))
+    hub.publish(TASK, repo, BRANCH, UnfinishedWork(clone.base, first, "Unfinished: a"))
     said, tree = git(repo, "log", "-1", "--format=%B", BRANCH), f"{BRANCH}^{{tree}}"
     parent = f"{BRANCH}^" if own == "amend" else BRANCH
     if own == "other task":
@@ -151,7 +151,7 @@ def test_commits_of_others_on_unfinished_work_are_never_replaced(
         said = said.replace(TASK, "f" * 32)
     theirs = git(repo, "commit-tree", git(repo, "rev-parse", tree), "-p", parent, "-m", said)
     git(repo, "update-ref", f"refs/heads/{BRANCH}", theirs)
-    for work in (None, Unfinished(clone.base, first, "Unfinished: b")):
+    for work in (None, UnfinishedWork(clone.base, first, "Unfinished: b")):
         with pytest.raises(Conflict, match="other commits"):
             hub.publish(TASK, repo, BRANCH, work)
     assert git(repo, "rev-parse", BRANCH) == theirs
@@ -164,6 +164,6 @@ def test_a_task_that_changed_nothing_gets_no_branch(
     hub.update(repo, clone.base)
     snapshot = clone.snapshot(1)
     hub.import_bundle(TASK, clone.base, clone.bundle(snapshot), snapshot, BRANCH)
-    work = Unfinished(clone.base, snapshot, "Unfinished: a")
+    work = UnfinishedWork(clone.base, snapshot, "Unfinished: a")
     assert not hub.publish(TASK, repo, BRANCH, work).changed
     assert BRANCH not in git(repo, "for-each-ref", "refs/heads")

@@ -18,7 +18,7 @@ from rover_mcp.domain.paths import project_folder
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.migrations import database_url, open_database
 from rover_mcp.store.store import Store
-from rover_mcp.tasks.push import Way
+from rover_mcp.tasks.push import PushKind
 from tests.integration.git.conftest import git
 from tests.integration.git.push_stage import BRANCH, PushStage, own_git, stage
 from tests.integration.git.test_merge import everything
@@ -66,7 +66,7 @@ def test_a_push_makes_the_branch_there_and_changes_nothing_here(
     """N4, N10."""
     before = everything(stage.repo)
     shown = stage.plan()
-    assert (shown.way, shown.remote, shown.onto) == (Way.CREATE, "origin", BRANCH)
+    assert (shown.way, shown.remote, shown.onto) == (PushKind.CREATE, "origin", BRANCH)
     assert there(server) == ""
     done = stage.push()
     assert there(server) == done.commit == stage.tip()
@@ -79,7 +79,7 @@ def test_a_branch_moves_forward_without_force(stage: PushStage, server: GitServe
     """N4."""
     stage.push()
     stage.commit("b.txt")
-    assert stage.plan().way is Way.FORWARD
+    assert stage.plan().way is PushKind.FORWARD
     stage.push()
     assert there(server) == stage.tip()
 
@@ -88,7 +88,7 @@ def test_after_a_rebase_what_rover_pushed_is_replaced(stage: PushStage, server: 
     """N4, N10."""
     stage.push()
     new = stage.rewrite()
-    assert stage.plan().way is Way.REPLACE
+    assert stage.plan().way is PushKind.REPLACE
     done = stage.push()
     assert there(server) == new
     assert f"--force-with-lease=refs/heads/{BRANCH}:{new}" in done.text
@@ -101,7 +101,7 @@ def test_a_commit_of_somebody_elses_is_named_and_never_overwritten(
     stage.push()
     theirs = by_hand(server, tmp_path)
     stage.rewrite()
-    assert stage.plan().way is Way.REFUSED
+    assert stage.plan().way is PushKind.REFUSED
     with pytest.raises(Conflict, match="a commit that") as refused:
         stage.push()
     assert refused.value.code == "foreign_commits"
@@ -584,7 +584,7 @@ def test_a_push_that_is_killed_is_done_or_as_before(
     assert (there(server) == stage.tip()) is arrived
     after = reopened(stage.repo, stage.home)
     shown = after.plan()
-    assert shown.way is (Way.NOTHING if arrived else Way.CREATE)
+    assert shown.way is (PushKind.NOTHING if arrived else PushKind.CREATE)
     assert after.task.status is (TaskStatus.PUSHED if arrived else TaskStatus.COMPLETED)
     after.push()
     assert (there(server), after.task.status) == (stage.tip(), TaskStatus.PUSHED)
@@ -608,7 +608,7 @@ def test_a_push_whose_caller_is_killed_meanwhile_is_found_done(
     with subprocess.Popen(argv, cwd=ROOT) as process:
         assert process.wait() == -signal.SIGKILL
     after = reopened(stage.repo, stage.home)
-    assert after.plan().way is Way.NOTHING
+    assert after.plan().way is PushKind.NOTHING
     assert after.task.status is TaskStatus.PUSHED
     assert there(server) == stage.tip()
 

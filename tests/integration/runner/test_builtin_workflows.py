@@ -155,7 +155,7 @@ def test_swe_takes_failures_for_new_where_the_tests_passed_before(tmp_path: Path
     assert branch(at) == ["Mend the sum"]
 
 
-def test_swe_asks_no_more_of_a_repair_that_goes_in_circles(tmp_path: Path) -> None:
+def test_swe_asks_no_more_of_a_repair_that_goes_in_a_cycle(tmp_path: Path) -> None:
     """G4, G7: and delivers, although the agent has committed all of it itself."""
     commit = {"run": "git add -A && git commit -qm mine"}
     at = swe(tmp_path, implement=[edit("add.py", "bad\n", **SAID, **commit)])
@@ -226,7 +226,7 @@ def test_swe_tdd_goes_from_red_to_green_to_one_reviewed_commit(tmp_path: Path) -
     at = tdd(tmp_path)
     assert at.start() is ExitCode.COMPLETED
     steps = {s.id: s for s in at.state.steps}
-    assert steps["red"].outputs == {"iterations": "1", "condition_met": "true", "circle": "false"}
+    assert steps["red"].outputs == {"iterations": "1", "condition_met": "true", "cycle": "false"}
     assert steps["green"].outputs["iterations"] == "2"
     assert steps["review_and_fix"].outputs["iterations"] == "2"
     assert at.calls() == {
@@ -247,7 +247,7 @@ def test_swe_tdd_has_tests_sharpened_that_pass_before_the_code_is_there(tmp_path
 
 
 def test_swe_tdd_ends_its_rounds_where_a_fix_brings_back_an_earlier_tree(tmp_path: Path) -> None:
-    """G7: the same tree hash a second time is a circle, and the work is delivered."""
+    """G7: the same tree hash a second time is a cycle, and the work is delivered."""
     turns = [edit("add.py", f"{word}\n", **LEFT) for word in ("worse", "bad", "worse")]
     at = tdd(tmp_path, fix=turns, review=[CLEAN])
     assert at.start() is ExitCode.COMPLETED

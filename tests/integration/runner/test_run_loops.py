@@ -155,31 +155,31 @@ def test_steps_run_at_the_same_time_in_one_tree_and_each_has_its_snapshot(tmp_pa
     assert {"one", "two", "three"} <= listed
 
 
-CIRCLE = (
+CYCLE = (
     HEAD
     + """
 steps:
   - id: fix_loop
     type: loop
     until: steps.test.outputs.success == true
-    on_circle: %s
+    on_cycle: %s
     max_iterations: 9
     steps:
       - {id: flip, type: command, command: 'if test -e a; then rm a; else echo 1 > a; fi'}
       - {id: test, type: command, allow_failure: true, command: 'exit 3'}
-  - {id: after, type: command, command: 'echo {{steps.fix_loop.outputs.circle}}'}
+  - {id: after, type: command, command: 'echo {{steps.fix_loop.outputs.cycle}}'}
 """
 )
 
 
-@pytest.mark.parametrize(("on_circle", "code"), [("end", 0), ("fail", 1)])
-def test_a_tree_that_comes_back_ends_the_loop(tmp_path: Path, on_circle: str, code: int) -> None:
+@pytest.mark.parametrize(("on_cycle", "code"), [("end", 0), ("fail", 1)])
+def test_a_tree_that_comes_back_ends_the_loop(tmp_path: Path, on_cycle: str, code: int) -> None:
     """G7, G4: by the tree of the snapshots, here at the end of iteration 3."""
-    p = place(tmp_path, workflow=CIRCLE % on_circle)
+    p = place(tmp_path, workflow=CYCLE % on_cycle)
     assert p.start() == code
     loop, after = p.state.steps[0], p.state.steps[-1]
-    assert (loop.outputs["iterations"], loop.outputs["circle"]) == ("3", "true")
-    assert after.outputs.get("stdout") == ("true" if on_circle == "end" else None)
-    if on_circle == "fail":
+    assert (loop.outputs["iterations"], loop.outputs["cycle"]) == ("3", "true")
+    assert after.outputs.get("stdout") == ("true" if on_cycle == "end" else None)
+    if on_cycle == "fail":
         assert p.state.error is not None
         assert p.state.error.endswith("last error: step test: exit status 3")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rover_mcp.assistants import json_text
 from rover_mcp.assistants.config_change import (
-    ConfigLeftAlone,
+    ConfigChangeRefused,
     block,
     diff,
     with_entry,
@@ -175,12 +175,12 @@ def test_a_toml_table_comes_and_goes(text: str) -> None:
     ],
 )
 def test_what_cannot_be_changed_safely_is_refused(name: str, text: str, why: str) -> None:
-    with pytest.raises(ConfigLeftAlone, match=why):
+    with pytest.raises(ConfigChangeRefused, match=why):
         with_entry(CLIENTS[name], text, ARGV)
 
 
 def test_deep_nesting_is_refused() -> None:
-    with pytest.raises(ConfigLeftAlone):
+    with pytest.raises(ConfigChangeRefused):
         with_entry(CURSOR, '{"a":' * 100_000, ARGV)
 
 

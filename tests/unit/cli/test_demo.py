@@ -12,14 +12,14 @@ import pytest
 from agent_runner.agents.scripted import load_script
 from agent_runner.workflow.loader import load_workflow
 from rover_mcp.demo.checks import Checks
-from rover_mcp.demo.demo_stage import SCRIPT, Stage, end_daemon
+from rover_mcp.demo.demo_environment import SCRIPT, DemoEnvironment, end_daemon
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    made = Stage(str(tmp_path / "home"), keep=False)
+def stage(tmp_path: Path) -> Iterator[DemoEnvironment]:
+    made = DemoEnvironment(str(tmp_path / "home"), keep=False)
     made.make_repository()
     yield made
     made.close()
@@ -36,7 +36,7 @@ def test_the_script_plays_the_steps_of_the_workflow() -> None:
     assert (error.status, error.type) == (400, "invalid_request_error")
 
 
-def test_the_tests_fail_until_the_work_is_resumed(stage: Stage) -> None:
+def test_the_tests_fail_until_the_work_is_resumed(stage: DemoEnvironment) -> None:
     script = load_script(SCRIPT)
     assert script is not None
     assert stage.run_tests().returncode != 0
@@ -48,7 +48,7 @@ def test_the_tests_fail_until_the_work_is_resumed(stage: Stage) -> None:
         assert (done.returncode == 0) is good
 
 
-def test_a_touched_checkout_does_not_pass_as_untouched(stage: Stage) -> None:
+def test_a_touched_checkout_does_not_pass_as_untouched(stage: DemoEnvironment) -> None:
     checks = Checks()
     checks.remember(stage)
     view = {"base_commit": stage.git("rev-parse", "main"), "branch": "main"}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rover_mcp.assistants import config_file
-from rover_mcp.assistants.config_change import ConfigLeftAlone
+from rover_mcp.assistants.config_change import ConfigChangeRefused
 from rover_mcp.assistants.known import CLIENTS, Machine, launcher_command
 from rover_mcp.assistants.session_hooks import command_of
 from rover_mcp.cli import setup_command
@@ -239,7 +239,7 @@ def test_what_is_no_file_is_left_alone(home: Path, capsys: pytest.CaptureFixture
 def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "mcp.json"
     path.write_text("theirs", "utf-8")
-    with pytest.raises(ConfigLeftAlone, match="changed meanwhile"):
+    with pytest.raises(ConfigChangeRefused, match="changed meanwhile"):
         config_file.write(path, "what we read", "ours", NOW)
     assert files_in(tmp_path) == {"mcp.json": "theirs"}
 

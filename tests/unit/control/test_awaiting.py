@@ -7,7 +7,7 @@ import time
 import pytest
 
 from agent_runner.models import PauseReason
-from rover_mcp.control.control_ports import Expiry
+from rover_mcp.control.control_ports import LoginExpiry
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.tasks.pause_view import MOST_REFUSED
 from tests.support.attempts_site import Run, Site
@@ -162,11 +162,11 @@ def test_a_login_that_expires_before_a_resume_is_reported_once(
     site.paused(pause(R.CREDITS))
     at = site.task().retry_at
     assert at is not None
-    site.door.expires = Expiry("claude", at + 1, "run it", "no token")
+    site.door.expires = LoginExpiry("claude", at + 1, "run it", "no token")
     site.attempts.waiting.warn_of_log_ins()
     assert site.task().warnings == []
     for earlier in (60, 120):
-        site.door.expires = Expiry("claude", at - earlier, "run it", "no token")
+        site.door.expires = LoginExpiry("claude", at - earlier, "run it", "no token")
         site.attempts.waiting.warn_of_log_ins()
     [told] = site.task().warnings
     assert told.startswith("the login of claude expires at ")
@@ -183,7 +183,7 @@ def test_a_login_that_only_a_person_renews_is_reported_hours_before(
 ) -> None:
     """Q5: and not of one that its program renews."""
     site.started()
-    site.door.expires = Expiry("claude", time.time() + hours * 3600, "run it", obstacle)
+    site.door.expires = LoginExpiry("claude", time.time() + hours * 3600, "run it", obstacle)
     for _ in range(2):
         site.attempts.waiting.warn_of_log_ins()
     assert len(site.task().warnings) == told

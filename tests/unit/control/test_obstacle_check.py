@@ -9,7 +9,7 @@ import pytest
 
 from agent_runner.models import PauseReason
 from agent_runner.no_space import FREE_FIRST
-from agent_runner.worktree.disk_watch import Free
+from agent_runner.worktree.disk_watch import FreeDiskSpace
 from rover_mcp.config.settings import RetrySettings
 from rover_mcp.control import obstacle_check
 from rover_mcp.control.resume_tries import ResumeTries
@@ -91,9 +91,9 @@ def test_a_task_resumes_once_its_disk_has_twice_what_a_run_needs(
     assert task.pause is not None
     assert FREE_FIRST in task.pause.message
     assert waits(site) == CLEARED_FIRST[Obstacle.DISK]
-    monkeypatch.setattr(obstacle_check, "free_space", lambda _: Free(free, free))
+    monkeypatch.setattr(obstacle_check, "free_space", lambda _: FreeDiskSpace(free, free))
     assert site.attempts.waiting.release_unblocked() == []
-    monkeypatch.setattr(obstacle_check, "free_space", lambda _: Free(2 * FLOOR, 2 * FLOOR))
+    monkeypatch.setattr(obstacle_check, "free_space", lambda _: FreeDiskSpace(2 * FLOOR, 2 * FLOOR))
     assert len(site.attempts.waiting.release_unblocked()) == 1
 
 
@@ -104,9 +104,9 @@ def test_a_task_waits_for_space_on_the_disk_of_its_engine(
     undelivered(site, EnvironmentFault("Docker's disk is full", code=DISK_FULL))
     left = {tmp_path: 0}
 
-    def free(places: list[Path]) -> Free:
+    def free(places: list[Path]) -> FreeDiskSpace:
         least = min(left.get(place, 2**40) for place in places)
-        return Free(least, least)
+        return FreeDiskSpace(least, least)
 
     monkeypatch.setattr(obstacle_check, "free_space", free)
     engine = type(site.attempts.context.engines["docker"])
@@ -124,7 +124,7 @@ def test_a_task_that_starts_on_a_full_disk_waits_for_space_too(
     site.world.fault = EnvironmentFault("the disk is full", code=DISK_FULL)
     assert not site.attempts.launch.bring_up(TASK, 1)
     assert (site.task().status, waits(site)) == (S.PAUSED, CLEARED_FIRST[Obstacle.DISK])
-    monkeypatch.setattr(obstacle_check, "free_space", lambda _: Free(2**40, 2**40))
+    monkeypatch.setattr(obstacle_check, "free_space", lambda _: FreeDiskSpace(2**40, 2**40))
     [found] = site.attempts.waiting.release_unblocked()
     assert site.claim(found.attempt)
     assert not site.attempts.launch.bring_up(TASK, found.attempt)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent_runner.models import PauseReason
-from rover_mcp.control.followed_attempts import Following
+from rover_mcp.control.followed_attempts import FollowerCounts
 from rover_mcp.control.reconciler import Reconciler
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.errors import EnvironmentFault, RoverError
@@ -36,7 +36,7 @@ class NoPlane:
 
     alive: set[str] = field(default_factory=set[str])
     adopted: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
-    following: Following = field(default_factory=Following)
+    following: FollowerCounts = field(default_factory=FollowerCounts)
     reconciled: int = 0
 
     def followed(self, attempt: AttemptRow) -> bool:

@@ -14,7 +14,7 @@ from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.source_tree import SourceFile
 from rover_mcp.packages import lock_files
 from rover_mcp.packages.lock_files import MOST_LOCKS, demanded_by
-from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.support.samples import task_row
 
 CRATES = ".cargo/registry/cache/index.crates.io-6f17d22bba15001f"
@@ -55,7 +55,7 @@ def test_crates_of_every_committed_lock_file_reach_the_next_task(tmp_path: Path)
             ("b/Cargo.lock", lock("twice", b"2")),
         )
     )
-    settings, engine = Settings(home=tmp_path), FakeEngine(FakeWorld(), "bubblewrap")
+    settings, engine = Settings(home=tmp_path), FakeEngine(FakeEngineState(), "bubblewrap")
     first, second = task_row(id="a" * 32), task_row(id="b" * 32)
     home = TaskFolders(tmp_path, first.id, 1).agent_home
     (home / CRATES).mkdir(parents=True)

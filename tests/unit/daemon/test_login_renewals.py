@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.daemon import login_renewals
-from rover_mcp.daemon.login_renewals import AHEAD, FIRST, MOST, Renewals, have_renewed
+from rover_mcp.daemon.login_renewals import AHEAD, FIRST, MOST, LoginRenewals, have_renewed
 
 HOUR = 3600.0
 
@@ -38,7 +38,7 @@ class Host:
             "CLAUDE_CONFIG_DIR": str(self.folder),
             "ANTHROPIC_API_KEY": "sk-of-a-task",
         }
-        self.renewals = Renewals(
+        self.renewals = LoginRenewals(
             lambda: [("claude", self.environ)], lambda: self.wanted, self.renew, lambda: self.now
         )
 
@@ -145,7 +145,7 @@ def test_a_program_that_renews_at_any_time_is_asked_hours_before(host: Host) -> 
 
     host.environ["CODEX_HOME"] = str(host.folder)
     (host.folder / "bin" / "codex").symlink_to("claude")
-    host.renewals = Renewals(lambda: kinds, lambda: True, renew, lambda: host.now)
+    host.renewals = LoginRenewals(lambda: kinds, lambda: True, renew, lambda: host.now)
     login()
     host.now += 60
     assert host.tended() == 1

@@ -40,7 +40,7 @@ def test_the_phase_names_what_is_left() -> None:
     assert waits_for(BOTH, {"a": S.NEW}) == "waits for task 1 (NEW), task 2 (deleted)"
 
 
-def test_a_circle_is_shown_as_its_path() -> None:
+def test_a_cycle_is_shown_as_its_path() -> None:
     """N16."""
     after = {"a": [TWO], "b": [THREE], "c": [TWO]}
     assert find_cycle([ONE], lambda task: after[task]) == [2, 3, 2]

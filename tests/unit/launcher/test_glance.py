@@ -14,7 +14,7 @@ import pytest
 
 from agent_runner.models import PauseReason
 from rover_mcp.cli import entry
-from rover_mcp.daemon.glance_copy import Glances
+from rover_mcp.daemon.glance_copy import GlanceCopy
 from rover_mcp.domain.pause_words import resumption
 from rover_mcp.domain.task_status import Event
 from rover_mcp.launcher import glance
@@ -103,7 +103,7 @@ def test_of_a_store_that_is_elsewhere_the_daemons_copy_shows_the_same(
     folders = (tmp_path / "repo" / "deep", tmp_path)
     shown = [run(tmp_path, "status-line"), *(told(tmp_path, folder) for folder in folders)]
     assert "1 PAUSED" in shown[0]
-    Glances(tmp_path, store.glanced).write()
+    GlanceCopy(tmp_path, store.glanced).write()
     (tmp_path / "rover.db").rename(tmp_path / "elsewhere.db")
     assert [run(tmp_path, "status-line"), *(told(tmp_path, f) for f in folders)] == shown
 

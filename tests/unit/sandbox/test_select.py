@@ -12,11 +12,11 @@ from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.engines import engines, select_engine
 from rover_mcp.sandbox.process_engine import ProcessEngine
 from rover_mcp.sandbox.protocol import EngineStatus
-from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 
 
 def _fake(name: str, works: bool = True) -> FakeEngine:
-    world = FakeWorld()
+    world = FakeEngineState()
     if not works:
         world.unreachable()
     return FakeEngine(world, name)

@@ -72,19 +72,19 @@ def test_a_handle_is_held_while_its_client_may_still_ask_by_it(desk: Desk, share
 
 def test_an_end_that_was_asked_for_by_the_handle_is_told_once(desk: Desk) -> None:
     session, task_id = desk.session(), created(desk)
-    handles, hub = handles_of(desk, session), EventBroadcaster(desk.store)
+    handles, broadcaster = handles_of(desk, session), EventBroadcaster(desk.store)
     desk.store.claims.start(task_id, 1, f"attempt-{task_id}-1")
     working = got(handles, task_id)
     desk.store.transitions.apply(task_id, Event.COMPLETE)
     # An answer that was made before the end did not tell it.
     anyio.run(handles.acknowledge, NOBODY, working)
-    assert [e.task_id for e in anyio.run(hub.attention, session, 5).events] == [task_id]
+    assert [e.task_id for e in anyio.run(broadcaster.attention, session, 5).events] == [task_id]
     anyio.run(handles.acknowledge, NOBODY, got(handles, task_id))
-    assert not anyio.run(hub.attention, session, 5).events
+    assert not anyio.run(broadcaster.attention, session, 5).events
     # It goes to others until there is a sign that the answer arrived.
-    assert anyio.run(hub.attention, desk.session(), 5).events
-    anyio.run(hub.confirm, session)
-    assert not anyio.run(hub.attention, desk.session(), 5).events
+    assert anyio.run(broadcaster.attention, desk.session(), 5).events
+    anyio.run(broadcaster.confirm, session)
+    assert not anyio.run(broadcaster.attention, desk.session(), 5).events
     [channel] = desk.store.events.reported(
         [e.seq for e in desk.store.events.last(task_id, 1)]
     ).values()

@@ -55,7 +55,7 @@ def test_what_a_token_of_read_may_call() -> None:
 def test_what_happens_is_told_on_the_owners_bus_and_the_machines(desk: Desk) -> None:
     heard: dict[str | None, list[ServerEvent]] = {None: [], "ann": [], "bob": []}
     pushed: dict[str | None, list[str]] = {None: [], "ann": [], "bob": []}
-    hub = EventBroadcaster(desk.store)
+    broadcaster = EventBroadcaster(desk.store)
 
     def session(user: str | None) -> ClientSession:
         def push(method: str, _params: object) -> None:
@@ -71,16 +71,16 @@ def test_what_happens_is_told_on_the_owners_bus_and_the_machines(desk: Desk) -> 
             there = anyio.Event()
             sessions = {user: session(user) for user in heard}
             for user, one in sessions.items():
-                hub.bus_of(one.caller).subscribe(heard[user].append)
-                hub.sessions.add(one)
-            hub.bus_of(desk.caller).subscribe(
+                broadcaster.bus_of(one.caller).subscribe(heard[user].append)
+                broadcaster.sessions.add(one)
+            broadcaster.bus_of(desk.caller).subscribe(
                 lambda e: there.set() if isinstance(e, ResourcesListChanged) else None
             )
-            group.start_soon(hub.run)
+            group.start_soon(broadcaster.run)
             await anyio.wait_all_tasks_blocked()
             maker = replace(sessions["ann"].caller, client_id="another of hers")
             desk.tasks.create(maker, create_request("Do it", agent="scripted"))
-            hub.wake()
+            broadcaster.wake()
             with anyio.fail_after(120):
                 await there.wait()
                 while not (pushed[None] and pushed["ann"]):

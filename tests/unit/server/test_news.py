@@ -122,14 +122,14 @@ def test_a_connection_that_ends_well_after_its_answer_has_taken_it(
     fail(desk)
     app = desk.app()
     mine = session(desk, name=name)
-    hub: EventBroadcaster = app._services.hub  # pyright: ignore[reportPrivateUsage]  # as the daemon has it
+    broadcaster: EventBroadcaster = app._services.broadcaster  # pyright: ignore[reportPrivateUsage]  # as the daemon has it
     clock = [100.0]
-    hub.clock = lambda: clock[0]
+    broadcaster.clock = lambda: clock[0]
 
     async def body() -> list[list[str]]:
         await ask(desk, app, mine)
         clock[0] += later
-        await hub.leave(mine)
+        await broadcaster.leave(mine)
         return await ask(desk, app, session(desk))
 
     assert run(body) == [[]] if arrived else [FAILED]
@@ -193,19 +193,19 @@ def test_many_of_another_project_push_out_none_of_ones_own(desk: Desk) -> None:
     mine = fail(desk, "b" * 32, project_id=own, project_path=str(desk.repo))
     for number in range(120):
         fail(desk, f"{number:032x}")
-    hub = EventBroadcaster(desk.store)
+    broadcaster = EventBroadcaster(desk.store)
 
     async def body() -> list[str]:
-        news = await hub.attention(session(desk, cwd=desk.repo), 10)
+        news = await broadcaster.attention(session(desk, cwd=desk.repo), 10)
         return [e.task_id for e in news.events]
 
     assert run(body) == [mine]
 
 
-def deliver(hub: EventBroadcaster, desk: Desk) -> int:
+def deliver(broadcaster: EventBroadcaster, desk: Desk) -> int:
     """What the tailer does with the last event; its number."""
     event = desk.store.events.after(desk.store.events.last_seq() - 1)[0]
-    run(lambda: hub._deliver(event))  # pyright: ignore[reportPrivateUsage]  # one turn of `run`
+    run(lambda: broadcaster._deliver(event))  # pyright: ignore[reportPrivateUsage]  # one turn of `run`
     return event.seq
 
 
@@ -214,7 +214,7 @@ def methods(told: Told) -> list[str]:
 
 
 def test_a_message_goes_to_whom_it_concerns_and_nobody_else(desk: Desk) -> None:
-    hub = EventBroadcaster(desk.store)
+    broadcaster = EventBroadcaster(desk.store)
     made, watched, subscribed, other, foreign = Told(), Told(), Told(), Told(), Told()
     sessions = [
         session(desk, made, client_id="client-1"),
@@ -226,9 +226,9 @@ def test_a_message_goes_to_whom_it_concerns_and_nobody_else(desk: Desk) -> None:
     sessions[1].watch("a" * 32)
     sessions[2].subscribed.add(f"rover://tasks/{'a' * 32}")
     sessions[4].watch("a" * 32)
-    hub.sessions = set(sessions)
+    broadcaster.sessions = set(sessions)
     fail(desk)
-    seq = deliver(hub, desk)
+    seq = deliver(broadcaster, desk)
     assert methods(made) == methods(watched) == ["message"]
     assert methods(subscribed) == ["resources/updated", "message"]
     assert other == foreign == []
@@ -241,10 +241,10 @@ def test_a_message_goes_to_whom_it_concerns_and_nobody_else(desk: Desk) -> None:
 
 def test_the_claude_channel_is_off_unless_it_is_wanted(desk: Desk) -> None:
     for wanted in (False, True):
-        hub, told = EventBroadcaster(desk.store, claude_channel=wanted), Told()
-        hub.sessions = {session(desk, told, client_id="client-1")}
+        broadcaster, told = EventBroadcaster(desk.store, claude_channel=wanted), Told()
+        broadcaster.sessions = {session(desk, told, client_id="client-1")}
         fail(desk, ("c" if wanted else "d") * 32)
-        deliver(hub, desk)
+        deliver(broadcaster, desk)
         assert methods(told) == ["message", *(["claude/channel"] if wanted else [])]
 
 

@@ -19,7 +19,7 @@ from rover_mcp.server.argument_errors import EXAMPLES
 from rover_mcp.server.tools import TOOLS
 from rover_mcp.store.account_windows import in_words
 from rover_mcp.store.records import HoldRow
-from rover_mcp.store.transitions import Closing
+from rover_mcp.store.transitions import AccountRefusal
 from rover_mcp.tasks.pause_view import NEVER_BY_ITSELF
 from rover_mcp.tasks.task_view import event_view
 from tests.support.desk import Desk, with_settings
@@ -403,7 +403,7 @@ def test_the_status_shows_closed_accounts_and_who_waits(desk: Desk) -> None:
         ACCOUNT, "anthropic", "credits", "too \x1b[31mlow", AT - 60, AT + 900, 1, task_id, 2
     )
     desk.store.tasks.update(task_id, account=ACCOUNT)
-    closes = Closing(ACCOUNT, lambda _: hold, waits=True)
+    closes = AccountRefusal(ACCOUNT, lambda _: hold, waits=True)
     again(desk, task_id, PauseReason.CREDITS, closes=closes)
     [result] = ask(desk, ("get_status", {}))
     [shown] = valid("get_status", result)["holds"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent_runner.models import Budget
-from agent_runner.worktree.disk_watch import Free
+from agent_runner.worktree.disk_watch import FreeDiskSpace
 from rover_mcp.domain.errors import EnvironmentFault, NotFound, RoverError, UserFixable
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.tasks.caller import Caller
@@ -140,7 +140,7 @@ def test_a_base_that_the_disk_has_no_room_for_is_refused(
 ) -> None:
     """With numbers, before anything is written; what cannot be known is no obstacle."""
     floor = desk.tasks.settings.min_free_bytes
-    free = Free(floor + 2 * 1024**3, floor + 2 * 1024**3, 2**40, 2**40)
+    free = FreeDiskSpace(floor + 2 * 1024**3, floor + 2 * 1024**3, 2**40, 2**40)
     monkeypatch.setattr("rover_mcp.tasks.disk_space.free_space", lambda folders: free)
     desk.repositories.tree = tree
     if says is None:

@@ -108,14 +108,14 @@ def test_a_project_is_forgotten_although_its_repository_is_gone(desk: Desk) -> N
     ended(desk)
     other = task(desk, Event.CANCEL, project=OTHERS, path="/other")
     desk.store.switches.set_for_project(OURS, enabled=False)
-    book = desk.tasks.create_task.book
-    book.write(Path("/gone/repo"), [Ask("network", "open", "d1")])
+    consents = desk.tasks.create_task.consents
+    consents.write(Path("/gone/repo"), [Ask("network", "open", "d1")])
     keeper = Keeper()
     plan = forgetting(desk, keeper)(Path("/gone/repo"))
     assert {part.what for part in plan.parts} >= {"hub", "base", "image", "trust"}
     assert not project_folder(desk.home, OURS).exists()
     assert [p.name for p in (desk.home / "tasks").iterdir()] == [other.id]
-    assert not book.knows(Path("/gone/repo"))
+    assert not consents.knows(Path("/gone/repo"))
     assert keeper.kept == [GROUND, PLAIN]
     assert desk.store.tasks.of_project(OURS, "/gone/repo") == []
     assert (desk.store.projects.at("/gone/repo"), desk.store.switches.scopes_off()) == (
@@ -163,14 +163,14 @@ def test_another_call_finishes_what_was_cut_off(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     ended(desk)
-    desk.tasks.create_task.book.write(Path("/gone/repo"), [Ask("network", "open", "d1")])
+    desk.tasks.create_task.consents.write(Path("/gone/repo"), [Ask("network", "open", "d1")])
     keeper = Keeper()
     forget = forgetting(desk, keeper)
     owner, name = {
         "task": (Files, "remove"),
         "images": (RoverImages, "remove_own"),
         "folder": (type(forget.projects), "remove"),
-        "trust": (type(forget.book), "forget"),
+        "trust": (type(forget.consents), "forget"),
         "record": (type(forget.store.projects), "forget"),
     }[place]
     real, calls = getattr(owner, name), list[object]()

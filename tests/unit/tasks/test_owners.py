@@ -122,11 +122,11 @@ def test_no_user_over_http_gets_around_the_sandbox_or_switches_for_all(desk: Des
         switch_auto_resume(desk.tasks, ann, False, "task", other.id, None)
 
 
-async def _told(hub: EventBroadcaster, who: ClientSession) -> list[str]:
+async def _told(broadcaster: EventBroadcaster, who: ClientSession) -> list[str]:
     """What an answer tells, that arrives."""
-    news = await hub.attention(who, 10)
+    news = await broadcaster.attention(who, 10)
     who.report(news, 0)
-    await hub.confirm(who)
+    await broadcaster.confirm(who)
     return [e.task_id for e in news.events]
 
 
@@ -139,17 +139,17 @@ def test_attention_is_of_ones_own_tasks_and_is_taken_from_nobody(desk: Desk) -> 
     pause(desk, own)
 
     async def scene() -> None:
-        hub = EventBroadcaster(desk.store)
-        assert await _told(hub, session(bob)) == []
-        assert await _told(hub, session(desk.caller)) == [own]
+        broadcaster = EventBroadcaster(desk.store)
+        assert await _told(broadcaster, session(bob)) == []
+        assert await _told(broadcaster, session(desk.caller)) == [own]
         watching = session(desk.caller)
         watching.watch(hers)
-        assert await _told(hub, watching) == [hers]
+        assert await _told(broadcaster, watching) == [hers]
         # That the machine's user was told of it does not take it from her.
         first = session(ann)
-        assert await _told(hub, first) == [hers]
-        assert await _told(hub, first) == []
-        assert await _told(hub, session(ann)) == []
+        assert await _told(broadcaster, first) == [hers]
+        assert await _told(broadcaster, first) == []
+        assert await _told(broadcaster, session(ann)) == []
 
     anyio.run(scene)
 

@@ -12,9 +12,9 @@ import anyio
 import pytest
 
 from agent_runner.process import forward, init
-from agent_runner.process.command_ending import Ending, killed, oom_kills, read_report
+from agent_runner.process.command_ending import CommandEnding, killed, oom_kills, read_report
 from agent_runner.process.commands import CommandKilled, check_not_killed
-from agent_runner.process.memory import Kills, Memory
+from agent_runner.process.memory import Memory, MemoryKills
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import WrapCommand
 from tests.unit.agent_runner.conftest import make_spec
@@ -25,32 +25,32 @@ OWN = "the command's own"
 @pytest.mark.parametrize(
     ("ending", "sandboxed", "words"),
     [
-        (Ending(0), True, OWN),
-        (Ending(1), True, OWN),
-        (Ending(-signal.SIGSEGV), True, OWN),
-        (Ending(-signal.SIGABRT), True, OWN),
-        (Ending(-signal.SIGKILL), True, "SIGKILL"),
-        (Ending(-signal.SIGTERM), True, "SIGTERM"),
-        (Ending(-signal.SIGHUP), False, "SIGHUP"),
-        (Ending(-signal.SIGINT), False, "SIGINT"),
+        (CommandEnding(0), True, OWN),
+        (CommandEnding(1), True, OWN),
+        (CommandEnding(-signal.SIGSEGV), True, OWN),
+        (CommandEnding(-signal.SIGABRT), True, OWN),
+        (CommandEnding(-signal.SIGKILL), True, "SIGKILL"),
+        (CommandEnding(-signal.SIGTERM), True, "SIGTERM"),
+        (CommandEnding(-signal.SIGHUP), False, "SIGHUP"),
+        (CommandEnding(-signal.SIGINT), False, "SIGINT"),
         # A shell whose last command was killed; not where there is no sandbox around it.
-        (Ending(137), True, "something in it was killed"),
-        (Ending(137), False, OWN),
+        (CommandEnding(137), True, "something in it was killed"),
+        (CommandEnding(137), False, OWN),
         # What `kill $server; wait $server` ends with.
-        (Ending(143), True, OWN),
-        (Ending(139), True, OWN),
+        (CommandEnding(143), True, OWN),
+        (CommandEnding(139), True, OWN),
         # bubblewrap's status, in which a signal looks like that.
-        (Ending(143, exact=False), True, "SIGTERM"),
-        (Ending(137, exact=False), True, "SIGKILL"),
-        (Ending(139, exact=False), True, OWN),
-        (Ending(0, lost=True), True, "ended before the command did"),
-        (Ending(137, lost=True), True, "ended before the command did"),
-        (Ending(2, oom=True), True, "ran out of memory"),
-        (Ending(-signal.SIGKILL, oom=True), True, "ran out of memory"),
-        (Ending(0, oom=True), True, OWN),
+        (CommandEnding(143, exact=False), True, "SIGTERM"),
+        (CommandEnding(137, exact=False), True, "SIGKILL"),
+        (CommandEnding(139, exact=False), True, OWN),
+        (CommandEnding(0, lost=True), True, "ended before the command did"),
+        (CommandEnding(137, lost=True), True, "ended before the command did"),
+        (CommandEnding(2, oom=True), True, "ran out of memory"),
+        (CommandEnding(-signal.SIGKILL, oom=True), True, "ran out of memory"),
+        (CommandEnding(0, oom=True), True, OWN),
     ],
 )
-def test_who_ended_a_command(ending: Ending, sandboxed: bool, words: str) -> None:
+def test_who_ended_a_command(ending: CommandEnding, sandboxed: bool, words: str) -> None:
     said = killed(ending, sandboxed=sandboxed)
     assert (words in said) if words != OWN else said == ""
 
@@ -85,16 +85,16 @@ def test_want_of_memory_is_named_with_the_limit_and_what_raises_it(
     counts.write_text("oom_kill 0\n")
     memory = Memory([tmp_path])
     before = memory.kills()
-    assert memory.why(Ending(2), before, sandboxed=True) == ""
+    assert memory.why(CommandEnding(2), before, sandboxed=True) == ""
     counts.write_text("oom_kill 1\n")
-    said = memory.why(Ending(2), before, sandboxed=True)
+    said = memory.why(CommandEnding(2), before, sandboxed=True)
     assert "ran out of memory" in said
     assert words in said
 
 
 def test_lack_of_memory_on_the_machine_is_named_as_a_possible_reason(tmp_path: Path) -> None:
-    before = Kills(sandbox=0, machine=-1)
-    said = Memory([tmp_path]).why(Ending(-signal.SIGKILL), before, sandboxed=True)
+    before = MemoryKills(sandbox=0, machine=-1)
+    said = Memory([tmp_path]).why(CommandEnding(-signal.SIGKILL), before, sandboxed=True)
     assert "the machine ran out of memory meanwhile" in said
 
 

@@ -12,7 +12,7 @@ from agent_runner.models import Budget, Pause, PauseReason, StepStatus, Usage
 from agent_runner.run.interpreter import LeafRun
 from agent_runner.run.resume_plan import start_data
 from agent_runner.run.step import RunPaused, StepResult
-from agent_runner.workflow.models import LoopStep, OnCircle, ParallelStep
+from agent_runner.workflow.models import LoopStep, OnCycle, ParallelStep
 from tests.support.walks import (
     NOW,
     Place,
@@ -46,7 +46,7 @@ def test_a_loop_runs_until_its_condition_holds_after_an_iteration() -> None:
     assert w.start() == "completed"
     assert [name for name, _ in w.ran] == ["test", "mend", "test", "mend"]
     done = w.state.steps[0]
-    assert done.outputs == {"iterations": "2", "condition_met": "true", "circle": "false"}
+    assert done.outputs == {"iterations": "2", "condition_met": "true", "cycle": "false"}
     assert w.types().count("loop_iteration") == 2
 
 
@@ -209,8 +209,8 @@ def test_a_loop_whose_failure_is_allowed_lets_the_run_go_on() -> None:
     assert [name for name, _ in w.ran] == ["test", "b"]
 
 
-def circling(on_circle: OnCircle) -> Walk:
-    step = loop(command("test"), until=UNTIL, max_iterations=9, on_circle=on_circle)
+def circling(on_cycle: OnCycle) -> Walk:
+    step = loop(command("test"), until=UNTIL, max_iterations=9, on_cycle=on_cycle)
     states = iter("xyzyzy")
 
     async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
@@ -220,22 +220,22 @@ def circling(on_circle: OnCircle) -> Walk:
     return Walk(workflow(step), act)
 
 
-def test_a_circle_ends_the_loop_where_the_workflow_says_so() -> None:
+def test_a_cycle_ends_the_loop_where_the_workflow_says_so() -> None:
     """G7: the tree of iteration 4 is that of iteration 2."""
-    w = circling(OnCircle.END)
+    w = circling(OnCycle.END)
     assert w.start() == "completed"
     outputs = w.state.steps[0].outputs
-    assert outputs == {"iterations": "4", "condition_met": "false", "circle": "true"}
+    assert outputs == {"iterations": "4", "condition_met": "false", "cycle": "true"}
 
 
-def test_a_circle_fails_the_loop_where_the_workflow_says_so() -> None:
+def test_a_cycle_fails_the_loop_where_the_workflow_says_so() -> None:
     """G7, G4."""
-    w = circling(OnCircle.FAIL)
+    w = circling(OnCycle.FAIL)
     assert w.start() == "failed"
     assert w.state.error == (
         "iteration 4 ended with the work tree of an earlier one; last error: step test: it did not succeed"
     )
-    assert w.state.steps[0].outputs["circle"] == "true"
+    assert w.state.steps[0].outputs["cycle"] == "true"
 
 
 def test_a_step_is_committed_before_its_end_is_recorded() -> None:

@@ -14,7 +14,7 @@ from agent_runner.workflow.models import (
     AgentStep,
     CommandStep,
     LoopStep,
-    OnCircle,
+    OnCycle,
     ParallelStep,
     Step,
     ValueType,
@@ -38,7 +38,7 @@ steps:
     name: Outer
     until: steps.inner.outputs.condition_met == true && steps.last.outputs.success == yes
     maxIterations: 20
-    on_circle: end
+    on_cycle: end
     allow_failure: true
     commit: "round of {{task.title}}"
     steps:
@@ -88,7 +88,7 @@ def test_loops_and_parallel_steps_are_read_however_deep() -> None:
     assert isinstance(outer, LoopStep)
     assert outer.until is not None
     assert len(outer.until.clauses) == 2
-    assert (outer.name, outer.max_iterations, outer.on_circle) == ("Outer", 20, OnCircle.END)
+    assert (outer.name, outer.max_iterations, outer.on_cycle) == ("Outer", 20, OnCycle.END)
     assert (outer.allow_failure, outer.commit) == (True, "round of {{task.title}}")
     assert isinstance(both, ParallelStep)
     assert (both.limit, both.name) == (2, "both")
@@ -191,9 +191,9 @@ def test_a_file_is_never_outside_hidden_or_an_option(name: str) -> None:
         ("max_iterations: «1.5", "max_iterations must be a whole number"),
         ("maxIterations: «x", "max_iterations must be a number"),
         ("maxIterations: 1, «max_iterations: 1", "'max_iterations' is given twice"),
-        ("on_circle: «stop", "unknown on_circle 'stop'; known: ignore, end, fail"),
-        ("max_iterations: «101, on_circle: end", "max_iterations must be at most 100"),
-        ("on_circle: fail, maxIterations: «101", "max_iterations must be at most 100"),
+        ("on_cycle: «stop", "unknown on_cycle 'stop'; known: ignore, end, fail"),
+        ("max_iterations: «101, on_cycle: end", "max_iterations must be at most 100"),
+        ("on_cycle: fail, maxIterations: «101", "max_iterations must be at most 100"),
         ("until: '«'", "until: the condition is empty"),
         ("until: «true", "until: expected steps.<id>.outputs.<name> or inputs.<name>"),
         ("«outputs: []", "unknown key 'outputs' in a step of type loop"),

@@ -40,7 +40,7 @@ EXISTING = [
     "steps.deep.outputs.success",
     "steps.again.outputs.iterations",
     "steps.again.outputs.condition_met",
-    "steps.again.outputs.circle",
+    "steps.again.outputs.cycle",
 ]
 MISSING = [
     ("inputs.nope", "there is no input 'nope'; there are: given, title, description"),
@@ -56,7 +56,7 @@ MISSING = [
     ),
     (
         "steps.again.outputs.success",
-        "has no output 'success'; there are: iterations, condition_met, circle",
+        "has no output 'success'; there are: iterations, condition_met, cycle",
     ),
     ("steps.side.outputs.success", "the parallel step 'side' has no outputs"),
 ]

@@ -103,7 +103,7 @@ GOOD = [
         "number", "string"
     ),
     f"{HEAD}outputs: [{{name: o, type: file, filename: a/b}}]\nsteps: [{AGENT}]",
-    step("{id: l, type: loop, maxIterations: 100, on_circle: fail, steps: [" + COMMAND + "]}"),
+    step("{id: l, type: loop, maxIterations: 100, on_cycle: fail, steps: [" + COMMAND + "]}"),
     step("{id: l, type: loop, max_iterations: 10000, steps: [" + COMMAND + "]}"),
     step("{id: a, type: agent, prompt: p, read_only: true}"),
     step("{id: a, type: command, command: c, read_only: no, verdict: it fails}"),
@@ -144,9 +144,9 @@ BAD_SHAPE = [
     step("{id: l, type: loop, until: x, steps: [" + COMMAND + "]}"),
     step("{id: l, type: loop, max_iterations: 1, maxIterations: 1, steps: [" + COMMAND + "]}"),
     step("{id: l, type: loop, max_iterations: 10001, steps: [" + COMMAND + "]}"),
-    step("{id: l, type: loop, max_iterations: 101, on_circle: end, steps: [" + COMMAND + "]}"),
-    step("{id: l, type: loop, maxIterations: 101, on_circle: fail, steps: [" + COMMAND + "]}"),
-    step("{id: l, type: loop, on_circle: stop, steps: [" + COMMAND + "]}"),
+    step("{id: l, type: loop, max_iterations: 101, on_cycle: end, steps: [" + COMMAND + "]}"),
+    step("{id: l, type: loop, maxIterations: 101, on_cycle: fail, steps: [" + COMMAND + "]}"),
+    step("{id: l, type: loop, on_cycle: stop, steps: [" + COMMAND + "]}"),
     step("{id: p, type: parallel, limit: 17, steps: [" + COMMAND + "]}"),
     step("{id: p, type: parallel, outputs: [], steps: [" + COMMAND + "]}"),
     f"{HEAD}config: {{continueOnError: yes}}\nsteps: [{AGENT}]",
@@ -203,7 +203,7 @@ FULL: Json = {
             "type": "loop",
             "until": "steps.c.outputs.success == true",
             "max_iterations": 100,
-            "on_circle": "end",
+            "on_cycle": "end",
             "steps": [
                 {
                     "id": "p",

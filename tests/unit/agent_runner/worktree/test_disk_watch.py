@@ -17,17 +17,17 @@ from agent_runner.worktree.disk_usage import MOST_DEEP, MOST_DEPTH, DiskUsage, m
 from agent_runner.worktree.disk_watch import (
     LONGEST,
     DiskExceeded,
+    DiskMeasurement,
     DiskWatch,
-    Free,
+    FreeDiskSpace,
     HostFull,
-    Measure,
     excess,
     is_due,
     judge,
     shortage,
 )
 
-LAST = Measure(held=60, free=1000, at=10)
+LAST = DiskMeasurement(held=60, free=1000, at=10)
 
 
 @pytest.mark.parametrize(
@@ -39,17 +39,17 @@ LAST = Measure(held=60, free=1000, at=10)
         (LAST, 989, 11, True),
         (LAST, 2000, 11, False),
         (LAST, 1000, 10 + LONGEST, True),
-        (Measure(200, 1000, 10), 999, 11, True),
+        (DiskMeasurement(200, 1000, 10), 999, 11, True),
     ],
 )
 def test_it_is_measured_when_a_part_of_what_is_left_may_be_gone(
-    last: Measure | None, free: int, now: float, due: bool
+    last: DiskMeasurement | None, free: int, now: float, due: bool
 ) -> None:
     assert is_due(last, free, 100, now) is due
 
 
 def test_what_is_out_of_sight_counts_as_what_the_file_system_lost() -> None:
-    free = Free(total=700, lowest=700)
+    free = FreeDiskSpace(total=700, lowest=700)
     assert judge(DiskUsage(50), free, LAST) == 50
     assert judge(DiskUsage(50, complete=False), free, LAST) == 360
     assert judge(DiskUsage(500, complete=False), free, LAST) == 500
@@ -60,8 +60,8 @@ def test_the_message_names_the_limit_the_size_and_the_setting() -> None:
     said = excess(3 * 2**30, 64 * 2**20) or ""
     assert all(word in said for word in ("3.0 GiB", "64 MiB", "sandbox_disk_bytes"))
     assert excess(64 * 2**20, 64 * 2**20) is None
-    assert "1 MiB are free" in (shortage(Free(2**30, 2**20), 2**21) or "")
-    assert shortage(Free(0, 0), 0) is None
+    assert "1 MiB are free" in (shortage(FreeDiskSpace(2**30, 2**20), 2**21) or "")
+    assert shortage(FreeDiskSpace(0, 0), 0) is None
 
 
 def size_of(*folders: Path) -> DiskUsage:
@@ -133,9 +133,9 @@ def watched(held: int, free: Sequence[int]) -> DiskWatch:
     async def sleep(_: float) -> None:
         await anyio.lowlevel.checkpoint()
 
-    def now_free(_: object) -> Free:
+    def now_free(_: object) -> FreeDiskSpace:
         total = next(left)
-        return Free(total, total)
+        return FreeDiskSpace(total, total)
 
     return DiskWatch(limits, sleep, lambda: 0, now_free, lambda _folders, _ended: found)
 
@@ -177,7 +177,9 @@ def watch(
         records=(Path("/run"),),
         elsewhere_bytes=elsewhere,
     )
-    return DiskWatch(limits, anyio.sleep, lambda: 0, lambda _: Free(1000, 1000), held_as(found))
+    return DiskWatch(
+        limits, anyio.sleep, lambda: 0, lambda _: FreeDiskSpace(1000, 1000), held_as(found)
+    )
 
 
 def test_the_records_of_a_task_count_and_what_is_kept_elsewhere() -> None:
@@ -230,7 +232,7 @@ def test_empty_files_are_counted(tmp_path: Path) -> None:
 def test_a_host_that_can_hold_no_more_files_ends_a_step() -> None:
     """U8."""
     limits = Disk(limit_bytes=100, floor_bytes=0, floor_files=50, folders=(Path("/w"),))
-    free = Free(1000, 1000, files=49, lowest_files=49)
+    free = FreeDiskSpace(1000, 1000, files=49, lowest_files=49)
     with pytest.raises(HostFull, match=r"49 more files.*min_free_files"):
         run(DiskWatch(limits, free=lambda _: free, held=held_as({"w": DiskUsage(0)})))
     assert not shortage(free, 0)

@@ -13,7 +13,7 @@ from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import SandboxSpec
-from rover_mcp.testing.fake_engine import FakeEngine, FakeWorld
+from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.support.attempts_site import Site, open_site
 from tests.support.samples import TASK
 
@@ -23,7 +23,7 @@ class Stock:
     """A warm pool on a fake engine, with a clock that a test sets."""
 
     site: Site
-    world: FakeWorld = field(default_factory=FakeWorld)
+    world: FakeEngineState = field(default_factory=FakeEngineState)
     clock: float = 0.0
 
     def daemon(self, most: int = 1) -> WarmPool:
@@ -55,9 +55,9 @@ def stock(tmp_path: Path) -> Iterator[Stock]:
 
 
 def test_the_next_task_of_the_project_takes_over_what_is_ready(stock: Stock) -> None:
-    spares, spec = stock.daemon(), stock.spec()
-    spares.make(spec, "docker")
-    taken = spares.take("p1", "docker")
+    warm_pool, spec = stock.daemon(), stock.spec()
+    warm_pool.make(spec, "docker")
+    taken = warm_pool.take("p1", "docker")
     assert taken is not None
     assert taken != TASK
     assert list(stock.world.ready) == [sandbox_name(taken, 1)]
@@ -65,78 +65,78 @@ def test_the_next_task_of_the_project_takes_over_what_is_ready(stock: Stock) -> 
     assert ready.folders.spec == TaskFolders(stock.site.home, taken, 1).spec(1)
     assert ready.folders.base_objects == TaskFolders(stock.site.home, taken, 1).base_objects
     assert ready.limits == spec.limits
-    assert spares.take("p1", "docker") is None, "it is taken once"
+    assert warm_pool.take("p1", "docker") is None, "it is taken once"
 
 
 def test_another_project_or_engine_does_not(stock: Stock) -> None:
-    spares = stock.daemon()
-    spares.make(stock.spec(), "docker")
-    assert spares.take("p2", "docker") is None
-    assert spares.take("p1", "bubblewrap") is None
+    warm_pool = stock.daemon()
+    warm_pool.make(stock.spec(), "docker")
+    assert warm_pool.take("p2", "docker") is None
+    assert warm_pool.take("p1", "bubblewrap") is None
 
 
 def test_no_more_are_kept_than_may_be_and_the_oldest_goes(stock: Stock) -> None:
-    spares, spec = stock.daemon(most=2), stock.spec()
+    warm_pool, spec = stock.daemon(most=2), stock.spec()
     for project in ("p1", "p2", "p2", "p3"):
-        spares.make(replace(spec, project_id=project), "docker")
-    assert spares.take("p1", "docker") is None
-    assert spares.take("p2", "docker") is not None
-    assert spares.take("p3", "docker") is not None
+        warm_pool.make(replace(spec, project_id=project), "docker")
+    assert warm_pool.take("p1", "docker") is None
+    assert warm_pool.take("p2", "docker") is not None
+    assert warm_pool.take("p3", "docker") is not None
     assert len(stock.world.ready) == 2
     assert len(stock.left()) == 2
 
 
 def test_one_that_waited_long_enough_is_removed(stock: Stock) -> None:
-    spares = stock.daemon()
-    spares.make(stock.spec(), "docker")
+    warm_pool = stock.daemon()
+    warm_pool.make(stock.spec(), "docker")
     stock.clock = 100.0
-    assert spares.take("p1", "docker") is None
-    spares.expire()
+    assert warm_pool.take("p1", "docker") is None
+    warm_pool.expire()
     assert not stock.world.ready
     assert not stock.left()
-    assert not spares.names()
+    assert not warm_pool.names()
 
 
 def test_what_a_killed_daemon_left_is_removed_by_the_next(stock: Stock) -> None:
-    spares = stock.daemon()
-    spares.make(stock.spec(), "docker")
-    assert len(spares.names()) == 1
+    warm_pool = stock.daemon()
+    warm_pool.make(stock.spec(), "docker")
+    assert len(warm_pool.names()) == 1
     stock.daemon().recover()
     assert not stock.world.ready
     assert not stock.left()
-    assert not spares.names()
+    assert not warm_pool.names()
 
 
 def test_one_that_became_a_task_before_the_daemon_died_is_kept(stock: Stock) -> None:
-    spares = stock.daemon()
-    spares.make(stock.spec(), "docker")
-    taken = spares.take("p1", "docker")
+    warm_pool = stock.daemon()
+    warm_pool.make(stock.spec(), "docker")
+    taken = warm_pool.take("p1", "docker")
     assert taken is not None
     stock.site.create(taken, request_key=None)
     stock.daemon().recover()
     assert list(stock.world.ready) == [sandbox_name(taken, 1)]
     assert stock.left() == [taken]
-    assert not spares.names()
+    assert not warm_pool.names()
 
 
 def test_a_task_that_was_not_to_be_leaves_nothing(stock: Stock) -> None:
-    spares = stock.daemon()
-    spares.make(stock.spec(), "docker")
-    taken = spares.take("p1", "docker")
+    warm_pool = stock.daemon()
+    warm_pool.make(stock.spec(), "docker")
+    taken = warm_pool.take("p1", "docker")
     assert taken is not None
-    spares.discard(taken)
+    warm_pool.discard(taken)
     assert not stock.world.ready
     assert not stock.left()
-    spares.discard(TASK)
+    warm_pool.discard(TASK)
     assert (stock.site.home / "tasks" / TASK).exists(), "no spare: nothing is touched"
 
 
 def test_an_engine_that_does_not_answer_has_none_and_nothing_fails(stock: Stock) -> None:
-    spares, spec = stock.daemon(), stock.spec()
+    warm_pool, spec = stock.daemon(), stock.spec()
     stock.world.unreachable()
-    spares.make(spec, "docker")
-    assert spares.take("p1", "docker") is None
-    assert len(spares.names()) == 1, "what could not be removed is known to the next daemon"
+    warm_pool.make(spec, "docker")
+    assert warm_pool.take("p1", "docker") is None
+    assert len(warm_pool.names()) == 1, "what could not be removed is known to the next daemon"
     stock.world.fault = None
     stock.daemon().recover()
     assert not stock.left()
@@ -144,8 +144,8 @@ def test_an_engine_that_does_not_answer_has_none_and_nothing_fails(stock: Stock)
 
 def test_what_this_daemon_made_before_it_looked_for_what_was_left_stays(stock: Stock) -> None:
     """Clients are served before: a spare, or an image that is being built, may be there already."""
-    spares = stock.daemon()
-    spares.make(stock.spec(), "docker")
-    spares.recover()
-    assert spares.take("p1", "docker") is not None
+    warm_pool = stock.daemon()
+    warm_pool.make(stock.spec(), "docker")
+    warm_pool.recover()
+    assert warm_pool.take("p1", "docker") is not None
     assert len(stock.left()) == 1

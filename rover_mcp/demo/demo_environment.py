@@ -27,7 +27,7 @@ END_BOUND = 15.0
 _ALONE = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
-class Stage:
+class DemoEnvironment:
     """Temporary folders, and whatever was started in them. `close` ends and removes all."""
 
     def __init__(self, home: str | None, *, keep: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from rover_mcp.control.delivery_doubts import EMPTY_BLOB, Delivery, doubt
+from rover_mcp.control.delivery_warnings import EMPTY_BLOB, Delivery, doubt
 from rover_mcp.git.changes import ChangedFile
 
 

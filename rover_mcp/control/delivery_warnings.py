@@ -67,7 +67,7 @@ def doubt(delivery: Delivery) -> str | None:
     gone = _vanished(delivery.changes)
     if len(gone) < TOO_MANY[0][0]:
         return None
-    named = Named(delivery.words, delivery.after())
+    named = NamedFiles(delivery.words, delivery.after())
     gone = [path for path in gone if not named.explains(path)]
     before = len(delivery.before())
     if not any(len(gone) >= least and len(gone) >= share * before for least, share in TOO_MANY):
@@ -104,7 +104,7 @@ def _vanished(changes: Sequence[HubFileChange]) -> list[str]:
     return sorted(gone)
 
 
-class Named:
+class NamedFiles:
     """The names in sentences and lines about deleting. A file is explained by its own name. A
     folder, an ending or a pattern explains files only if none of those it names is `left`:
     otherwise a sentence about all files of a kind would explain the loss of some."""
