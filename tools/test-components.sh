@@ -60,6 +60,8 @@ find_missing() {
   program tmux "assistants in a terminal" tmux
   program gh "GitHub's own client, at a stand-in" gh
   program glab "GitLab's own client, at a stand-in" glab
+  program composer "writes lock files" composer
+  program bundle "writes lock files" ruby-bundler
   program sshd "a server to push to" openssh-server
   program openssl "certificates of test servers" openssl
   program ps "looks at processes" procps

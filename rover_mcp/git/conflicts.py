@@ -13,7 +13,9 @@ from rover_mcp.git.replay import Git, ReplayStop, StagedEntry
 LOCK_FILES = {
     "Cargo.lock": "cargo update --workspace",
     "Gemfile.lock": "bundle lock",
-    "composer.lock": "composer update --lock",
+    # --lock would only renew the hash. A package that no lock file has keeps all others where they
+    # are, but for what composer.json requires otherwise by now.
+    "composer.lock": "composer update --no-install --no-scripts rover/none",
     "go.sum": "go mod tidy",
     "package-lock.json": "npm install --package-lock-only",
     "Pipfile.lock": "pipenv lock",

@@ -208,7 +208,7 @@ case "$*" in
 esac
 [ "$1" = install ] || exit 0
 for program in gh sshd bwrap tmux npm git curl docker dockerd podman runc newuidmap slirp4netns \
-  fuse-overlayfs debootstrap initdb openssl ps systemd-analyze; do
+  fuse-overlayfs debootstrap initdb openssl ps systemd-analyze composer bundle; do
   touch {bin}/$program && chmod +x {bin}/$program
 done
 """
