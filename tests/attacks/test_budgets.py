@@ -109,7 +109,7 @@ async def spending(
         transport = httpx2.AsyncHTTPTransport(uds=str(path))
         limits = httpx2.Limits(max_connections=None)
         async with httpx2.AsyncClient(
-            transport=transport, base_url="http://g", limits=limits, timeout=60
+            transport=transport, base_url="http://g", limits=limits, timeout=300
         ) as client:
             yield client, gateway
         await gateway.aclose()
@@ -117,7 +117,7 @@ async def spending(
 
 def run(work: Any) -> None:
     async def bounded() -> None:
-        await asyncio.wait_for(work(), 60)
+        await asyncio.wait_for(work(), 300)
 
     asyncio.run(bounded())
 

@@ -59,7 +59,7 @@ async def way(path: Path, mode: NetworkMode = NetworkMode.PROVIDERS) -> AsyncGen
         )
         transport = httpx2.AsyncHTTPTransport(uds=str(path))
         async with httpx2.AsyncClient(
-            transport=transport, base_url="http://g", headers=HEADERS, timeout=30
+            transport=transport, base_url="http://g", headers=HEADERS, timeout=300
         ) as client:
             yield Way(client, provider, refused)
         await gateway.aclose()
@@ -68,7 +68,7 @@ async def way(path: Path, mode: NetworkMode = NetworkMode.PROVIDERS) -> AsyncGen
 def play(path: Path, work: Callable[[Way], Any], mode: NetworkMode = NetworkMode.PROVIDERS) -> None:
     async def run() -> None:
         async with way(path / "g.sock", mode) as here:
-            await asyncio.wait_for(work(here), 60)
+            await asyncio.wait_for(work(here), 300)
 
     asyncio.run(run())
 

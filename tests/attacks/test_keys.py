@@ -211,7 +211,7 @@ def test_whatever_bytes_come_the_gateway_answers_the_next_one(tmp_path: Path) ->
         writer.write(data)
         writer.write_eof()
         try:
-            await asyncio.wait_for(reader.read(), 20)
+            await asyncio.wait_for(reader.read(), 300)
         except ConnectionError:
             pass
         finally:

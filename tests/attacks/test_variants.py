@@ -123,7 +123,7 @@ def test_what_was_printed_holds_no_account(ended: Ended, stage: Stage) -> None:
 @pytest.mark.known_escape(18)
 def test_a_flood_is_capped_and_the_daemon_answers_meanwhile(ended: Ended, stage: Stage) -> None:
     """With as many sandboxes as this machine has cores, and more."""
-    assert ended.slowest_answer < 30
+    assert ended.slowest_answer < 90
     log = stage.log(ended.tasks["flood"], "attack")
     assert len(log) < 2_100_000
     assert "the log is full" in log[-200:]

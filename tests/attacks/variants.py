@@ -69,7 +69,7 @@ try:
     for _ in range(320):
         pid = os.fork()
         if pid == 0:
-            time.sleep(20)
+            time.sleep(300)
             os._exit(0)
         made.append(pid)
     print("PWNED")
@@ -88,7 +88,7 @@ for n in range(60):
     place = os.environ["HOME"] if n % 2 else "."
     with open(f"{place}/fill-{n}", "wb") as file:
         file.write(b"x" * 5_000_000)
-    time.sleep(0.25)
+    time.sleep(0.75)
 print("PWNED")
 EOF
 """

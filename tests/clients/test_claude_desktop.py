@@ -25,7 +25,7 @@ pytestmark = pytest.mark.real_agent
 KERNEL = "Linux version 5.15.167.4-microsoft-standard-WSL2 (root@wsl) (gcc) #1 SMP\n"
 ON_WINDOWS = "/mnt/c/Users/ann/AppData/Roaming/Claude"
 DOWN, ENTER = b"\x1b[B", b"\r"
-SECONDS = 30
+SECONDS = 180
 """For each thing that is waited for on the screen."""
 
 

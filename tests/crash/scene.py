@@ -160,7 +160,7 @@ class Scene:
         assert tree == expected_tree, said + git(self.repository, "diff", expected_tree, tree)
         home = self.client.home
         none_left = f"no process is left: {said}"
-        wait_until(lambda: not alive_processes(home, task["id"]), none_left, 10 * self.pace)
+        wait_until(lambda: not alive_processes(home, task["id"]), none_left, 60 * self.pace)
         assert not any("not in your repository" in w for w in done.get("warnings") or []), said
         return Tried(seed, engine, watch, found, time.monotonic() - began)
 
@@ -184,7 +184,7 @@ class Scene:
 
     def patient(self, tool: str, **arguments: Any) -> Frame:
         """A call that is repeated when the daemon is killed under it."""
-        end = time.monotonic() + 30 * self.pace
+        end = time.monotonic() + 120 * self.pace
         while True:
             try:
                 return self.client.tool(tool, **arguments)

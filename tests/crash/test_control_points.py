@@ -30,7 +30,7 @@ __all__ = ["docker_host", "engine_for_daemons"]
 
 P = ControlPoint
 ENDINGS = ("task.paused", "task.resumed", "task.completed", "task.failed")
-COMPLETED_WITHIN = 180.0
+COMPLETED_WITHIN = 400.0
 OF_HOLDS = (P.HOLD_PLACED, P.HOLD_UNTIMED, P.PROBE_CHOSEN, P.ACCOUNT_OPENED)
 OF_TASKS = [point for point in P if point not in OF_HOLDS]
 # Passages beside the first: those of the second attempt, which was enqueued by itself.

@@ -50,7 +50,7 @@ def end_daemon(home: Path) -> None:
     except (ProcessLookupError, ValueError):
         return
     with lock.open() as file:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -23,11 +23,11 @@ from tests.support.models.turns import Behaviour, error, text, usage_window, wri
 from tests.support.real_claude import claude_binary
 from tests.support.repos import git, make_repository
 
-pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(1800)]
 
 AGENTS = ["claude", "codex"]
 PROVIDERS = {"claude": "anthropic", "codex": "openai"}
-PATIENCE = 150.0
+PATIENCE = 400.0
 RETRY = {"credits_first": 2, "credits_most": 4, "transient_first": 2, "jitter": 0}
 CLAIM = "anthropic-ratelimit-unified-representative-claim"
 

@@ -27,9 +27,9 @@ def test_work_is_delivered_once_the_user_has_left_its_branch(home: Path, reposit
         main = git(repository, "symbolic-ref", "--short", "HEAD")
         git(repository, "switch", "-q", branch)
         assert client.tool("resume_task", task=task)["result"] == "resumed"
-        result = client.tool("wait_for_task", task=task, timeout_s=45)
+        result = client.tool("wait_for_task", task=task, timeout_s=170)
         while result["returned"] == "timeout":
-            result = client.tool("wait_for_task", task=task, timeout_s=45)
+            result = client.tool("wait_for_task", task=task, timeout_s=170)
         view = result["task"]
         assert (view["status"], view["pause"]["reason"]) == ("PAUSED", "interrupted"), view
         message = view["pause"]["message"]

@@ -31,7 +31,7 @@ __all__ = ["podman_host"]
 pytestmark = pytest.mark.docker
 
 CONFIG = {".rover/config.yaml": "agent: scripted\nengine: docker\n"}
-_BOUND = 30.0
+_BOUND = 120.0
 FAILS = "echo 'x509: certificate signed by unknown authority'; seq 40; exit 3"
 
 
@@ -162,7 +162,7 @@ def test_an_interrupt_ends_the_build_also_while_it_says_nothing(home: Path, wher
         for said in started.stdout:
             if said.endswith("s  has begun\n"):
                 break
-        assert processes(marker)
+        wait_until(lambda: processes(marker), "the shell has become the command")
         started.send_signal(signal.SIGINT)
         assert started.wait(_BOUND) == 130
     end = time.monotonic() + _BOUND

@@ -22,6 +22,7 @@ from tests.support.frames import LauncherClient
 from tests.support.models.turns import usage_window
 from tests.support.real_claude import claude_binary
 from tests.support.repos import git
+from tests.support.timers import its_time_comes
 
 pytestmark = pytest.mark.real_agent
 
@@ -57,7 +58,6 @@ def goes_on_to_its_end(client: LauncherClient, task: str) -> dict[str, Any]:
 @pytest.mark.timeout(900)
 def test_a_client_that_brings_the_key_late_lets_a_task_finish(home: Path, repository: Path) -> None:
     """Q4, Q5: the daemon ended during the pause, and the key of the client's environment with it."""
-    settings(home, retry=SOON)
     with FakeAnthropic([write("hello.txt", "hi\n"), credit(), text("Written.")]) as provider:
         env = environment(provider, home.parent / "bin")
         with LauncherClient(home, repository, env) as first:
@@ -69,7 +69,8 @@ def test_a_client_that_brings_the_key_late_lets_a_task_finish(home: Path, reposi
         wait_until(lambda: not is_alive(daemon), "it is dead")
         with LauncherClient(home, repository, {"PATH": env["PATH"]}) as poor:
             poor.open()
-            wait_until(lambda: pause_of(poor, task).get("reason") == "auth", "it is due", 60)
+            its_time_comes(home, task)
+            wait_until(lambda: pause_of(poor, task).get("reason") == "auth", "it is due")
             pause = pause_of(poor, task)
             assert "ANTHROPIC_API_KEY" in pause["message"]
             assert pause["auto_resume"] is True

@@ -23,6 +23,7 @@ from tests.support.models.turns import credit, text, usage_window, write
 from tests.support.real_claude import claude_binary
 from tests.support.repos import git
 from tests.support.sign_in import sign_in
+from tests.support.timers import its_time_comes
 
 pytestmark = pytest.mark.real_agent
 
@@ -109,7 +110,7 @@ def goes_on_to_its_end(client: LauncherClient, task: str) -> None:
     def status() -> str:
         return client.tool("inspect", task=task)["task"]["status"]
 
-    client.until(lambda: status() not in ("PAUSED", "IN_PROGRESS"), "it has ended", timeout=150)
+    client.until(lambda: status() not in ("PAUSED", "IN_PROGRESS"), "it has ended", 300)
     assert status() == "COMPLETED"
 
 
@@ -211,14 +212,14 @@ def test_a_log_in_that_is_renewed_during_a_pause_lets_the_task_finish(
     host.log_in("claude", time.time() + HOUR)
     with FakeModels() as provider:
         session = provider.session("a")
-        soon = {"credits_first": 6, "credits_most": 6, "jitter": 0}
-        host.configure("claude", session, auto_resume=True, retry=soon)
+        host.configure("claude", session, auto_resume=True)
         session.push(write("hello.txt", "hi\n"), credit(), text("It is written."))
         with LauncherClient(host.home, repository, host.environment()) as client:
             client.open()
             task = create(client, "claude", "bubblewrap")
             client.wait_until(task, "PAUSED")
             host.claude(time.time() - 1)
+            its_time_comes(host.home, task)
 
             def pause() -> dict[str, Any]:
                 return client.tool("inspect", task=task)["task"].get("pause") or {}
@@ -260,7 +261,8 @@ def test_a_log_in_that_expires_in_the_wait_is_renewed_by_its_own_program(
     answer = renewed_by(agent)
     with FakeModels() as provider, sign_in(host.folder, lambda: answer) as server:
         session = provider.session("a")
-        soon = {"credits_first": 6, "credits_most": 6, "jitter": 0}
+        # Long enough that it is still paused when its login is replaced, on a slow machine as well.
+        soon = {"credits_first": 15, "credits_most": 15, "jitter": 0}
         host.configure(agent, session, auto_resume=True, retry=soon)
         session.push(write("hello.txt", "hi\n"), {**credit(), "times": 9})
         env = {**host.environment(), **server.environment()}

@@ -77,7 +77,7 @@ def test_a_patch_is_whole_and_byte_for_byte(
     before(repository)
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "base")
-    task, home = start(client, [{"delay": 60}]), client.home
+    task, home = start(client, [{"delay": 600}]), client.home
     work = home / "tasks" / task["id"] / "work"
     after(work)
     client.tool("pause_task", task=task["id"])

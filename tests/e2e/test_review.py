@@ -153,7 +153,7 @@ def test_the_repository_chooses_no_editor(
 def test_a_task_that_runs_is_refused_before_the_editor_opens(
     client: LauncherClient, tmp_path: Path
 ) -> None:
-    slow = script(implement=[{"edits": [{"path": "a", "content": "a\n"}], "delay": 60}])
+    slow = script(implement=[{"edits": [{"path": "a", "content": "a\n"}], "delay": 600}])
     task = client.tool("create_task", **(QUICK | {"script": slow}))["task"]
     client.wait_until(task["id"], "IN_PROGRESS")
     work = client.home / "tasks" / task["id"] / "work"

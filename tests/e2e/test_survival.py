@@ -24,7 +24,7 @@ ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
 DONE = {
     "say": "done", "outputs": {"summary": "s"}, "edits": [{"path": "calc.py", "content": FIXED}]
 }  # fmt: skip
-SLOWLY = [{**DONE, "delay": 3}]
+SLOWLY = [{**DONE, "delay": 8}]
 NEVER = [{"delay": 3600}]
 
 

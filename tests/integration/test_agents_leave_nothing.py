@@ -31,7 +31,7 @@ from tests.unit.agent_runner.conftest import in_own_thread, worker_uid
 
 pytestmark = pytest.mark.real_agent
 
-SECONDS = 60.0
+SECONDS = 300.0
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_news_that_went_down_with_a_connection_are_told_to_the_next(
     with LauncherClient(home, repository) as first:
         first.open(era)
         task = create(first)
-        said = first.tool("wait_for_task", task=task)
+        said = first.tool("wait_for_task", task=task, timeout_s=120)
         # What the result shows is not repeated beside it.
         assert (said["task"]["status"], news(said)) == ("PAUSED", [])
         first.process.send_signal(signal.SIGKILL)
@@ -82,7 +82,7 @@ def test_events_that_a_dead_daemon_left_unacknowledged_are_sent_again(
 ) -> None:
     client.open(era)
     task = create(client)
-    assert client.tool("wait_for_task", task=task)["task"]["status"] == "PAUSED"
+    assert client.tool("wait_for_task", task=task, timeout_s=120)["task"]["status"] == "PAUSED"
     pid = daemon_pid(home)
     kill(pid)
     wait_until(lambda: not is_alive(pid), "it is dead")

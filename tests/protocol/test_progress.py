@@ -20,8 +20,8 @@ def test_progress_rises_at_every_notification(shared: Path, era: str) -> None:
             "create_task", description="Nothing", agent="scripted", engine="bubblewrap",
             workflow="quick", script=script(implement=[{"say": "done"}]),
         )["task"]  # fmt: skip
-        call = {"name": "wait_for_task", "arguments": {"task": made["id"]}}
-        waited = client.request("tools/call", {**call, "_meta": {"progressToken": "p"}}, 90)
+        call = {"name": "wait_for_task", "arguments": {"task": made["id"], "timeout_s": 170}}
+        waited = client.request("tools/call", {**call, "_meta": {"progressToken": "p"}})
         assert waited["result"]["structuredContent"]["returned"] == "ended"
         told = [f["params"] for f in client.frames if f.get("method") == "notifications/progress"]
     assert len(told) > 1

@@ -31,7 +31,7 @@ def create(client: LauncherClient, text: str, **more: Any) -> Frame:
         "script": text,
         **more,
     }
-    answer = client.request("tools/call", {"name": "create_task", "arguments": arguments}, 90)
+    answer = client.request("tools/call", {"name": "create_task", "arguments": arguments})
     return answer["result"]
 
 
@@ -279,7 +279,7 @@ FAILS = script(implement=[{"error": WRONG}, {"say": "done"}])
 
 def call(client: LauncherClient, tool: str, **arguments: Any) -> Frame:
     """The result of a call, as it came."""
-    return client.request("tools/call", {"name": tool, "arguments": arguments}, 90)["result"]
+    return client.request("tools/call", {"name": tool, "arguments": arguments})["result"]
 
 
 def test_a_client_that_holds_a_handle_gets_no_second_one(
@@ -397,7 +397,7 @@ def test_cancelling_twice_is_acknowledged_twice(client: LauncherClient) -> None:
 def test_a_client_that_ends_its_handle_leaves_a_paused_task(client: LauncherClient) -> None:
     """T2. The key that stops to follow in Claude Code's list of tasks sends tasks/cancel; it ended
     the task."""
-    task = create(client, script(implement=[{"delay": 60}, {"say": "done"}]))["taskId"]
+    task = create(client, script(implement=[{"delay": 600}, {"say": "done"}]))["taskId"]
     client.wait_until(task, "IN_PROGRESS")
     client.request("tasks/cancel", {"taskId": task})
     left = got(client, task)

@@ -146,12 +146,6 @@ class Stage:
             wait_until(reached, f"task {task} is {wanted}")
         return seen
 
-    def its_time_comes(self, task: str) -> None:
-        """The moment for which a task waits is now: its timer is set to it in the daemon's
-        database, as if the hours had passed. However slow the machine is, it does not come before
-        the assistant has asked."""
-        wait_until(lambda: _timers_end(self.home, task) == 1, f"task {task} has a timer")
-
     @contextmanager
     def assistant(self, **env: str) -> Iterator[Assistant]:
         """A new session, as when the user comes back."""
@@ -164,13 +158,6 @@ def _whole(home: Path, task: str) -> str:
     with closing(sqlite3.connect(home / "rover.db", timeout=30)) as database:
         query = "SELECT id FROM rover_tasks WHERE id LIKE ?"
         return database.execute(query, (f"{task}%",)).fetchone()[0]
-
-
-def _timers_end(home: Path, task: str) -> int:
-    change = """UPDATE workflow_status SET delay_until_epoch_ms = 1
-                WHERE status = 'DELAYED' AND workflow_uuid LIKE ?"""
-    with closing(sqlite3.connect(home / "rover.db", timeout=30)) as database, database:
-        return database.execute(change, (f"attempt-{task}-%",)).rowcount
 
 
 def _read(client: LauncherClient, uri: str) -> str:

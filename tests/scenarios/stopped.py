@@ -16,6 +16,7 @@ from tests.scenarios.stage import (
 from tests.support.fake_anthropic import write
 from tests.support.repos import FIXED, git
 from tests.support.scripts import CREDITS, fix_after_credits, script
+from tests.support.timers import its_time_comes
 
 FIX = {"path": "calc.py", "content": FIXED}
 DONE = {"say": "done", "outputs": {"summary": "add adds"}, "edits": [FIX]}
@@ -98,7 +99,7 @@ def usage_window_closed(stage: Stage) -> None:
         pause = told["task"]["pause"]
         assert pause["reason"] == "usage_window"
         assert datetime.fromisoformat(pause["retry_at"]) >= reset
-        stage.its_time_comes(made["id"])
+        its_time_comes(stage.home, made["id"])
         stage.until(made["id"], COMPLETED)
         listed = assistant.call("list_tasks", repo_path=stage.here)
         assert [e["event"] for e in listed["attention"]] == ["task.completed"]

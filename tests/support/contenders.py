@@ -14,7 +14,7 @@ from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store
 
 PROCESSES = 8
-BOUND = 60
+BOUND = 120
 
 Round = Callable[[Store, str], bool]
 """What a contender does with what is named; whether it won."""

@@ -50,7 +50,7 @@ from typing import Any, Self
 from tests.support.models.server import Handler
 from tests.support.models.turns import ERRORS, Behaviour, text
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 180.0
 _MARKER = re.compile(r"\[session:([\w.-]+)\]")
 _FAILS = ERRORS | {"stream_error", "reset"}
 Model = Callable[[dict[str, Any]], Behaviour]

@@ -33,7 +33,7 @@ ROOTLESS = Path("/var/tmp/rover-tests-rootless")
 _SUBORDINATE = "700000-765535"
 _IDLE_SECONDS = 3600
 """Longer than the suite takes: files that use it may be far apart, and it is started once."""
-_BOUND = 60.0
+_BOUND = 120.0
 # Debian's crun refuses mixed cgroups, and podman's own default limits need CAP_SYS_RESOURCE.
 _CONTAINERS = """[containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]

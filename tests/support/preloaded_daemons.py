@@ -53,7 +53,7 @@ _IMPORTED = (
     "agent_runner.process.late_spec", "agent_runner.process.spawn", "agent_runner.run.attempt",
     "anyio._backends._asyncio",
 )  # fmt: skip
-_PAUSE, _BOUND = 0.01, 60.0
+_PAUSE, _BOUND = 0.01, 120.0
 
 
 def start_preloaded(home: Path, environ: Mapping[str, str]) -> int | None:

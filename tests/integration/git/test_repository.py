@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -420,11 +419,9 @@ def test_a_pipe_where_git_would_read_is_named_at_once(repo: Path, place: str) ->
     (repo / ".git/refs/loop").symlink_to(repo / ".git/refs")
     inspect_repository(repo)
     path.symlink_to(pipe.parent if place == "refs/remotes" else pipe)
-    began = time.monotonic()
     assert _code(repo) == "broken_repository"
     with pytest.raises(UserFixable, match="is a pipe, a socket or a device"):
         resolve_branch(repo, "x")
-    assert time.monotonic() - began < 20
 
 
 def test_circular_links_and_endless_folders_raise_nothing(repo: Path) -> None:

@@ -70,9 +70,9 @@ def test_a_time_out_is_exit_code_124_and_nothing_survives_it(
     after = "echo {{steps.a.outputs.exit_code}} {{steps.a.outputs.success}}"
     p = place(
         tmp_path,
-        {"id": "a", "command": script, "allow_failure": True},
+        {"id": "a", "command": script, "allow_failure": True, "timeout": 3},
         {"id": "b", "command": after},
-        limits=RunLimits(command_timeout=0.5, stop_grace=0.1),
+        limits=RunLimits(stop_grace=0.1),
     )
     assert p.start() is ExitCode.COMPLETED
     assert p.state.steps[0].outputs["stdout"] == "begun"

@@ -161,13 +161,13 @@ def test_the_program_gets_nothing_of_a_task_and_is_ended_in_time(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the user's own environment, outside of every repository."""
-    monkeypatch.setattr(login_renewals, "LIMIT", 1.0)
+    monkeypatch.setattr(login_renewals, "LIMIT", 3.0)
     program, seen = host.folder / "bin" / "claude", host.folder / "seen"
-    program.write_text(f"#!/bin/sh\n{{ env; pwd; echo $*; }} > {seen}\nexec /bin/sleep 100\n")
+    program.write_text(f"#!/bin/sh\n{{ env; pwd; echo $*; }} > {seen}\nexec /bin/sleep 1000\n")
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         have_renewed("claude", str(program), {**host.environ, "PATH": os.environ["PATH"]})
-    assert time.monotonic() - began < 50
+    assert time.monotonic() - began < 300
     told = seen.read_text()
     assert "sk-of-a-task" not in told
     assert f"CLAUDE_CONFIG_DIR={host.folder}" in told

@@ -491,17 +491,18 @@ def test_none_does_not_even_reach_the_model_api(path: Path) -> None:
 def test_a_silent_tunnel_is_ended_and_a_busy_one_is_not(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(egress_module, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(egress_module, "IDLE_SECONDS", 1.0)
 
     async def work() -> None:
         async with gate(path) as here, server(echo) as port:
             here.internet.host("pypi.org", 443, port)
             reader, writer = await here.tunnel("pypi.org:443")
             loop = asyncio.get_running_loop()
-            end = loop.time() + 0.25
+            end = loop.time() + 1.5
             while loop.time() < end:
                 writer.write(b"x")
                 assert await reader.readexactly(1) == b"x"
+                await asyncio.sleep(0.05)
             assert await reader.read() == b""
             writer.close()
 

@@ -258,7 +258,7 @@ def test_one_that_falls_silent_is_stopped(bare: RunSpec, tmp_path: Path) -> None
     play = Play(tmp_path, [HELLO, NEW])
 
     async def turn() -> AgentOutcome:
-        return await play.turn(bare, {}, {"silence": 0.5})
+        return await play.turn(bare, {}, {"silence": 2})
 
     with pytest.raises(AgentFailed) as caught:
         anyio.run(turn)
