@@ -40,12 +40,13 @@ from agent_runner import crashpoints
 from rover_mcp.launcher.daemon_start import DAEMON_COMMAND, daemon_environment
 from rover_mcp.launcher.handshake import socket_path
 from tests.support.forked_daemon import connected, exit_status_of, fork, wait_for_end
+from tests.support.forked_runners import SUPERVISOR, fork_supervisors, supervise_forked
 
 VARIABLE = "ROVER_PRELOADED"
 _ROOT = Path(__file__).parents[2]
 _ROOM = "." * 60_000
 """In the environment of the process that is forked: a daemon's own takes its place."""
-_ROOM_FOR_ARGUMENTS = "." * 400
+_ROOM_FOR_ARGUMENTS = "." * 2000
 """On its command line, for the same reason."""
 _LARGEST = 200_000
 _IMPORTED = (
@@ -179,11 +180,12 @@ def main() -> None:
     Settings.model_fields["queue_poll"].default = 0.4
     Settings.model_rebuild(force=True)
     _prepare()
-    gc.collect()
-    gc.freeze()
     # Never closed: a daemon that was forked has lost it, and would fail with that in place of its
     # own exit status, by which a launcher knows that another daemon was faster.
     listening = socket.socket(fileno=int(sys.argv[1]))
+    fork_supervisors(listening.getsockname())
+    gc.collect()
+    gc.freeze()
     ready = select.poll()
     ready.register(listening, select.POLLIN)
     # Its owner's end of standard input closes when that ends, however it does.
@@ -230,6 +232,11 @@ def _become(command: Sequence[str], environ: Mapping[str, str], streams: Sequenc
         os.dup2(descriptor, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.setsid()
+    _run(command, environ)
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Run a command of Python's in this process, which from here on looks like it."""
     os.chdir("/")
     os.environ.clear()
     os.environ.update(environ)
@@ -239,6 +246,8 @@ def _become(command: Sequence[str], environ: Mapping[str, str], streams: Sequenc
     arguments, arguments_end, variables, variables_end = (int(fact) for fact in facts[45:49])
     _write_at(arguments, arguments_end, command)
     _write_at(variables, variables_end, [f"{k}={v}" for k, v in environ.items()])
+    if list(command[:-1]) == SUPERVISOR:
+        supervise_forked(command[-1], _run)
     sys.argv = [*command[3:]]
     sys.orig_argv = [*command]
     runpy.run_module(command[3], run_name="__main__", alter_sys=True)
