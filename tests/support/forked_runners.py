@@ -32,6 +32,11 @@ Become = Callable[[Sequence[str], Mapping[str, str]], None]
 def fork_supervisors(path: str) -> None:
     """Have the engines of this process ask for a fork at the socket `path` instead of starting a
     supervisor."""
+    _replace_subprocess(host_engine, run=forking(path))
+
+
+def forking(path: str) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    """What runs a supervisor in place of subprocess.run."""
 
     def run(argv: Sequence[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
         try:
@@ -44,7 +49,7 @@ def fork_supervisors(path: str) -> None:
         with connected(path) as again:
             return subprocess.CompletedProcess(argv, exit_status_of(again, pid), b"", said)
 
-    _replace_subprocess(host_engine, run=run)
+    return run
 
 
 def _fork(

@@ -209,21 +209,35 @@ def _serve(asking: socket.socket) -> bool:
     """Answer one caller; True in the daemon that was forked for it, once that has ended."""
     with asking:
         while True:
-            received, streams, _, _ = socket.recv_fds(asking, _LARGEST, 3)
+            received, streams = _received(asking)
             if not received:
                 return False
             request = json.loads(received)
             if isinstance(request, int):
-                asking.send(str(os.waitstatus_to_exitcode(os.waitpid(request, 0)[1])).encode())
+                _answer(asking, os.waitstatus_to_exitcode(os.waitpid(request, 0)[1]))
             elif (pid := os.fork()) == 0:
                 asking.detach()
                 command, environ = request
                 _become(command, environ, streams)
                 return True
             else:
-                asking.send(str(pid).encode())
+                _answer(asking, pid)
                 for descriptor in streams:
                     os.close(descriptor)
+
+
+def _received(asking: socket.socket) -> tuple[bytes, Sequence[int]]:
+    """The next request and its streams; nothing once the caller is gone."""
+    with contextlib.suppress(OSError):
+        received, streams, _, _ = socket.recv_fds(asking, _LARGEST, 3)
+        return received, streams
+    return b"", ()
+
+
+def _answer(asking: socket.socket, number: int) -> None:
+    # A daemon that asks for a runner may be killed before it has its answer.
+    with contextlib.suppress(OSError):
+        asking.send(str(number).encode())
 
 
 def _become(command: Sequence[str], environ: Mapping[str, str], streams: Sequence[int]) -> None:
