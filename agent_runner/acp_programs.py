@@ -74,9 +74,10 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
     return head + "{" + _filled(rest, values)
 
 
+# Constants, which a test validates: here it would cost each start of a runner.
 KNOWN: Mapping[str, AcpProgram] = {
     # Neither could be tried with the real program: no registry that we use has them.
-    "goose": AcpProgram(
+    "goose": AcpProgram.model_construct(
         acp=("goose", "acp"),
         provider="openai",
         environment={
@@ -90,5 +91,5 @@ KNOWN: Mapping[str, AcpProgram] = {
         model="gpt-5",
     ),
     # Its models are behind its own service, which the network policy must allow.
-    "cursor": AcpProgram(acp=("cursor-agent", "acp")),
+    "cursor": AcpProgram.model_construct(acp=("cursor-agent", "acp")),
 }

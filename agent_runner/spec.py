@@ -242,7 +242,7 @@ class RunSpec(_SpecModel):
     context: tuple[ContextFile, ...] = Field(
         default=(), description="what the agent is given to read beside the description"
     )
-    hooks: StepHooks = StepHooks()
+    hooks: StepHooks = Field(default_factory=StepHooks)
     setup: Setup | None = Field(
         default=None, description="to be run before the first step, or by `agent-runner setup`"
     )
@@ -252,8 +252,8 @@ class RunSpec(_SpecModel):
     paths: Paths
     gateway: GatewaySpec
     isolation: Annotated[SwitchUser | WrapCommand | NoIsolation, Field(discriminator="kind")]
-    limits: RunLimits = RunLimits()
-    commits: CommitStyle = CommitStyle()
+    limits: RunLimits = Field(default_factory=RunLimits)
+    commits: CommitStyle = Field(default_factory=CommitStyle)
     disk: Disk | None = Field(default=None, description="none: it is not watched")
     restore: Restore | None = None
     begin: Snapshot | None = Field(

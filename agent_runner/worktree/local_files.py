@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, RootModel
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter
 
 from agent_runner.process.commands import CommandStarter, was_killed
 from agent_runner.worktree.script_runner import WorktreeInterrupted
@@ -52,8 +52,8 @@ class LocalFile(BaseModel):
     executable: bool = False
 
 
-class LocalFiles(RootModel[tuple[LocalFile, ...]]):
-    """All files of a task."""
+LOCAL_FILES = TypeAdapter(tuple[LocalFile, ...], config=ConfigDict(defer_build=True))
+"""All files of a task."""
 
 
 def load_copies(spec: Path) -> Sequence[LocalFile]:
@@ -63,7 +63,7 @@ def load_copies(spec: Path) -> Sequence[LocalFile]:
         OSError: they cannot be read.
         pydantic.ValidationError: the content is invalid.
     """
-    return LocalFiles.model_validate_json((spec / FILE_NAME).read_bytes()).root
+    return LOCAL_FILES.validate_json((spec / FILE_NAME).read_bytes())
 
 
 async def place(

@@ -210,4 +210,6 @@ def _runner_environment() -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(code),
         "PYTHONUNBUFFERED": "1",
+        # Whatever is installed beside Rover is no part of the runner, and would be searched.
+        "PYDANTIC_DISABLE_PLUGINS": "__all__",
     }

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from agent_runner.workflow.models import AgentStep, Workflow, walk
-from agent_runner.worktree.local_files import LocalFile, LocalFiles
+from agent_runner.worktree.local_files import LOCAL_FILES, LocalFile
 from rover_mcp.config.project import FILE
 from rover_mcp.config.safe_read import FileRefused, read_beneath
 from rover_mcp.domain.errors import UserFixable
@@ -70,7 +70,7 @@ def write_copies(file: Path, copies: Sequence[LocalFile]) -> None:
     """
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as opened:
-        opened.write(LocalFiles(tuple(copies)).model_dump_json().encode())
+        opened.write(LOCAL_FILES.dump_json(tuple(copies)))
 
 
 def _refused(name: str, why: str) -> UserFixable:

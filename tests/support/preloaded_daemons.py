@@ -51,7 +51,7 @@ _ROOM_FOR_ARGUMENTS = "." * 2000
 _LARGEST = 200_000
 _IMPORTED = (
     "rover_mcp.daemon.daemon", "rover_mcp.daemon.early_answers", "agent_runner.gateway_evidence",
-    "agent_runner.process.late_spec", "agent_runner.process.spawn", "agent_runner.run.attempt",
+    "agent_runner.process.late_spec", "agent_runner.process.spawn", "agent_runner.run.runner_command",
     "anyio._backends._asyncio",
 )  # fmt: skip
 _PAUSE, _BOUND = 0.01, 120.0

@@ -11,9 +11,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from agent_runner.__main__ import SIGNALS, run
 from agent_runner.models import PauseReason, RunStatus
 from agent_runner.run.attempt import PAUSE_REQUEST
+from agent_runner.run.runner_command import SIGNALS, run
 from tests.support.runs import Place
 
 ROOT = Path(__file__).parents[3]

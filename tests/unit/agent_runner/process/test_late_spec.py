@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.__main__ import main
 from agent_runner.process.late_spec import FIFO, SPEC, await_spec
+from agent_runner.run.runner_command import run_command
 from rover_mcp.sandbox.layout import awaits_spec, deliver_spec, prepare_late_spec
 
 
@@ -44,7 +44,7 @@ def test_orders_that_came_and_were_tidied_up_before_it_looked_are_found(tmp_path
 def test_a_runner_that_nobody_needs_ends_by_itself(tmp_path: Path) -> None:
     prepare_late_spec(tmp_path)
     assert not await_spec(tmp_path, 0.01)
-    assert main(["run", "--spec", str(tmp_path), "--wait", "0.01"]) == os.EX_TEMPFAIL
+    assert run_command(None, ["run", "--spec", str(tmp_path), "--wait", "0.01"]) == os.EX_TEMPFAIL
 
 
 def test_without_orders_and_without_a_place_for_them_it_is_an_error(tmp_path: Path) -> None:
