@@ -28,6 +28,7 @@ from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.server.pending_events import unseen_events
 from rover_mcp.server.session import TASKS_URI, ClientSession, PendingEvents, task_uri
 from rover_mcp.store.damaged_records import NONSENSE
+from rover_mcp.store.events import MOST_EVENTS
 from rover_mcp.store.records import EventRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.caller import Caller
@@ -95,7 +96,7 @@ class EventBroadcaster:
     async def _drain(self) -> None:
         while True:
             before = self._seq or 0
-            rows = await anyio.to_thread.run_sync(self._store.events.tail, before)
+            rows = await anyio.to_thread.run_sync(self._store.events.tail, before, MOST_EVENTS)
             self._seq = rows[1]
             for event in rows[0]:
                 try:
@@ -103,7 +104,8 @@ class EventBroadcaster:
                 except (RoverError, *NONSENSE) as error:
                     # One damaged record must not keep the others from being told.
                     log.warning("event %s cannot be reported: %s", event.seq, error)
-            if self._seq == before:
+            # Whatever comes after the reading wakes it again.
+            if self._seq - before < MOST_EVENTS:
                 return
 
     def note(self, channel: str) -> None:

@@ -38,6 +38,9 @@ LAST_NUMBER: Final = 2**31 - 2
 NUMBERED = E.c.seq <= LAST_NUMBER
 
 
+MOST_EVENTS = 500
+"""The most events that are read at once."""
+
 MOST_NOTICES = 5000
 """Greatest number of notices that are kept. The oldest are dropped."""
 
@@ -119,7 +122,7 @@ class EventLog:
         with self._database.read() as connection:
             return readable(connection.execute(query))[::-1]
 
-    def tail(self, seq: int, limit: int = 500) -> tuple[list[EventRow], int]:
+    def tail(self, seq: int, limit: int = MOST_EVENTS) -> tuple[list[EventRow], int]:
         """What came after `seq`, and the last number of it. A damaged event is logged and left
         out: whoever follows the sequence gets past it."""
         query = sa.select(E).where(E.c.seq > seq, NUMBERED).order_by(E.c.seq).limit(limit)

@@ -14,6 +14,7 @@ import pytest
 from mcp import Client
 
 from rover_mcp.domain.task_status import Event
+from rover_mcp.server import event_broadcast
 from rover_mcp.server.event_broadcast import EventBroadcaster, channel_message
 from rover_mcp.server.session import MAX_WATCHED, RECEIVED_SECONDS, ClientSession
 from rover_mcp.tasks.task_view import event_view
@@ -237,6 +238,31 @@ def test_a_message_goes_to_whom_it_concerns_and_nobody_else(desk: Desk) -> None:
         "notifications/message",
         "notifications/resources/updated",
     }
+
+
+@pytest.mark.parametrize(("most", "reads"), [(500, 1), (2, 3), (1, 6)])
+def test_events_are_read_once_however_many_there_are(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, most: int, reads: int
+) -> None:
+    hub, told, after = EventBroadcaster(desk.store), Told(), list[int]()
+    hub.sessions = {session(desk, told, client_id="client-1")}
+    tail = desk.store.events.tail
+
+    def noted(seq: int, limit: int) -> Any:
+        after.append(seq)
+        return tail(seq, limit)
+
+    monkeypatch.setattr(desk.store.events, "tail", noted)
+    monkeypatch.setattr(event_broadcast, "MOST_EVENTS", most)
+    begin = desk.store.events.last_seq()
+    for number in range(5):
+        desk.store.projects.register("p1", "/repo")
+        desk.store.tasks.create(new_task(f"{number:032x}"), frozenset())
+    hub._seq = begin  # pyright: ignore[reportPrivateUsage]
+    run(hub._drain)  # pyright: ignore[reportPrivateUsage]  # one turn of `run`
+    assert methods(told) == ["message"] * 5
+    assert len(after) == reads
+    assert hub._seq == desk.store.events.last_seq() == begin + 5  # pyright: ignore[reportPrivateUsage]
 
 
 def test_the_claude_channel_is_off_unless_it_is_wanted(desk: Desk) -> None:
