@@ -20,14 +20,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from rover_mcp.git.git_errors import checked, no_room
 from rover_mcp.git.repository import info_attributes, is_branch_name, own_attributes
 from rover_mcp.git.repository_view import SHALLOW, RepositoryView, boundary, opened
-from rover_mcp.git.user_config import own_filters, user_values
+from rover_mcp.git.user_config import own_entries
 
 _HEADER = b"# pack-refs with: peeled fully-peeled sorted \n"
 _FORMAT = "%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)"
@@ -35,6 +35,7 @@ _REMOTE = "refs/remotes/origin/"
 _REMOTE_KEY = re.compile(r"remote\.(.+)\.url")
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]{0,999}")
 _ENDINGS = {"core.autocrlf": ("true", "false", "input"), "core.eol": ("lf", "crlf", "native")}
+_OWN_SETTINGS = r"^(core\.(autocrlf|eol)$|filter\.)"
 _SMUDGE = re.compile(r"filter\.([A-Za-z0-9_.+-]{1,100})\.(?:smudge|process)")
 _LISTING = 64 * 1024**2
 _PACK = 64 * 1024**2
@@ -51,13 +52,15 @@ def write_names(user_repo: Path, commit: str, branch: str | None, folder: Path) 
     new = folder.with_name(f"{folder.name}.new")
     with opened(user_repo) as view:
         tags, annotated = _tags(view, commit)
-        lines = sorted([*tags, *_branches(view, commit, branch)])
+        default, own = _default_branch(view), own_entries(_OWN_SETTINGS, view.conditions)
+        branches = {(branch or "").removeprefix("origin/"), default}
+        lines = sorted([*tags, *_branches(view, commit, branches)])
         pack = _pack_tags(view, annotated, folder)
-        settings = "".join(line_endings(view))
+        settings = "".join(line_endings(view, own))
         attributes = (info_attributes(view.place.common), own_attributes(view))
-        filters = _filters(view)
+        filters = _filters(view, own)
         cut = boundary(view, commit)
-        origin = f"{address(view)}\n{_default_branch(view)}\n"
+        origin = f"{address(view)}\n{default}\n"
     try:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
@@ -106,33 +109,36 @@ def _tags(view: RepositoryView, commit: str) -> tuple[list[tuple[bytes, bytes]],
 
 
 def _branches(
-    view: RepositoryView, commit: str, branch: str | None
+    view: RepositoryView, commit: str, branches: Iterable[str]
 ) -> Iterator[tuple[bytes, bytes]]:
-    names = {(branch or "").removeprefix("origin/"), _default_branch(view)}
-    for name in sorted(filter(is_branch_name, names)):
+    for name in sorted(filter(is_branch_name, branches)):
         for ref in (f"refs/heads/{name}", _REMOTE + name):
-            there = view.run(["rev-parse", "--verify", "-q", f"{ref}^{{commit}}"])
-            # Not the branch's own commit: the base may not reach that, so the clone lacks it.
-            merge_base = view.run(["merge-base", commit, ref]) if there.code == 0 else there
+            # Not the branch's own commit: the base may not reach that, so the clone lacks it. It
+            # fails where there is no such branch.
+            merge_base = view.run(["merge-base", commit, ref])
             if merge_base.code == 0:
                 yield ref.encode(), f"{merge_base.text} {ref}\n".encode()
 
 
-def line_endings(view: RepositoryView) -> Iterator[str]:
-    """The lines of the file `settings`: how git ends lines in the user's checkout."""
+def line_endings(
+    view: RepositoryView, own: Sequence[tuple[str, str]] | None = None
+) -> Iterator[str]:
+    """The lines of the file `settings`: how git ends lines in the user's checkout. `own` are the
+    entries of the user's own configuration, if they were read already."""
+    last = dict(own_entries(_OWN_SETTINGS, view.conditions) if own is None else own)
     for key, allowed in _ENDINGS.items():
-        value = view.last(key) or next(reversed(user_values(key, view.conditions)), "").lower()
+        value = view.last(key) or last.get(key, "").lower()
         if value in allowed:
             yield f"{key} {value}\n"
 
 
-def _filters(view: RepositoryView) -> list[str]:
+def _filters(view: RepositoryView, own: Sequence[tuple[str, str]]) -> list[str]:
     """Filters by which files in the user's work tree differ from what is committed. Git-lfs does
     not count, because its pointers say what they are, and `cat` changes nothing."""
     pairs = [(key, values[-1]) for key, values in view.config.items() if values]
     filters = {
         match[1]
-        for key, value in (*own_filters(view.conditions), *pairs)
+        for key, value in (*own, *pairs)
         if (match := _SMUDGE.fullmatch(key)) and value.strip() not in ("", "cat")
     }
     return sorted(filters - {"lfs"})

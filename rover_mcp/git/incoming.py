@@ -37,7 +37,8 @@ class Incoming:
             EnvironmentFault: one is missing ("bundle_incomplete").
         """
         own = self.own.reading(self.task_id, self.base_commit)
-        missing = [c for c in header.prerequisites if not self._has(c, own)]
+        here = self._objects(header.prerequisites, own)
+        missing = [c for c in header.prerequisites if here.get(c) != (c, "commit")]
         if missing:
             raise EnvironmentFault(
                 f"the bundle {bundle.name} builds on {missing[0]}, which is not here",
@@ -104,15 +105,21 @@ class Incoming:
             raise bad_bundle(bundle, refused(result))
 
     def _check_snapshot(self, bundle: Path, snapshot: Snapshot, env: Mapping[str, str]) -> None:
-        if not self._has(snapshot.head, env):
-            raise bad_bundle(bundle, f"the branch's commit {snapshot.head} is not in it")
-        tree = run_git(["rev-parse", f"{snapshot.commit}^{{tree}}"], self.hub, extra_env=env)
-        if not self._has(snapshot.commit, env) or tree.text != snapshot.tree:
-            raise bad_bundle(bundle, f"the snapshot {snapshot.commit} is not what it should be")
+        head, commit, tree = snapshot.head, snapshot.commit, f"{snapshot.commit}^{{tree}}"
+        here = self._objects((head, commit, tree), env)
+        if here.get(head) != (head, "commit"):
+            raise bad_bundle(bundle, f"the branch's commit {head} is not in it")
+        if here.get(commit) != (commit, "commit") or here.get(tree) != (snapshot.tree, "tree"):
+            raise bad_bundle(bundle, f"the snapshot {commit} is not what it should be")
 
-    def _has(self, commit: str, env: Mapping[str, str]) -> bool:
-        kind = run_git(["cat-file", "-t", commit], self.hub, extra_env=env)
-        return kind.code == 0 and kind.text == "commit"
+    def _objects(self, names: Sequence[str], env: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """The id and the type of each object that is here, by the name that was asked for."""
+        queries = "".join(f"{name}\n" for name in names).encode()
+        argv = ["cat-file", "--batch-check=%(objectname) %(objecttype)"]
+        listed = run_git(argv, self.hub, extra_env=env, stdin=queries)
+        # One that is missing has a line, too; a git that failed has printed fewer lines.
+        lines = [line.partition(" ") for line in listed.text.splitlines()]
+        return {name: (line[0], line[2]) for name, line in zip(names, lines, strict=False)}
 
 
 def check_references(bundle: Path, header: BundleHeader, expected: Mapping[str, str]) -> None:

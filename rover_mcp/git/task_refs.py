@@ -101,7 +101,7 @@ class TaskRefs:
             ["update-ref", "--stdin"], self._hub, stdin=("\n".join(lines) + "\n").encode()
         )
         # `create` fails where another importer was quicker; with the same commit that is success.
-        if self.snapshot(task_id, snapshot.sequence) != snapshot.commit:
+        if written.code != 0 and self.snapshot(task_id, snapshot.sequence) != snapshot.commit:
             checked(written, f"snapshot {snapshot.sequence} cannot be recorded", self._hub)
 
     def keep(self, task_id: str, name: str, commit: str) -> str:

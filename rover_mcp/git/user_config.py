@@ -48,11 +48,6 @@ def user_values(key: str, of: IncludeConditions | None = None) -> list[str]:
     return _of_own_files(["--type=path", "-z", "--get-all", key], of)
 
 
-def own_filters(of: IncludeConditions) -> list[tuple[str, str]]:
-    """The keys and values of filters in the user's own files."""
-    return own_entries(r"^filter\.", of)
-
-
 def own_entries(pattern: str, of: IncludeConditions) -> list[tuple[str, str]]:
     """The keys that match in the user's own files, with their values, in the order of the files."""
     entries = _of_own_files(["-z", "--get-regexp", pattern], of)

@@ -24,9 +24,9 @@ def test_what_is_imported_is_not_searched_for_garbage_later() -> None:
         "finally: print('frozen', gc.get_freeze_count(), gc.isenabled())"
     )
     argv = [sys.executable, "-P", "-c", program]
-    told = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    assert "run one attempt" in told
-    frozen, enabled = told.split()[-2:]
+    shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    assert "run one attempt" in shown
+    frozen, enabled = shown.split()[-2:]
     assert int(frozen) > 10_000
     assert enabled == "True"
 
