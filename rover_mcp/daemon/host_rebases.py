@@ -16,6 +16,7 @@ from rover_mcp.domain.errors import Conflict, NotFound, RoverError, UserFixable
 from rover_mcp.domain.paths import TaskFolders, project_resolutions
 from rover_mcp.domain.resolution import best_parts
 from rover_mcp.domain.resolution_text import ShownResolution
+from rover_mcp.domain.side_choice import Side
 from rover_mcp.git.branch_merge import contains, count_beyond
 from rover_mcp.git.conflicts import conflict_pieces, conflicted_files
 from rover_mcp.git.move_branch import move_branch, settle
@@ -208,7 +209,7 @@ def replay_branch(
     commits = own_commits(git, tip, base, stands_on)
     if not commits:
         return None
-    resolved = ResolvedStops(git, answers.text)
+    resolved = ResolvedStops(git, answers.file_answer)
     replayed = Replay(git, resolved).run(commits, base, tip)
     stop = replayed.stop
     if stop is None or replayed.collapsed:
@@ -225,14 +226,15 @@ def shown_resolutions(
 ) -> Iterator[ShownResolution]:
     """The answers that a replay takes, for a person."""
     for file in used:
-        pieces = conflict_pieces(git, file.stop, file.path) or []
+        is_text = file.answer.side is Side.FILE
+        pieces = (conflict_pieces(git, file.stop, file.path) or []) if is_text else []
         answer = answers.answer(conflict_key(file.stop, file.path))
         subject = git(["show", "-s", "--format=%s", file.stop.commit]).text
         yield ShownResolution(
             path=file.path,
             commit=file.stop.commit,
             subject=subject,
-            parts=best_parts(pieces, file.text) or (),
+            parts=best_parts(pieces, file.answer.text) or () if is_text else (),
             given_up=answer.given_up if answer else (),
             written_by=answer.written_by if answer else "",
             key=conflict_key(file.stop, file.path),

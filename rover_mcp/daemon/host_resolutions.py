@@ -19,16 +19,16 @@ from rover_mcp.control.control_points import RoundPoint
 from rover_mcp.control.control_ports import NextRound, RoundsEnd
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.host_rebases import replay_branch, resolutions_of
-from rover_mcp.domain.conflict_report import problem_report, reasons_of, report
-from rover_mcp.domain.conflicted_file import ConflictRegion
+from rover_mcp.daemon.judge_stop import AgentWords, faced_conflicts, judge_stop
+from rover_mcp.domain.conflict_report import problem_report, report
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
 from rover_mcp.domain.iteration import IterationInput, ResolutionRound
 from rover_mcp.domain.paths import TaskFolders
-from rover_mcp.domain.resolution import Resolution, judge_files, lock_problem, unfenced
+from rover_mcp.domain.side_choice import choice_report
 from rover_mcp.domain.task_links import ResolvesFor
 from rover_mcp.domain.text import plain
 from rover_mcp.git.conflict_blame import described, reported_file
-from rover_mcp.git.conflicts import MOST_BYTES, conflict_pieces
+from rover_mcp.git.conflicts import MOST_BYTES
 from rover_mcp.git.rebase_branch import writing
 from rover_mcp.git.replay import Git, Replayed, ReplayStop
 from rover_mcp.git.repository_view import opened
@@ -36,16 +36,14 @@ from rover_mcp.git.resolved_stops import (
     bundle_stop,
     commit_of,
     conflict_key,
-    is_lock_file,
     lock_command,
     marked_text,
     text_of_base,
     tree_with,
-    unresolvable,
 )
 from rover_mcp.store.rebase_notes import RoundNote, write_round
 from rover_mcp.store.records import TaskRow
-from rover_mcp.store.resolutions import CheckResult, ResolutionAnswer, Resolutions
+from rover_mcp.store.resolutions import CheckResult, Resolutions
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.pause_view import spent
 from rover_mcp.tasks.rebase import RebaseTask
@@ -57,8 +55,6 @@ CHECKS = ("check_command", "test_command")
 
 LOCKS = "locks"
 """The step that writes lock files again."""
-
-Pieces = Sequence[str | ConflictRegion]
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,8 @@ class HostResolutions:
         """The round with which the new task `new_id` begins to resolve a rebase of `task`.
 
         Raises:
-            Conflict: a conflict is not between texts ("not_resolvable").
+            Conflict: a conflict cannot be resolved by a text or the choice of a side
+                ("not_resolvable").
             RoverError: git failed, or the data folder cannot be written.
         """
         with self._replay(task, link) as replay:
@@ -148,63 +145,31 @@ class HostResolutions:
         return self._imported(task, NextRound(given, {"check_command": command}), state)
 
     def _judge(
-        self,
-        task: TaskRow,
-        replay: _Replay,
-        stop: ReplayStop,
-        state: RunState,
-        answers: Resolutions,
+        self, task: TaskRow, replay: _Replay, stop: ReplayStop, state: RunState, kept: Resolutions
     ) -> Mapping[str, Sequence[str]]:
         """Keep the answers for a stop, if all of them count; else what is wrong, by file."""
-        pieces = {p: conflict_pieces(replay.git, stop, p) or [] for p in stop.paths}
-        texts, changed, wrong = self._answer(task, pieces)
-        locks = [path for path in pieces if is_lock_file(path)]
-        own = {path: known for path, known in pieces.items() if path not in locks}
-        reasons = reasons_of(_output(state, "given_up"))
-        verdicts = judge_files(
-            own, texts, [p for p in changed if p not in locks], dict.fromkeys(own, reasons)
-        )
-        for path in locks:
-            problem = lock_problem(path, texts.get(path, ""))
-            verdicts[path] = Resolution((problem,) if problem else ())
-        verdicts |= {path: Resolution((why,)) for path, why in wrong.items()}
-        if problems := {path: v.problems for path, v in verdicts.items() if v.problems}:
-            return problems
-        for path, text in texts.items():
-            answer = ResolutionAnswer(
-                path=path,
-                text=text,
-                given_up=verdicts[path].dropped,
-                written_by=lock_command([path]) if path in locks else "",
-            )
-            answers.put(conflict_key(stop, path), answer)
-        crash_point(RoundPoint.ANSWERS_KEPT)
-        return {}
-
-    def _answer(
-        self, task: TaskRow, pieces: Mapping[str, Pieces]
-    ) -> tuple[dict[str, str], list[str], dict[str, str]]:
-        """The files as the agent left them, every path that it changed, and which of them are not
-        text."""
-        hub, base = self.repositories.hub(task.project_id), task.base_commit
         begin = task.iteration_input.begin if task.iteration_input else None
         last = journal_snapshots(TaskFolders(self.home, task.id, task.iteration).journal)
         if begin is None or not last:
             raise EnvironmentFault("the answer has no snapshot", code="snapshot_missing")
-        commit = last[-1].commit
-        texts: dict[str, str] = {}
-        wrong: dict[str, str] = {}
-        for path, known in pieces.items():
-            content = hub.file_bytes(task.id, base, commit, path, 4 * MOST_BYTES)
-            if content is None:
-                wrong[path] = "it is gone, or no regular file, or too large"
-                continue
-            try:
-                texts[path] = unfenced(content.decode(), known)
-            except UnicodeDecodeError:
-                wrong[path] = "it is not UTF-8 text"
-        changed = [c.path for c in hub.changes(task.id, base, begin.commit, commit)]
-        return texts, changed, wrong
+        hub, base, commit = (
+            self.repositories.hub(task.project_id),
+            task.base_commit,
+            last[-1].commit,
+        )
+        verdicts, answers = judge_stop(
+            replay.git,
+            stop,
+            lambda path: hub.file_bytes(task.id, base, commit, path, 4 * MOST_BYTES),
+            [change.path for change in hub.changes(task.id, base, begin.commit, commit)],
+            AgentWords(_output(state, "given_up"), _output(state, "choices")),
+        )
+        if problems := {path: v.problems for path, v in verdicts.items() if v.problems}:
+            return problems
+        for path, answer in answers.items():
+            kept.put(conflict_key(stop, path), answer)
+        crash_point(RoundPoint.ANSWERS_KEPT)
+        return {}
 
     def _again(
         self,
@@ -242,30 +207,34 @@ class HostResolutions:
         refused: int = 0,
     ) -> NextRound:
         git, link = replay.git, replay.link
-        pieces = {path: conflict_pieces(git, stop, path) for path in stop.paths}
-        if kinds := unresolvable(stop, lambda path: pieces.get(path) is not None):
-            shown = "; ".join(f"{path} ({kind})" for path, kind in list(kinds.items())[:20])
+        faced = faced_conflicts(git, stop)
+        if faced.unresolvable:
+            some = list(faced.unresolvable.items())[:20]
+            shown = "; ".join(f"{path} ({kind})" for path, kind in some)
             raise Conflict(
-                f"the conflicts of {stop.commit[:10]} are not only a matter of text: {shown}",
+                f"the conflicts of {stop.commit[:10]} cannot be resolved here: {shown}",
                 hint=f"merge {link.base_branch} into {origin.branch} with git, and resolve them",
                 code="not_resolvable",
             )
-        texts = {path: known for path, known in pieces.items() if known is not None}
         names = (link.base_branch, f"{stop.commit[:10]} of {origin.branch}")
-        own = [path for path in texts if not is_lock_file(path)]
-        marked = {path: marked_text(texts[path], *names) for path in own}
+        marked = {path: marked_text(known, *names) for path, known in faced.texts.items()}
         # The program that writes a lock file begins with one that is whole.
-        marked |= {p: text_of_base(git, stop, p) for p in texts if is_lock_file(p)}
+        marked |= {path: text_of_base(git, stop, path) for path in faced.locks}
         tree = tree_with(git, stop.tree, marked)
         commit = commit_of(git, tree, stop.onto, f"conflicts of {stop.commit}")
-        files = [reported_file(git, stop, replay.base, path, texts[path]) for path in own]
+        files = [
+            reported_file(git, stop, replay.base, path, known)
+            for path, known in faced.texts.items()
+        ]
         given = IterationInput(
             snapshot=self._begin(replay, commit, stop.onto, folders, sequence),
             rewound=True,
             round=ResolutionRound(stop=stop.commit, refused=refused),
         )
-        text = report(described(git, stop.commit), link.base_branch, files) if files else ""
-        return NextRound(given, {"conflicts": text, "lock_command": lock_command(texts)})
+        choices = choice_report([*faced.choices.values()], link.base_branch)
+        text = report(described(git, stop.commit), link.base_branch, files, choices)
+        conflicts = text if files or faced.choices else ""
+        return NextRound(given, {"conflicts": conflicts, "lock_command": lock_command(faced.locks)})
 
     def _begin(
         self, replay: _Replay, commit: str, head: str, folders: TaskFolders, sequence: int

@@ -41,9 +41,12 @@ class ReportedFile:
     commits: Mapping[str, BlamedCommit] = field(default_factory=dict[str, BlamedCommit])
 
 
-def report(commit: BlamedCommit, base_branch: str, files: Sequence[ReportedFile]) -> str:
-    """The conflicts of the replayed `commit` with its new base, as part of a prompt."""
-    text = "\n".join(_lines(commit, base_branch, files))
+def report(
+    commit: BlamedCommit, base_branch: str, files: Sequence[ReportedFile], choices: str = ""
+) -> str:
+    """The conflicts of the replayed `commit` with its new base, as part of a prompt. `choices`
+    describes those for which a side is chosen."""
+    text = "\n".join(_lines(commit, base_branch, files)) + (f"\n{choices}" if choices else "")
     if len(text) <= MOST_CHARACTERS:
         return text
     return f"{text[:MOST_CHARACTERS]}\n[The rest is left out here; the files hold all of it.]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,6 +29,15 @@ class ConflictRegion(_ConflictModel):
     branch: str
 
 
+class ConflictSide(_ConflictModel):
+    """What a side has at the path, by git's mode and name of it; "both": what both were made
+    from."""
+
+    side: Literal["both", "onto", "branch"]
+    mode: str
+    name: str
+
+
 class ConflictedFile(_ConflictModel):
     """`kind`: contents, added twice, modify/delete, rename, binary, mode, link, submodule, lock
     file, or other. `advice` says what to do where it is not a matter of text. The commits are those
@@ -37,6 +47,7 @@ class ConflictedFile(_ConflictModel):
     kind: str
     advice: str = ""
     regions: tuple[ConflictRegion, ...] = ()
+    sides: tuple[ConflictSide, ...] = ()
     onto_commits: tuple[SideCommit, ...] = ()
     branch_commits: tuple[SideCommit, ...] = ()
 

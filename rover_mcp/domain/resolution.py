@@ -70,7 +70,7 @@ def judge(
     places on which they do not. `reasons` are the resolver's own, by the line that it gave up."""
     onto = _filled(pieces, lambda region: region.onto)
     branch = _filled(pieces, lambda region: region.branch)
-    problems = [*_form(answer, onto, branch), *_size(pieces, answer)]
+    problems = [*form_problems(answer, onto, branch), *_size(pieces, answer)]
     if problems:
         return Resolution(tuple(problems))
     parts = best_parts(pieces, answer)
@@ -85,7 +85,7 @@ def judge(
             else:
                 dropped += [f"{side}: {line.strip()} ({(reasons or {})[line.strip()]})"
                             for line in lines]  # fmt: skip
-    problems += _syntax(path, answer, (onto, branch))
+    problems += syntax_problems(path, answer, (onto, branch))
     return Resolution(tuple(problems), tuple(dropped))
 
 
@@ -214,7 +214,8 @@ def _filled(pieces: Sequence[str | ConflictRegion], side: Callable[[ConflictRegi
     return "".join(piece if isinstance(piece, str) else side(piece) for piece in pieces)
 
 
-def _form(answer: str, onto: str, branch: str) -> Iterator[str]:
+def form_problems(answer: str, onto: str, branch: str) -> Iterator[str]:
+    """What a text has that no resolution has, unless a side has it, too."""
     if not answer.strip() and (onto.strip() or branch.strip()):
         yield "it is empty"
         return
@@ -235,7 +236,8 @@ def _size(pieces: Sequence[str | ConflictRegion], answer: str) -> Iterator[str]:
         yield "it is cut short: it lacks text on which both sides agree"
 
 
-def _syntax(path: str, answer: str, sides: Sequence[str]) -> Iterator[str]:
+def syntax_problems(path: str, answer: str, sides: Sequence[str]) -> Iterator[str]:
+    """Whether a text cannot be parsed, although the sides can."""
     check = _CHECKS.get(PurePosixPath(path).suffix.lower())
     if check is None or any(_wrong(check, side) for side in sides):
         return

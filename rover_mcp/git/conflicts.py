@@ -6,8 +6,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from rover_mcp.domain.conflicted_file import ConflictedFile, ConflictRegion, SideCommit
+from rover_mcp.domain.conflicted_file import (
+    ConflictedFile,
+    ConflictRegion,
+    ConflictSide,
+    SideCommit,
+)
 from rover_mcp.git.replay import Git, ReplayStop, StagedEntry
 
 LOCK_FILES = {
@@ -26,12 +32,15 @@ LOCK_FILES = {
 }
 """Files that a program writes, and the command that renews them: no text of two versions, put
 together by hand, is what that program would have written."""
+SIDES: Mapping[int, Literal["both", "onto", "branch"]] = {1: "both", 2: "onto", 3: "branch"}
+"""What the stages of a conflicted path are."""
 MARKER_SIZE = 40
 """So long that no line of a file looks like one."""
 MOST_COMMITS_NAMED = 5
 MOST_BYTES = 1_000_000
 """Of one side: what is larger is not shown place by place."""
-_LINK, _SUBMODULE = "120000", "160000"
+LINK, SUBMODULE = "120000", "160000"
+"""Modes of what is not a regular file."""
 
 
 def conflicted_files(git: Git, stop: ReplayStop, onto: str, tip: str) -> list[ConflictedFile]:
@@ -56,6 +65,10 @@ def conflicted_files(git: Git, stop: ReplayStop, onto: str, tip: str) -> list[Co
                 kind=kind,
                 advice=_advice(path, kind),
                 regions=regions,
+                sides=tuple(
+                    ConflictSide(side=SIDES[stage], mode=one.mode, name=one.blob)
+                    for stage, one in sorted(stages.items())
+                ),
                 onto_commits=tuple(_commits(git, base, onto, path)),
                 branch_commits=tuple(_commits(git, base, tip, path)),
             )
@@ -67,21 +80,22 @@ def conflict_kind(path: str, stages: Mapping[int, StagedEntry], kinds: Collectio
     """What sort of conflict a path has, by its sides and what git says of it."""
     modes = {entry.mode for entry in stages.values()}
     words = " ".join(kinds)
-    if _SUBMODULE in modes or "submodule" in words:
+    if SUBMODULE in modes or "submodule" in words:
         return "submodule"
-    if _LINK in modes:
+    if LINK in modes:
         return "link"
-    if PurePosixPath(path).name in LOCK_FILES:
+    both = {2, 3} <= stages.keys()
+    if both and PurePosixPath(path).name in LOCK_FILES:
         return "lock file"
     if "modify/delete" in words:
         return "modify/delete"
-    if "rename" in words or "directory" in words or "file location" in words:
+    if ("rename" in words and not both) or "directory" in words or "file location" in words:
         return "rename"
     if "binary" in words:
         return "binary"
-    if not {2, 3} <= stages.keys():
+    if not both:
         return "other"
-    if "distinct modes" in words:
+    if "distinct modes" in words or (len(modes) > 1 and stages[2].blob == stages[3].blob):
         return "mode"
     return "contents" if 1 in stages else "added twice"
 

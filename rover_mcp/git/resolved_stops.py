@@ -6,55 +6,63 @@ from __future__ import annotations
 import hashlib
 import shlex
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from agent_runner.models import Snapshot
 from rover_mcp.domain.conflicted_file import ConflictRegion
 from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.side_choice import FileAnswer, Side
 from rover_mcp.git.bundle import BundleHeader, render_header
-from rover_mcp.git.conflicts import LOCK_FILES, conflict_kind
+from rover_mcp.git.conflicts import LOCK_FILES
 from rover_mcp.git.git_errors import checked
-from rover_mcp.git.replay import ANYBODY, Git, ReplayStop
+from rover_mcp.git.replay import ANYBODY, Git, ReplayStop, StagedEntry
+from rover_mcp.git.side_conflicts import STAGES, is_plain, stages_of
 
-LOCK_FILE = "lock file"
-RESOLVABLE = frozenset({"contents", "added twice", LOCK_FILE})
-"""Kinds of conflicts that end in a text: an agent's, or that of the program which writes the
-file."""
-_OF_TEXT = "CONFLICT (contents)"
+NO_ID = "0" * 40
 MARK = 7
 """Characters of a marker, as git writes it and agents know it."""
 
 
 @dataclass(frozen=True)
 class ResolvedFile:
-    """A file that stopped a replay, and the text that resolves it."""
+    """A file that stopped a replay, and what resolves it."""
 
     stop: ReplayStop
     path: str
-    text: str
+    answer: FileAnswer
 
 
 @dataclass
 class ResolvedStops:
-    """Resolves stops with the texts that `answer` has, by the key of a conflict. `used` are those
-    that were asked for, in the order of the replay."""
+    """Resolves stops with what `answer` has, by the key of a conflict. `used` are those that were
+    asked for, in the order of the replay."""
 
     git: Git
-    answer: Callable[[str], str | None]
+    answer: Callable[[str], FileAnswer | None]
     used: list[ResolvedFile] = field(default_factory=list[ResolvedFile])
 
     def __call__(self, stop: ReplayStop) -> str | None:
         """The tree that resolves a stop; None where a file of it has no answer."""
-        if not stop.paths or not is_of_text(stop):
+        if not stop.paths or not is_plain(stop):
             return None
-        texts = {path: self.answer(conflict_key(stop, path)) for path in stop.paths}
-        files = {path: text for path, text in texts.items() if text is not None}
-        if len(files) < len(texts):
+        # A file that each side gave another name is at neither of them under its old one.
+        old = [path for path in stop.paths if set(stages_of(stop, path)) == {1}]
+        answers = {
+            path: self.answer(conflict_key(stop, path)) for path in stop.paths if path not in old
+        }
+        files = {path: answer for path, answer in answers.items() if answer is not None}
+        if not answers or len(files) < len(answers):
             return None
-        self.used += [ResolvedFile(stop, path, text) for path, text in files.items()]
-        return tree_with(self.git, stop.tree, files)
+        self.used += [ResolvedFile(stop, path, answer) for path, answer in files.items()]
+        texts = {path: one.text for path, one in files.items() if one.side is Side.FILE}
+        sides = {
+            path: stages_of(stop, path).get(STAGES[one.side])
+            for path, one in files.items()
+            if one.side is not Side.FILE
+        }
+        return tree_with(self.git, stop.tree, texts, {**dict.fromkeys(old), **sides})
 
 
 def conflict_key(stop: ReplayStop, path: str) -> str:
@@ -84,33 +92,6 @@ def text_of_base(git: Git, stop: ReplayStop, path: str) -> str:
     return git(["cat-file", "blob", blob]).stdout.decode("utf-8", "replace") if blob else ""
 
 
-def is_of_text(stop: ReplayStop) -> bool:
-    """Whether all that git says of a stop is that texts conflict."""
-    return all(message.kind == _OF_TEXT for message in stop.messages)
-
-
-def unresolvable(stop: ReplayStop, textual: Callable[[str], bool]) -> dict[str, str]:
-    """The files of a stop that cannot be resolved by writing a text, each with the kind of its
-    conflict. `textual`: whether all sides of a file are text."""
-    kinds: dict[str, str] = {}
-    for path in dict.fromkeys([*stop.paths, *_elsewhere(stop)]):
-        stages = {entry.stage: entry for entry in stop.entries if entry.path == path}
-        kind = conflict_kind(path, stages, {m.kind for m in stop.messages if path in m.paths})
-        is_lost = kind == LOCK_FILE and not ({2, 3} <= stages.keys() and is_of_text(stop))
-        if is_lost or kind not in RESOLVABLE:
-            kinds[path] = kind
-        elif any("\udc80" <= letter <= "\udcff" for letter in path):
-            kinds[path] = "other"
-        elif not textual(path):
-            kinds[path] = "binary"
-    return kinds
-
-
-def _elsewhere(stop: ReplayStop) -> Collection[str]:
-    """Files that git says more of than that their texts conflict."""
-    return [p for m in stop.messages if m.kind != _OF_TEXT for p in m.paths]
-
-
 def marked_text(pieces: Sequence[str | ConflictRegion], onto: str, branch: str) -> str:
     """A file with its places marked as git marks them, with the base between the sides. `onto` and
     `branch` are what the sides are called."""
@@ -134,8 +115,14 @@ def ended(text: str) -> str:
     return text if not text or text.endswith("\n") else f"{text}\n"
 
 
-def tree_with(git: Git, tree: str, files: Mapping[str, str]) -> str:
-    """A tree in which these files, which it has, have other texts.
+def tree_with(
+    git: Git,
+    tree: str,
+    files: Mapping[str, str],
+    entries: Mapping[str, StagedEntry | None] | None = None,
+) -> str:
+    """A tree in which these files, which it has, have other texts, and in which these `entries`
+    are; None: nothing is there.
 
     Raises:
         EnvironmentFault: git failed ("rebase_failed").
@@ -147,13 +134,22 @@ def tree_with(git: Git, tree: str, files: Mapping[str, str]) -> str:
         lines: list[bytes] = []
         for path, text in files.items():
             blob = _run(git, ["hash-object", "-w", "--stdin"], stdin=text.encode())
-            name = path.encode("utf-8", "surrogateescape")
-            lines.append(f"{modes[path]} {blob}\t".encode() + name + b"\0")
+            lines.append(_entry(modes[path], blob, path))
+        for path, entry in (entries or {}).items():
+            lines.append(
+                _entry(entry.mode, entry.blob, path) if entry else _entry("0", NO_ID, path)
+            )
         _run(git, ["update-index", "-z", "--index-info"], index, stdin=b"".join(lines))
         return _run(git, ["write-tree"], index)
 
 
+def _entry(mode: str, name: str, path: str) -> bytes:
+    return f"{mode} {name}\t".encode() + path.encode("utf-8", "surrogateescape") + b"\0"
+
+
 def _modes(git: Git, tree: str, paths: Sequence[str]) -> dict[str, str]:
+    if not paths:
+        return {}
     listed = git(["--literal-pathspecs", "ls-tree", "-z", "--full-tree", tree, "--", *paths])
     fields = listed.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
     modes = {path: facts[:6] for facts, _, path in (line.partition("\t") for line in fields)}

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent_runner.atomic_write import replace_file
 from rover_mcp.domain.disk_full_error import write_fault
+from rover_mcp.domain.side_choice import FileAnswer, Side
 
 MOST_BYTES = 8_000_000
 """Of the file of an answer."""
@@ -30,13 +31,15 @@ MOST_REMEMBERED = 500
 
 
 class ResolutionAnswer(BaseModel):
-    """The text of a file that was in conflict. `given_up`: changes of a side that are not in it,
-    each with the agent's reason. `written_by`: the command that wrote it, and not the agent."""
+    """The text of a file that was in conflict, or the side that was chosen for it. `given_up`:
+    changes of a side that are not in it, each with the agent's reason. `written_by`: the command
+    that wrote it, and not the agent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
     text: str
+    side: Side = Side.FILE
     given_up: tuple[str, ...] = ()
     written_by: str = ""
 
@@ -83,10 +86,10 @@ class Resolutions:
         for old in files[:-MOST_REMEMBERED]:
             old.unlink(missing_ok=True)
 
-    def text(self, key: str) -> str | None:
-        """The text of that answer."""
+    def file_answer(self, key: str) -> FileAnswer | None:
+        """What that answer puts in the place of the file."""
         answer = self.answer(key)
-        return answer.text if answer else None
+        return FileAnswer(answer.text, answer.side) if answer else None
 
     def put(self, key: str, answer: ResolutionAnswer) -> None:
         """Keep an answer.

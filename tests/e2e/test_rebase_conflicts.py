@@ -195,6 +195,38 @@ def test_after_three_bad_answers_everything_is_as_it_was(
     assert git(repo, "show", f"{task['branch']}:{file('three')}") == good("three").strip()
 
 
+def test_the_agent_chooses_a_side_where_no_text_resolves_it(
+    client: LauncherClient, provider: FakeModels
+) -> None:
+    """N2: main deleted what the branch changed. What does not choose, chooses something else, or
+    edits what it did not choose, goes back with the reason."""
+    repo, session = repository(client), provider.session("chosen")
+    session.push(*writing(("made-chosen", "x\n")))
+    task = branch_of(client, "chosen", ["chosen"])
+    git(repo, "rm", "-q", file("chosen"))
+    git(repo, "commit", "-qm", "main deletes it")
+    before, asked = state_of(repo), len(session.main_requests)
+
+    def answer(choice: str, *files: tuple[str, str]) -> list[Behaviour]:
+        *commands, _ = writing(*files)
+        return [*commands, text(json.dumps({"given_up": "", "choices": choice}))]
+
+    session.push(*answer("chosen.py -> theirs: mine"))
+    session.push(*answer("chosen.py -> base: unused", (file("chosen"), "x = 1\n")))
+    session.push(*answer("chosen.py -> branch: still used", (file("chosen"), of_task("chosen"))))
+    resolver = resolver_of(client.tool("rebase_task", task=task["id"], resolve=True))
+    done = client.wait_until(resolver, "COMPLETED", timeout=600)
+    assert (done["iteration"], state_of(repo)) == (3, before)
+    prompts = "\n".join(t for r in session.main_requests[asked:] for t in r.texts)
+    assert "## chosen.py: modify/delete. Choose one of these" in prompts
+    assert "'theirs' cannot be chosen" in prompts
+    assert "it was changed, and that is not what `base` means" in prompts
+    shown = client.tool("rebase_task", task=task["id"])
+    assert "given up, the new base: what it has here (still used)" in shown["resolution"]
+    assert client.tool("rebase_task", task=task["id"], confirm=True)["rebased"] is True
+    assert git(repo, "show", f"{task['branch']}:{file('chosen')}") == of_task("chosen").strip()
+
+
 def test_a_crash_and_an_empty_account_in_the_middle_cost_nothing(
     client: LauncherClient, provider: FakeModels
 ) -> None:

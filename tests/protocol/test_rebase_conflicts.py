@@ -79,6 +79,41 @@ def test_an_agent_resolves_and_a_person_looks_before_it_counts(shared: Path) -> 
         assert merged["status"] == "MERGED"
 
 
+def test_a_side_is_chosen_where_no_text_resolves_it(shared: Path) -> None:
+    """N2: main deleted what the task changed, and both changed a binary file. An answer without a
+    choice goes back; what a choice gives up is shown."""
+    repo = shared / "repo"
+    with LauncherClient(shared / "data", repo) as client:
+        client.open()
+        commit_on_main(repo, "gone.txt", own("gone.txt", BASE))
+        commit_on_main(repo, "logo.bin", "\0base")
+        changes = [("gone.txt", own("gone.txt", TASKS)), ("logo.bin", "\0task")]
+        choices = "gone.txt -> branch: it is still used\nlogo.bin -> base: main drew it anew"
+        task = client.tool(
+            "create_task", description="Change both", workflow="quick", agent="scripted",
+            engine="bubblewrap",
+            script=script(
+                implement=[{"edits": [{"path": p, "content": c} for p, c in changes]}],
+                resolve=[{}, {"outputs": {"choices": choices}}],
+            ),
+        )["task"]  # fmt: skip
+        task = client.wait_until(task["id"], "COMPLETED")
+        commit_on_main(repo, "logo.bin", "\0main")
+        git(repo, "rm", "-q", "gone.txt")
+        git(repo, "commit", "-qm", "gone")
+        before = state_of(repo)
+        begun = client.tool("rebase_task", task=task["id"], resolve=True)
+        done = client.wait_until(begun["next_actions"][0]["arguments"]["task"], "COMPLETED")
+        assert done["iteration"] == 2, "the first answer had no choices"
+        assert state_of(repo) == before
+        shown = client.tool("rebase_task", task=task["id"])
+        assert "given up, the branch: what it has here (main drew it anew)" in shown["resolution"]
+        assert client.tool("rebase_task", task=task["id"], confirm=True)["rebased"] is True
+        branch = task["branch"]
+        assert git(repo, "show", f"{branch}:gone.txt") == own("gone.txt", TASKS).strip()
+        assert git(repo, "show", f"{branch}:logo.bin") == "\0main"
+
+
 LOCK = "package-lock.json"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rover_mcp.domain.side_choice import FileAnswer
 from rover_mcp.git.branch_merge import tip
 from rover_mcp.git.conflict_blame import described, reported_file
 from rover_mcp.git.conflicts import conflict_pieces
@@ -15,14 +16,14 @@ from rover_mcp.git.resolved_stops import (
     conflict_key,
     marked_text,
     tree_with,
-    unresolvable,
 )
+from rover_mcp.git.side_conflicts import stop_kinds, unresolvable
 from tests.integration.git.conftest import git
-from tests.integration.git.test_conflicts import LONG, forked, moves, removes, writes
+from tests.integration.git.test_conflicts import LONG, forked, writes
 from tests.integration.git.test_rebase import BRANCH, commit
 
 
-def replay(repo: Path, answers: dict[str, str]) -> Replayed:
+def replay(repo: Path, answers: dict[str, FileAnswer]) -> Replayed:
     with opened(repo) as view, writing(view, keep=True) as run:
         onto, at = tip(view, "main") or "", tip(view, BRANCH) or ""
         base = git(repo, "merge-base", "main", BRANCH)
@@ -44,7 +45,7 @@ def test_an_answer_counts_wherever_the_same_sides_meet_again(repo: Path) -> None
     stop = replay(repo, {}).stop
     assert stop is not None
     assert stop.commit == stops
-    answers = {conflict_key(stop, "run.sh"): "#!/bin/sh\n3\n2\n"}
+    answers = {conflict_key(stop, "run.sh"): FileAnswer("#!/bin/sh\n3\n2\n")}
     first = replay(repo, answers)
     assert git(repo, "show", f"{first.tip}:run.sh") == "#!/bin/sh\n3\n2"
     assert git(repo, "ls-tree", first.tip, "run.sh").startswith("100755")
@@ -80,19 +81,25 @@ def test_the_places_are_marked_and_their_commits_named(repo: Path) -> None:
     assert (file.onto_blame, file.branch_blame) == ([[main]], [[stop.commit]])
 
 
-def test_what_is_not_between_texts_is_not_resolvable(repo: Path) -> None:
-    repo = forked(repo, writes("f", LONG), moves("f", "g"), removes("f"))
+def test_a_file_in_the_place_of_a_folder_is_not_resolvable(repo: Path) -> None:
+    def folder(path: Path) -> None:
+        (path / "f").unlink()
+        (path / "f").mkdir()
+        (path / "f/inside").write_text("x\n")
+
+    repo = forked(repo, writes("f", LONG), writes("f", LONG + "more\n"), folder)
     stop = replay(repo, {}).stop
     assert stop is not None
-    assert unresolvable(stop, lambda _: True)
+    assert unresolvable(stop, lambda _: True)["f"] == "file/directory"
     with opened(repo) as view, writing(view, keep=False) as run:
-        assert ResolvedStops(run, lambda _: "x")(stop) is None
+        assert ResolvedStops(run, lambda _: FileAnswer("x"))(stop) is None
 
 
-def test_bytes_that_are_not_utf_8_are_not_resolvable(repo: Path) -> None:
+def test_bytes_that_are_not_utf_8_are_a_matter_of_choice(repo: Path) -> None:
     repo = forked(repo, writes("f", b"\xff0\n"), writes("f", b"\xff1\n"), writes("f", b"\xff2\n"))
     stop = replay(repo, {}).stop
     assert stop is not None
     with opened(repo) as view, writing(view, keep=False) as run:
         assert conflict_pieces(run, stop, "f") is None
-    assert unresolvable(stop, lambda _: False) == {"f": "binary"}
+    assert unresolvable(stop, lambda _: False) == {}
+    assert stop_kinds(stop, lambda _: False) == {"f": "binary"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.side_choice import FileAnswer
 from rover_mcp.store import resolutions
 from rover_mcp.store.resolutions import CheckResult, ResolutionAnswer, Resolutions
 
@@ -21,8 +22,8 @@ def known(tmp_path: Path) -> Resolutions:
 
 def test_an_answer_is_read_as_it_was_kept(known: Resolutions) -> None:
     known.put("key", ANSWER)
-    assert (known.answer("key"), known.text("key"), known.text("other")) == (
-        ANSWER, ANSWER.text, None,
+    assert (known.answer("key"), known.file_answer("key"), known.file_answer("other")) == (
+        ANSWER, FileAnswer(ANSWER.text), None,
     )  # fmt: skip
 
 
