@@ -239,5 +239,8 @@ def _config(request: AgentRequest, provider: str, model: str) -> str:
             "permission": "allow",
             "autoupdate": False,
             "share": "disabled",
+            # Its copies of the work tree, with git in HOME before and after each step, are for its
+            # undo command. A run without a terminal has none, and they take a tenth of its time.
+            "snapshot": False,
         }
     )

@@ -122,6 +122,8 @@ def test_the_prompt_and_the_token_are_not_on_the_command_line(bare: RunSpec, pla
     options = config["provider"]["openai"]["options"]
     assert options == {"baseURL": "http://127.0.0.1:8377/openai/v1", "apiKey": "the-token"}
     assert config["enabled_providers"] == ["openai"]
+    # It copies the work tree with git around each step otherwise, which nothing here reads.
+    assert config["snapshot"] is False
     assert outcome.session == AgentSession(agent="opencode", session_id=SESSION, version="1.18.33")
     # Told once, before the first event.
     assert player.sessions == [outcome.session]
