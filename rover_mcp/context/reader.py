@@ -133,8 +133,9 @@ def _read_file(path: str, call: ContextCall) -> Piece:
     file = call.folder / Path(path).expanduser()
     try:
         if not file.is_file():
+            why = "it is a folder, not a file" if file.is_dir() else "there is no such file"
             raise UserFixable(
-                f"context {shown!r}: there is no such file",
+                f"context {shown!r}: {why}",
                 code="invalid_context",
                 hint=f"paths are relative to {call.folder}",
             )

@@ -227,7 +227,10 @@ def prepare_checkpoint(
 
 def _begins_iteration(task: TaskRow, attempt: AttemptRow) -> bool:
     """Whether the attempt is the first one of a further iteration, which has no journal yet."""
-    before = (attempt.before or {}).get("iteration")
+    if attempt.before is None:
+        # Only the next round of a task that resolves conflicts begins without a stop before it.
+        return attempt.attempt > 1
+    before = attempt.before.get("iteration")
     return before is not None and before < task.iteration
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.domain.errors import Conflict, NotFound, RoverError, UserFixable
 from rover_mcp.domain.secret_search import SecretMatch
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.git.branch_merge import (
     commit_merge,
     contains,
@@ -18,6 +19,7 @@ from rover_mcp.git.branch_merge import (
     merge,
     tip,
 )
+from rover_mcp.git.branch_trash import kept_aside
 from rover_mcp.git.hook_files import active_hooks
 from rover_mcp.git.move_branch import BranchMove, move_branch, settle
 from rover_mcp.git.repository import is_branch_name, list_branches
@@ -47,7 +49,9 @@ class HostMerges:
         repository = Path(task.project_path)
         with opened(repository) as view:
             head = delivered_head(self._repositories, task)
-            source = delivered_tip(self._repositories, view, task, head)
+            # One that was merged and then deleted is not made again to be looked at.
+            merged_before = task.status is TaskStatus.MERGED and kept_if_deleted(view, task)
+            source = merged_before or delivered_tip(self._repositories, view, task, head)
             into, old = _target(view, task, into)
             with ThreadPoolExecutor(1) as aside:
                 present = aside.submit(active_hooks, view, hooks)
@@ -95,6 +99,12 @@ class HostMerges:
     def settle(self, operation: str, move: Mapping[str, Any]) -> bool:
         done, _ = settled(lambda: settle(branch_move(operation, move)))
         return done
+
+
+def kept_if_deleted(view: RepositoryView, task: TaskRow) -> str | None:
+    """The commit of a task's branch that was deleted and is kept aside, as long as no other branch
+    has its name."""
+    return None if tip(view, task.branch) else kept_aside(view, task.id)
 
 
 def delivered_head(repositories: GitRepositories, task: TaskRow) -> str:

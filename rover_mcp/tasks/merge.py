@@ -275,9 +275,10 @@ def conflict(plan: MergePlan) -> Conflict:
         f"{plan.branch} and {plan.into} changed the same places in {files}{more}; nothing was "
         "changed",
         code="merge_conflicts",
-        hint=f"resolve them with git: git -C {_quote(plan.repository)} switch "
+        hint="rebase_task with resolve has an agent resolve them in a sandbox; then call "
+        f"merge_task again. Or resolve them with git: git -C {_quote(plan.repository)} switch "
         f"{_quote(plan.branch)}, then git merge {_quote(plan.into)}, correct the files and "
-        "commit; then call merge_task again",
+        "commit",
     )
 
 
@@ -327,7 +328,8 @@ def preview_lines(task: TaskRow, plan: MergePlan, request: MergeRequest) -> list
     if (message := message_of(task, plan, request)) and not plan.conflicts:
         lines.append(message_line(message))
     if plan.conflicts:
-        lines.append(f"But it cannot: {conflict(plan).message}. {conflict(plan).hint}.")
+        error = conflict(plan)
+        lines.append(f"But it cannot: {error.message}. To continue: {error.hint}.")
     if files_run := hand_off_files(plan.files):
         shown = "; ".join(hand_off_lines(files_run[:NAMED_FILES]))
         more = len(files_run) - NAMED_FILES

@@ -147,6 +147,10 @@ def test_a_branch_goes_once_it_is_merged_and_the_task_stays(
     assert branches(repository) == before
     done = client.tool("merge_task", **merge, confirm=True)
     assert task["branch"] not in git(repository, "branch", "--all")
+    after = branches(repository)
+    assert "has all of" in client.tool("merge_task", **merge)["message"]
+    assert client.tool("merge_task", **merge, confirm=True)["merged"] is True
+    assert branches(repository) == after, "a branch that was deleted is not made again"
     git(repository, "reflog", "expire", "--expire=now", "--all")
     git(repository, "gc", "-q", "--prune=now")
     command = done["message"].split("`")[1]

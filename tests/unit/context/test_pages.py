@@ -68,10 +68,15 @@ def test_files_are_relative_to_the_callers_folder(site: Site, tmp_path: Path) ->
     assert picture.suffix == ".png"
 
 
-@pytest.mark.parametrize("name", ["nothing.md", ".", "binary"])
-def test_a_file_that_cannot_be_read_is_named(site: Site, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("nothing.md", "no such file"), (".", "a folder"), ("binary", "neither text nor")],
+)
+def test_a_file_that_cannot_be_read_is_named(
+    site: Site, tmp_path: Path, name: str, why: str
+) -> None:
     (tmp_path / "binary").write_bytes(b"\0\0")
-    with pytest.raises(UserFixable) as refused:
+    with pytest.raises(UserFixable, match=why) as refused:
         site.read(name, folder=tmp_path)
     assert refused.value.code == "invalid_context"
     assert name in str(refused.value)

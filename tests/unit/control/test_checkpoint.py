@@ -8,10 +8,11 @@ import pytest
 
 from agent_runner.journal.journal_reader import JournalDamaged, read_journal
 from agent_runner.models import RunStatus
-from agent_runner.spec import RunSpec
+from agent_runner.spec import Instructions, RunSpec
 from rover_mcp.control.checkpoint import has_checkpoint
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.domain.task_status import TaskStatus
+from rover_mcp.domain.iteration import IterationInput
+from rover_mcp.domain.task_status import Event, TaskStatus
 from tests.support.attempts_site import NAME, Run, Site
 from tests.support.samples import COMMIT, TASK, snapshot
 
@@ -50,6 +51,18 @@ def resume(site: Site, client: str | None = "a-person") -> RunSpec:
     assert site.attempts.launch.bring_up(TASK, number)
     [spec] = [s.spec for s in site.world.sandboxes.values() if s.spec.attempt == number]
     return spec.run
+
+
+def test_the_next_round_of_a_resolution_lacks_no_checkpoint(site: Site) -> None:
+    """N2: its journal is a new one, about which nobody has to be warned."""
+    site.started()
+    given = IterationInput(instructions=Instructions(text="Once more"))
+    begun = site.store.transitions.iterate(TASK, 1, None, given, Event.NEXT_ROUND)
+    assert begun is not None
+    assert site.claim(begun[1].attempt)
+    assert site.attempts.launch.bring_up(TASK, begun[1].attempt)
+    [spec] = [s.spec for s in site.world.sandboxes.values() if s.spec.attempt == 2]
+    assert spec.run.begins_iteration
 
 
 @pytest.mark.parametrize("harm", [flip, malform])
