@@ -1,8 +1,8 @@
-# make demo   installs into .venv and runs the main job by itself
+# make demo   installs into .venv and plays the main job from beginning to end
 # make test   everything, with the real components (Docker, bubblewrap, the real agent CLI);
 #             installs what it lacks
 # make check  format, lint, types, shell scripts, unit tests with the coverage of branches
-# make docs   writes everything anew that is generated
+# make docs   regenerates every generated page and file
 # make acceptance   every behaviour that was promised, with the tests that prove it
 # make attacks   what a hostile agent tries from inside, on every engine
 # make crash  hundreds of kill -9 at random moments; writes docs/reliability.md
@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 LOCKED := $(VENV)/.locked
 DEV := $(VENV)/.dev
 
-# Every daemon and runner that a test starts would compile all it imports.
+# With it, every daemon and runner that a test starts would compile all modules that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install dev demo test check check-static check-unit check-coverage attacks acceptance agents crash bench mcpb docs docs-from-code docs-from-runs lock clean
@@ -57,12 +57,12 @@ check-static:
 check-unit:
 	$(BIN)/python -m pytest -q tests/unit
 
-# The same, with branches counted. The floor, fail_under in pyproject.toml, is only ever raised.
+# The same with branch coverage. The floor, fail_under in pyproject.toml, is only ever raised.
 check-coverage:
 	$(BIN)/python -m coverage run -m pytest -q tests/unit
 	$(BIN)/python -m coverage report --format=total
 
-# First what the tests need: programs, which may ask for root, then the virtual environment.
+# First the programs that the tests need, which may ask for root, then the virtual environment.
 test:
 	@PYTHON='$(PYTHON)' tools/test-components.sh
 	@$(MAKE) --no-print-directory dev
@@ -83,11 +83,12 @@ crash: dev
 bench: dev
 	$(BIN)/python -m benchmarks
 
-# What a test compares with the code, or with a run. Read the diff before it is committed.
+# The pages and files that tests compare with the code or with a run. Read the diff before you
+# commit it.
 docs: dev
 	@$(MAKE) --no-print-directory docs-from-code docs-from-runs
 
-# $(call write,COMMAND,FILE): the file stays as it was where the command fails.
+# $(call write,COMMAND,FILE) leaves the file as it was if the command fails.
 write = $(BIN)/python -m $(1) > $(2).new && mv $(2).new $(2)
 
 docs-from-code:
@@ -104,7 +105,7 @@ docs-from-code:
 	$(call write,tests.conformance.scenarios,docs/conformance.md)
 	$(BIN)/python -m tests.attacks
 
-# Real programs, played models: some minutes.
+# These run the real programs with scripted models, and take some minutes.
 docs-from-runs:
 	$(BIN)/python -m tests.protocol.mistakes
 	$(BIN)/python -m tests.scenarios
@@ -116,7 +117,7 @@ docs-from-runs:
 mcpb: dev
 	$(BIN)/python -m bundle
 
-# The exact versions of everything, with hashes. Needs uv (in the dev dependencies' lock too).
+# The exact versions of everything, with hashes. Needs uv, which is among the dev dependencies.
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra build pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --extra build -o requirements-dev.lock

@@ -40,7 +40,7 @@ _PYTEST = (
     "-p", "tests.support.progress",
     "--continue-on-collection-errors",
 )  # fmt: skip
-_SHARES_THE_STAGE = re.compile(r"\b(stage: Stage|assault: Assault|open_setting:)")
+_SHARES_THE_STAGE = re.compile(r"\b(stage: Stage|attack_run: AttackRun|open_setting:)")
 """In a file of tests/attacks: it uses the attacked host, of which one is set up per process."""
 _LONGEST_GROUP = 150.0
 """Seconds: what takes longer is set up again in other workers, for one must not be the last by far."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from agent_runner.json_object import Json
 from rover_mcp.cli.terminal_text import clean
 
-Json = dict[str, Any]
 Read = Callable[[Json], object]
 _ESCAPES = {r"\t": "\t", r"\n": "\n"}
 """Escapes that a shell leaves as they are inside quotes."""

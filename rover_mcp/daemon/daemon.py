@@ -184,7 +184,7 @@ class Daemon:
 
     async def _start_plane(self) -> None:
         parts = self._parts
-        while not await self._harmlessly(parts.plane.start, parts.attempts):  # noqa: ASYNC110  # a disk tells nobody that it has space
+        while not await self._harmlessly(parts.plane.start, parts.attempts):  # noqa: ASYNC110  # no event tells that a disk has space
             await anyio.sleep(TRY_AGAIN_SECONDS)
         if self._settings.database:
             threading.Thread(target=parts.leases.keep_renewing, daemon=True).start()
@@ -265,7 +265,7 @@ class Daemon:
     async def _set_eager(self) -> None:
         plane = self._parts.plane
         await self._harmlessly(plane.set_eager, True)
-        while (left := self._eager_until - anyio.current_time()) > 0:  # noqa: ASYNC110  # it moves
+        while (left := self._eager_until - anyio.current_time()) > 0:  # noqa: ASYNC110  # the time may be extended meanwhile
             await anyio.sleep(left)
         await self._harmlessly(plane.set_eager, False)
 

@@ -156,7 +156,7 @@ class RoverImages:
                 task = self.store.tasks.get(folder.name)
             except DamagedRecord:
                 task = None
-            # One without a record is being made, or is built anew by `rover doctor --repair`.
+            # One without a record is being made, or is rebuilt by `rover doctor --repair`.
             if task is None or task.status in _UNENDED:
                 tags |= _tags(folder)
         return tags

@@ -129,9 +129,9 @@ class StatusReport:
         provider = self.provider_of(name)
         path = client_programs.search_path(caller.env.get("PATH"), caller.cwd)
         program = self.agents.program(name, path)
-        credential, mend = None, f"how {name} signs in: docs/agents.md"
+        credential, remedy = None, f"how {name} signs in: docs/agents.md"
         if provider:
-            credential, mend = self.sign_in(name, provider, credentials.get(provider), caller)
+            credential, remedy = self.sign_in(name, provider, credentials.get(provider), caller)
         signed_in = credential is not None or program.source == "built-in"
         return {
             "name": name,
@@ -141,7 +141,7 @@ class StatusReport:
             "version": program.version,
             "credential": credential,
             "path": str(program.path) if program.path and caller.user is None else None,
-            "hint": _agent_hint(program, None if signed_in else mend),
+            "hint": _agent_hint(program, None if signed_in else remedy),
         }
 
     def workflows(self, caller: Caller, repo_path: str | None) -> list[dict[str, Any]]:
@@ -168,13 +168,13 @@ def _place(caller: Caller, repo_path: str | None) -> Path | None:
     return caller.folder(repo_path)
 
 
-def _agent_hint(program: AgentProgram, mend: str | None) -> str | None:
+def _agent_hint(program: AgentProgram, remedy: str | None) -> str | None:
     hints: list[str] = []
     if program.source is None:
         hints.append(f"install npm, or run: {program.install}")
     elif program.source == "image":
         hints.append("its program is not here: an image that holds it can be base_image")
-    return "; ".join([*hints, *([mend] if mend else [])]) or None
+    return "; ".join([*hints, *([remedy] if remedy else [])]) or None
 
 
 def _engine(status: EngineStatus) -> dict[str, Any]:

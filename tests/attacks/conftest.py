@@ -33,7 +33,7 @@ def stage(docker_host: str, podman_host: str) -> Iterator[Stage]:
 
 
 @dataclass(frozen=True)
-class Assault:
+class AttackRun:
     """One engine's task that played every attack, and what is left of it on the host."""
 
     engine: str
@@ -45,7 +45,7 @@ class Assault:
 
 
 @pytest.fixture(scope="session", params=ENGINES)
-def assault(request: pytest.FixtureRequest, stage: Stage) -> Assault:
+def attack_run(request: pytest.FixtureRequest, stage: Stage) -> AttackRun:
     """All attacks from inside, a step for each class, played once for all tests."""
     engine: str = request.param
     places = stage.places(engine)
@@ -63,7 +63,7 @@ def assault(request: pytest.FixtureRequest, stage: Stage) -> Assault:
     hits = stage.hits()
     stage.forget_hits()
     after = (repository_state(stage.repository), programs())
-    return Assault(engine, task, played, hits, before, after)
+    return AttackRun(engine, task, played, hits, before, after)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.attacks.attack import PWNED, Attack, Played
 from tests.attacks.classes import INSIDE, all_attacks
-from tests.attacks.conftest import Assault
+from tests.attacks.conftest import AttackRun
 from tests.attacks.stage import Stage, strays
 
 EVERY = [pytest.param(attack, id=f"{kind.name}-{attack.name}") for kind, attack in all_attacks()]
@@ -25,9 +25,9 @@ def won(attack: Attack, played: Played, hits: list[str], stage: Stage) -> list[s
 
 @pytest.mark.known_escape(9, 21)
 @pytest.mark.parametrize("attack", EVERY)
-def test_an_attack_from_inside_fails(assault: Assault, stage: Stage, attack: Attack) -> None:
-    played = assault.played[attack.name]
-    assert not won(attack, played, assault.hits, stage), played.said[-3000:]
+def test_an_attack_from_inside_fails(attack_run: AttackRun, stage: Stage, attack: Attack) -> None:
+    played = attack_run.played[attack.name]
+    assert not won(attack, played, attack_run.hits, stage), played.said[-3000:]
 
 
 @pytest.mark.parametrize("attack", [p for p in EVERY if p.values[0].opened])
@@ -40,28 +40,28 @@ def test_the_same_attack_succeeds_without_a_sandbox(
 
 
 @pytest.mark.known_escape(21)
-def test_the_host_is_unharmed(assault: Assault, stage: Stage) -> None:
+def test_the_host_is_unharmed(attack_run: AttackRun, stage: Stage) -> None:
     """The repository, and the programs that sandboxes are made with. Succeeded at 700cc57, where
     the user owns bubblewrap (root does, where Rover is root's): its mode, owner and times could be
     changed from inside, by /proc/1/exe."""
-    assert assault.hits == []
-    assert assault.before == assault.after
+    assert attack_run.hits == []
+    assert attack_run.before == attack_run.after
     assert strays("@@played") == []
 
 
-def test_the_task_ends_in_an_honest_state(assault: Assault) -> None:
+def test_the_task_ends_in_an_honest_state(attack_run: AttackRun) -> None:
     """Nothing of what it printed is taken for a record of the runner's."""
-    assert assault.task["status"] == "COMPLETED", assault.task
-    assert [s["status"] for s in assault.task["steps"]] == ["completed"] * len(INSIDE)
-    assert "faked-record" not in str(assault.task)
+    assert attack_run.task["status"] == "COMPLETED", attack_run.task
+    assert [s["status"] for s in attack_run.task["steps"]] == ["completed"] * len(INSIDE)
+    assert "faked-record" not in str(attack_run.task)
 
 
-def test_the_rest_of_the_system_works_on(assault: Assault, stage: Stage) -> None:
-    stage.assert_all_is_well(assault.engine)
+def test_the_rest_of_the_system_works_on(attack_run: AttackRun, stage: Stage) -> None:
+    stage.assert_all_is_well(attack_run.engine)
 
 
 def test_an_agent_without_a_provider_gets_nowhere_and_finds_no_key(
-    assault: Assault, stage: Stage
+    attack_run: AttackRun, stage: Stage
 ) -> None:
     """The scripted agent has no provider: whatever it asks, none is called."""
     key = stage.canaries.secrets["api-key"]
@@ -78,7 +78,7 @@ def _holds(path: Path, text: bytes) -> bool:
         return False
 
 
-def test_what_was_refused_is_told(assault: Assault, stage: Stage) -> None:
-    assert "the network policy refused" in str(assault.task["warnings"])
-    full = stage.client.tool("inspect", task=assault.task["id"], detail="full")["task"]
+def test_what_was_refused_is_told(attack_run: AttackRun, stage: Stage) -> None:
+    assert "the network policy refused" in str(attack_run.task["warnings"])
+    full = stage.client.tool("inspect", task=attack_run.task["id"], detail="full")["task"]
     assert any("127.0.0.1" in refused["host"] for refused in full["refused"]), full["refused"]

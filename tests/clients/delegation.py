@@ -2,7 +2,7 @@
 
     python -m tests.clients.delegation
 
-writes it anew. The program, the server, the sandbox and git are real; the assistant's model is
+regenerates it. The program, the server, the sandbox and git are real; the assistant's model is
 played by tests/clients/assistant.py, and the task's agent by a script.
 """
 

@@ -3,7 +3,7 @@ docs/transcripts/claude-code-interactive.md.
 
     python -m tests.clients.interactive
 
-writes it anew. The program, its terminal, the server, the sandbox and git are real; the assistant's
+regenerates it. The program, its terminal, the server, the sandbox and git are real; the assistant's
 model is played, and the tasks' agent by a script. Between Claude Code and the server is
 tests/clients/tap.py, which writes down what they say.
 """

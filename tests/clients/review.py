@@ -3,7 +3,7 @@ docs/transcripts/claude-code-review.md.
 
     python -m tests.clients.review
 
-writes it anew. The program, the server, the sandbox and git are real; the assistant's model is
+regenerates it. The program, the server, the sandbox and git are real; the assistant's model is
 played by tests/clients/assistant.py, and the task's agent by a script.
 """
 

@@ -61,7 +61,7 @@ SOUGHT = {
 
 def test_it_delegates_tells_of_the_pause_resumes_and_reports(home: Path) -> None:
     repository, page = play(home.parent)
-    assert page == PAGE.read_text("utf-8"), "python -m tests.clients.delegation writes it anew"
+    assert page == PAGE.read_text("utf-8"), "python -m tests.clients.delegation regenerates it"
     branch = git(repository, "branch", "--list", "rover/*", "--format=%(refname:short)")
     assert git(repository, "show", f"{branch}:calc.py") == FIXED.strip()
     assert git(repository, "branch", "--show-current") == "main"
@@ -69,7 +69,7 @@ def test_it_delegates_tells_of_the_pause_resumes_and_reports(home: Path) -> None
 
 def test_it_reviews_iterates_rebases_over_conflicts_and_merges(home: Path) -> None:
     repository, page = review.play(home.parent)
-    assert page == review.PAGE.read_text("utf-8"), "python -m tests.clients.review writes it anew"
+    assert page == review.PAGE.read_text("utf-8"), "python -m tests.clients.review regenerates it"
     assert git(repository, "show", "main:calc.py") == review.TYPED_AND_BETTER.strip()
     assert git(repository, "status", "--porcelain") == ""
 

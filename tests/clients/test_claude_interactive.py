@@ -38,7 +38,7 @@ def test_it_follows_pauses_answers_leaves_comes_back_stops_and_goes_on(home: Pat
     assert [name.partition(".")[2] for name in made] == ["", "", "1"]
     assert page.count("requests your input") == 1
     assert page.count("## The idle model is woken") == 2
-    assert page == PAGE.read_text("utf-8"), "python -m tests.clients.interactive writes it anew"
+    assert page == PAGE.read_text("utf-8"), "python -m tests.clients.interactive regenerates it"
     branches = git(session.repository, "branch", "--list", "rover/*", "--format=%(refname:short)")
     fixed, written = branches.splitlines()
     assert git(session.repository, "show", f"{fixed}:calc.py") == FIXED.strip()

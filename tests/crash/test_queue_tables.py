@@ -1,4 +1,4 @@
-"""The tables of the queue are lost or damaged: it is said, and they are made anew."""
+"""If the queue's tables are lost or damaged, that is reported and they are created again."""
 
 from __future__ import annotations
 

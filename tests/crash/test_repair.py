@@ -1,4 +1,4 @@
-"""A database that is lost, old or damaged is built anew from the tasks' files."""
+"""A database that is lost, old or damaged is rebuilt from the tasks' files."""
 
 from __future__ import annotations
 

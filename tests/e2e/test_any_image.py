@@ -101,7 +101,7 @@ def test_a_setup_runs_once_and_the_next_task_starts_from_its_image(home: Path) -
         for task in (first, second):
             # V5: what was only tried is a warning, also of those who find the image made.
             assert any("'only-its-features-have-it' failed" in w for w in task["warnings"])
-        assert told_by_the_command_line(home, repository)
+        assert command_line_reports_it(home, repository)
 
         # Another setup, which fails: its last lines are the task's error.
         (repository / "fail").write_text("")
@@ -137,7 +137,7 @@ def test_the_default_image_has_node_npm_and_build_tools(home: Path) -> None:
     assert tools == ["7", "pip", "exit status 0"]
 
 
-def told_by_the_command_line(home: Path, repository: Path) -> bool:
+def command_line_reports_it(home: Path, repository: Path) -> bool:
     """`rover image` lists what there is; `prune` without --yes removes nothing.
 
     The engine is shared, and tests beside this one build and remove images of their own meanwhile,

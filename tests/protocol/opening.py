@@ -45,7 +45,7 @@ def _legacy(home: Path, version: str) -> Frame:
 
 
 def record() -> None:
-    """Write the file anew, with a daemon that is started for it."""
+    """Regenerate the file, with a daemon that is started for it."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             recorded = told(Path(folder))

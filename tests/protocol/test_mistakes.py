@@ -15,4 +15,4 @@ def test_every_mistake_leads_to_what_was_meant(home: Path) -> None:
     assert len(MISTAKES) >= 31
     made = scene(home.parent)
     written = page(play(made), made)
-    assert written == PAGE.read_text("utf-8"), "python -m tests.protocol.mistakes writes it anew"
+    assert written == PAGE.read_text("utf-8"), "python -m tests.protocol.mistakes regenerates it"

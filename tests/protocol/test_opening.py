@@ -12,5 +12,5 @@ from tests.protocol.opening import told
 def test_what_is_recorded_is_what_the_daemon_says(shared: Path) -> None:
     said = told(shared / "data")
     assert said == json.loads(Path(RECORDED).read_text("utf-8")), (
-        "python -m tests.snapshots.update writes it anew"
+        "python -m tests.snapshots.update regenerates it"
     )

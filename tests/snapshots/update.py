@@ -1,4 +1,4 @@
-"""Write the snapshots anew: `python -m tests.snapshots.update`, then read the diff."""
+"""Regenerates the snapshots: run `python -m tests.snapshots.update`, then read the diff."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The matrix's own judgement: what is called ok, and what the page claims."""
+"""How the matrix judges a cell, and what its page claims."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_pause_is_right_in_all_that_it_says(paused: Paused, wrong: list[str]) 
     assert [said.split()[0] for said in found] == wrong
 
 
-def test_a_time_that_nobody_told_is_wrong_too() -> None:
+def test_a_retry_time_without_a_source_is_wrong() -> None:
     found = wrong_in(seen("credits", "openai", 900), BY_NAME["credits"], "codex", NOW)
     assert len(found) == 1
 

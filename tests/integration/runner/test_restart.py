@@ -1,4 +1,4 @@
-"""A restart begins an iteration anew, on the task's base, and forgets nothing that it cost."""
+"""A restart begins an iteration again, on the task's base, and keeps the record of what it has cost."""
 
 from __future__ import annotations
 
