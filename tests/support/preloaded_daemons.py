@@ -199,10 +199,16 @@ def main() -> None:
 def _prepare() -> None:
     """Find out what each daemon would find out for itself at its start: it is the same for all."""
     from rover_mcp.control.queue_tables import newest
+    from rover_mcp.domain.errors import EnvironmentFault
     from rover_mcp.gateway.prices import price_list
+    from rover_mcp.sandbox.bwrap_prefix import host_layout
 
     price_list()
     newest()
+    # Of each module of the standard library a program is asked which shared libraries it needs. A
+    # daemon reports a fault by itself.
+    with contextlib.suppress(EnvironmentFault):
+        host_layout(_ROOT)
 
 
 def _serve(asking: socket.socket) -> bool:
