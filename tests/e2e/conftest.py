@@ -8,8 +8,8 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,21 +91,32 @@ def client(home: Path, repository: Path) -> Iterator[LauncherClient]:
         yield opened
 
 
-@contextmanager
-def client_of_real_agents(
-    folder: Path, provider: FakeModels, files: Mapping[str, str]
-) -> Iterator[LauncherClient]:
-    """A client of a daemon of its own, in a repository with these files. The agents are the real
-    programs, and their requests lead to the fake provider."""
-    (folder / "bin").mkdir()
-    (folder / "bin" / "claude").symlink_to(claude_binary())
-    environment = {
-        **provider.session("").environment("sk-user"),
-        "ROVER_AGENT_CACHE": str(cache_folder() / "agents"),
-        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
-    }
-    repository = make_repository(folder / "repo", dict(files))
-    with LauncherClient(folder / "data", repository, environment) as client:
-        client.open()
-        yield client
-    end_daemon(folder / "data")
+@pytest.fixture(scope="module")
+def provider() -> Iterator[FakeModels]:
+    with FakeModels() as fake:
+        yield fake
+
+
+def client_of_real_agents(files: Mapping[str, str]) -> Any:
+    """A module's fixture `client`: of a daemon of its own, in a repository with these files. The
+    agents are the real programs, and their requests lead to `provider`."""
+
+    @pytest.fixture(scope="module")
+    def client(
+        tmp_path_factory: pytest.TempPathFactory, provider: FakeModels
+    ) -> Iterator[LauncherClient]:
+        folder = tmp_path_factory.mktemp("real")
+        (folder / "bin").mkdir()
+        (folder / "bin" / "claude").symlink_to(claude_binary())
+        environment = {
+            **provider.session("").environment("sk-user"),
+            "ROVER_AGENT_CACHE": str(cache_folder() / "agents"),
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        }
+        repository = make_repository(folder / "repo", dict(files))
+        with LauncherClient(folder / "data", repository, environment) as opened:
+            opened.open()
+            yield opened
+        end_daemon(folder / "data")
+
+    return client

@@ -59,12 +59,6 @@ class Night:
         return client
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[FakeModels]:
-    with FakeModels() as fake:
-        yield fake
-
-
 def night(folder: Path, provider: FakeModels) -> Night:
     (folder / "bin").mkdir()
     (folder / "bin" / "claude").symlink_to(claude_binary())

@@ -5,7 +5,6 @@ and no price. What test_verdicts.py plays already is not played again here."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,19 +55,7 @@ PLANS: dict[tuple[str, str], tuple[dict[str, str], list[Behaviour], str | None, 
 """Inputs, what the model says, the verdict, and how often outputs are asked for again."""
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[FakeModels]:
-    with FakeModels() as fake:
-        yield fake
-
-
-@pytest.fixture(scope="module")
-def client(
-    tmp_path_factory: pytest.TempPathFactory, provider: FakeModels
-) -> Iterator[LauncherClient]:
-    folder = tmp_path_factory.mktemp("real")
-    with client_of_real_agents(folder, provider, {"test.sh": TESTS}) as opened:
-        yield opened
+client = client_of_real_agents({"test.sh": TESTS})
 
 
 def create(client: LauncherClient, session: str, workflow: str, **more: Any) -> dict[str, Any]:

@@ -4,7 +4,6 @@ outputs are found in prose, and asked for again in the same session where they a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,21 +30,7 @@ steps:
 ANSWER = json.dumps({"summary": "wrote a file", "risky": False})
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[FakeModels]:
-    with FakeModels() as fake:
-        yield fake
-
-
-@pytest.fixture(scope="module")
-def client(
-    tmp_path_factory: pytest.TempPathFactory, provider: FakeModels
-) -> Iterator[LauncherClient]:
-    folder = tmp_path_factory.mktemp("real")
-    with client_of_real_agents(
-        folder, provider, {".rover/workflows/report.yaml": WORKFLOW}
-    ) as opened:
-        yield opened
+client = client_of_real_agents({".rover/workflows/report.yaml": WORKFLOW})
 
 
 PLANS: list[tuple[str, str, list[Behaviour], int]] = [

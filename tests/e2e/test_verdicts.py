@@ -4,7 +4,6 @@ test, with a test command that is not found, with a review that edits a file."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +26,7 @@ exit $status
 NEW_ONLY = "[ ! -e add.py ] || grep -q good add.py"
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[FakeModels]:
-    with FakeModels() as fake:
-        yield fake
-
-
-@pytest.fixture(scope="module")
-def client(
-    tmp_path_factory: pytest.TempPathFactory, provider: FakeModels
-) -> Iterator[LauncherClient]:
-    folder = tmp_path_factory.mktemp("real")
-    with client_of_real_agents(folder, provider, {"test.sh": TESTS}) as opened:
-        yield opened
+client = client_of_real_agents({"test.sh": TESTS})
 
 
 def says(**outputs: object) -> Behaviour:
