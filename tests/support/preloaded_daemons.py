@@ -31,16 +31,22 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from agent_runner import crashpoints
 from rover_mcp.launcher.daemon_start import DAEMON_COMMAND, daemon_environment
 from rover_mcp.launcher.handshake import socket_path
 from tests.support.forked_daemon import connected, exit_status_of, fork, wait_for_end
-from tests.support.forked_runners import SUPERVISOR, fork_supervisors, supervise_forked
+from tests.support.forked_runners import (
+    SUPERVISOR,
+    end_with,
+    fork_supervisors,
+    supervise_forked,
+)
 
 VARIABLE = "ROVER_PRELOADED"
 _ROOT = Path(__file__).parents[2]
@@ -192,8 +198,7 @@ def main() -> None:
     ready.register(0, select.POLLIN)
     while not any(source == 0 for source, _ in ready.poll()):
         asking, _ = listening.accept()
-        if _serve(asking):
-            return
+        _serve(asking)
 
 
 def _prepare() -> None:
@@ -211,21 +216,20 @@ def _prepare() -> None:
         host_layout(_ROOT)
 
 
-def _serve(asking: socket.socket) -> bool:
-    """Answer one caller; True in the daemon that was forked for it, once that has ended."""
+def _serve(asking: socket.socket) -> None:
+    """Answer one caller; does not return in the daemon that was forked for it."""
     with asking:
         while True:
             received, streams = _received(asking)
             if not received:
-                return False
+                return
             request = json.loads(received)
             if isinstance(request, int):
                 _answer(asking, os.waitstatus_to_exitcode(os.waitpid(request, 0)[1]))
             elif (pid := os.fork()) == 0:
                 asking.detach()
                 command, environ = request
-                _become(command, environ, streams)
-                return True
+                end_with(partial(_become, command, environ, streams))
             else:
                 _answer(asking, pid)
                 for descriptor in streams:
@@ -252,7 +256,12 @@ def _become(command: Sequence[str], environ: Mapping[str, str], streams: Sequenc
         os.dup2(descriptor, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.setsid()
-    _run(command, environ)
+    try:
+        _run(command, environ)
+    finally:
+        # What the interpreter does before it frees everything.
+        threading._shutdown()
+        atexit._run_exitfuncs()
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> None:
