@@ -272,7 +272,8 @@ def first_task(session: Session, terminal: Terminal, page: Page) -> None:
     assert "requests your input" not in terminal.screen()
 
     asking = wire.task("input_required")
-    dialog = terminal.wait_for("requests your input")
+    terminal.wait_for("requests your input")
+    dialog = terminal.whole("to navigate")
     assert "Leave it paused" in dialog, "going on would only pause again"
     page.wire("A pause that only a person can end", asking)
     page.screen("Claude Code asks on its own", dialog, "MCP server", "navigate")
@@ -318,7 +319,8 @@ def second_task_and_exit(session: Session, terminal: Terminal, page: Page) -> No
     wait_until(lambda: status(session.home, handle) == "IN_PROGRESS", "its agent works")
     page.add("You", "> /exit")
     terminal.say("/exit")
-    leaving = terminal.wait_for("Exit and stop tasks")
+    terminal.wait_for("Exit and stop tasks")
+    leaving = terminal.whole("Stay")
     page.screen("Claude Code asks", leaving, "Background work is running", "Stay")
     terminal.press_until("Enter", lambda: not terminal.running())
     assert "tasks/cancel" not in session.wire.methods()

@@ -92,6 +92,18 @@ class Terminal:
         wait_until(there, f"{text!r} on the screen", timeout)
         return seen
 
+    def whole(self, text: str) -> str:
+        """The screen, once `text` is on it and it no longer changes: a program draws in parts."""
+        before = ""
+
+        def rests() -> bool:
+            nonlocal before
+            last, before = before, self.screen()
+            return text in before and before == last
+
+        wait_until(rests, f"{text!r} on a screen that rests", WAIT_SECONDS)
+        return before
+
     def wait_for_end(self, timeout: float = WAIT_SECONDS) -> None:
         wait_until(lambda: not self.running(), "the program has ended", timeout)
 
