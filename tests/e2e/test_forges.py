@@ -4,11 +4,12 @@ real `gh` and `glab`, which also hold the sign-in, and validated both ways."""
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
@@ -30,6 +31,19 @@ TOPICS = {
     f"gitlab:{NESTED}/issue/9": Topic(9, "The till forgets", "Sell, then reload.", COMMENTS),
     f"gitlab:{NESTED}/mr/7": Topic(7, "Keep the till", "By cookie.", COMMENTS, (), "@@\n+keep\n"),
 }  # fmt: skip
+LAB_QUERIES = {
+    r"issues/\d+": set[str](),
+    r"merge_requests/\d+": {
+        "render_html", "include_diverged_commits_count", "include_rebase_in_progress",
+    },
+    r"(?:issues|merge_requests)/\d+/discussions": {"page", "per_page"},
+    r"merge_requests/\d+/approvals": set[str](),
+    r"merge_requests/\d+/diffs": {"page", "per_page", "unidiff"},
+    r"members/all": {"page", "per_page", "query", "user_ids", "show_seat_info", "state"},
+}  # fmt: skip
+"""What GitLab describes of the requests that are used (its OpenAPI description, and
+https://docs.gitlab.com/api/discussions/): paths below a project, and their query parameters."""
+MOST_PER_PAGE = 100
 SHOWS = f"""
 gh api --hostname {HUB} repos/{SHOP}/issues/12 --jq '"gh issue: " + .title'
 gh api --hostname {HUB} repos/{SHOP}/pulls/34/reviews --jq '"gh review: " + .[0].body'
@@ -158,3 +172,25 @@ def test_requests_and_answers_are_as_github_describes_them(read: Read) -> None:
             problems += read.description.problems(path, json.loads(answer["text"]))
     assert problems == []
     assert {urlsplit(f"//{one['at']}").hostname for one in ours} == {HUB}
+
+
+def test_requests_are_as_gitlab_describes_them(read: Read) -> None:
+    """O1: of its answers the description has the fields, but often not their types."""
+    ours = [
+        urlsplit(str(one["at"]).removeprefix(LAB)) for one in read.network.requests()
+        if one["at"].startswith(LAB) and one["headers"]["user-agent"].startswith("rover/")
+    ]  # fmt: skip
+    root = f"/api/v4/projects/{quote(NESTED, safe='')}/"
+    used: set[str] = set()
+    for one in ours:
+        assert one.path.startswith(root), one
+        path = one.path.removeprefix(root)
+        row = next((row for row in LAB_QUERIES if re.fullmatch(row, path)), None)
+        assert row is not None, one
+        used.add(row)
+        query = dict(parse_qsl(one.query))
+        assert query.keys() <= LAB_QUERIES[row], one
+        if "page" in query:
+            assert int(query["page"]) >= 1
+            assert 1 <= int(query["per_page"]) <= MOST_PER_PAGE
+    assert used == LAB_QUERIES.keys(), "each kind of request was made"

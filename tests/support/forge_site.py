@@ -81,7 +81,8 @@ def _each(recorded: Sequence[Json], texts: Sequence[Said]) -> list[Json]:
 
 
 def gitlab(host: str, repository: str, topic: Topic) -> Json:
-    """The pages of an issue or a merge request, by https://docs.gitlab.com/api/."""
+    """The pages of an issue or a merge request, by https://docs.gitlab.com/api/: each field is one
+    that GitLab's own description of its API has there."""
     root = f"{host}/api/v4/projects/{quote(repository, safe='')}"
     kind = "merge_requests" if topic.diff else "issues"
     at = f"{root}/{kind}/{topic.number}"
@@ -91,7 +92,7 @@ def gitlab(host: str, repository: str, topic: Topic) -> Json:
         "description": topic.text, "state": "opened", "created_at": "2026-11-01T10:00:00.000Z",
         "updated_at": "2026-11-02T10:00:00.000Z", "author": _PERSON, "labels": ["bug"],
         "assignees": [], "user_notes_count": len(topic.comments), "web_url": web,
-        "issue_type": "issue", "type": "ISSUE", "assignee": None, "milestone": None, "due_date": None, "confidential": False,
+        "assignee": None, "milestone": None,
         "upvotes": 0, "downvotes": 0, "closed_at": None, "closed_by": None,
         "references": {"short": f"#{topic.number}", "relative": f"#{topic.number}",
                        "full": f"{repository}#{topic.number}"},
@@ -102,6 +103,8 @@ def gitlab(host: str, repository: str, topic: Topic) -> Json:
     if topic.diff:
         item |= {"source_branch": "fix", "target_branch": "main", "sha": "a" * 40, "draft": False,
                  "source_project_id": 5, "target_project_id": 5}  # fmt: skip
+    else:
+        item |= {"issue_type": "issue", "type": "ISSUE", "due_date": None, "confidential": False}
     notes = [
         {"id": number, "body": said.text, "author": _PERSON if said.role == MEMBER else _STRANGER,
          "created_at": "2026-11-02T10:00:00.000Z", "updated_at": "2026-11-02T10:00:00.000Z",
@@ -116,11 +119,12 @@ def gitlab(host: str, repository: str, topic: Topic) -> Json:
         f"{root}/members/all": members,
     }  # fmt: skip
     if topic.diff:
-        approved = [{"user": _PERSON}]
+        approved = {"approved": True, "approved_by": [{"user": _PERSON}],
+                    "user_has_approved": False, "user_can_approve": False}  # fmt: skip
         change = {"old_path": "a.py", "new_path": "a.py", "diff": topic.diff, "new_file": False,
                   "deleted_file": False, "renamed_file": False, "a_mode": "100644",
                   "b_mode": "100644"}  # fmt: skip
-        answers |= {f"{at}/approvals": {"approved_by": approved}, f"{at}/diffs": [change]}
+        answers |= {f"{at}/approvals": approved, f"{at}/diffs": [change]}
     return {name: as_json(answer) for name, answer in answers.items()}
 
 
