@@ -18,12 +18,13 @@ from rover_mcp.control.checkpoint import journal_snapshots
 from rover_mcp.control.control_points import RoundPoint
 from rover_mcp.control.control_ports import NextRound, RoundsEnd
 from rover_mcp.daemon.git_adapters import GitRepositories
-from rover_mcp.daemon.host_rebases import replay_branch, resolutions_of
+from rover_mcp.daemon.host_rebases import replay_branch, resolutions_of, shown_resolutions
 from rover_mcp.daemon.judge_stop import AgentWords, faced_conflicts, judge_stop
-from rover_mcp.domain.conflict_report import problem_report, report
+from rover_mcp.domain.conflict_report import check_report, problem_report, report
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
 from rover_mcp.domain.iteration import IterationInput, ResolutionRound
 from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.resolution_text import resolution_text
 from rover_mcp.domain.side_choice import choice_report
 from rover_mcp.domain.task_links import ResolvesFor
 from rover_mcp.domain.text import plain
@@ -33,6 +34,7 @@ from rover_mcp.git.rebase_branch import writing
 from rover_mcp.git.replay import Git, Replayed, ReplayStop
 from rover_mcp.git.repository_view import opened
 from rover_mcp.git.resolved_stops import (
+    ResolvedFile,
     bundle_stop,
     commit_of,
     conflict_key,
@@ -50,6 +52,8 @@ from rover_mcp.tasks.rebase import RebaseTask
 
 MOST_ANSWERS = 3
 """For one stop: the first, and two after it was said what is wrong."""
+MOST_RESULTS = 3
+"""On which the project's check may fail."""
 CHECKS = ("check_command", "test_command")
 """Inputs of a task that name the command which checks its work."""
 
@@ -65,6 +69,7 @@ class _Replay:
     link: ResolvesFor
     base: str
     replayed: Replayed
+    used: Sequence[ResolvedFile]
 
     @property
     def stop(self) -> ReplayStop | None:
@@ -92,7 +97,7 @@ class HostResolutions:
             if replay.stop is None:
                 raise Conflict("there are no conflicts left", code="nothing_to_resolve")
             folders = TaskFolders(self.home, new_id, 1)
-            begins = self._round(replay, task, replay.stop, folders, 1)
+            begins = self._round(replay, task, replay.stop, folders, 1, ResolutionRound())
             write_round(folders, RoundNote(resolves=link, given=begins.given))
             return begins
 
@@ -114,7 +119,10 @@ class HostResolutions:
         answers = resolutions_of(self.home, origin)
         with self._replay(origin, link) as replay:
             if at.stop is None:
-                return _checked_end(answers, replay, state)
+                step, failed = state.steps[-1], at.failed_checks + 1
+                if not _succeeded(step) and failed < MOST_RESULTS:
+                    return self._anew(task, origin, replay, state, answers)
+                return _checked_end(answers, replay, step, link)
             stop = replay.stop
             if stop is not None and stop.commit == at.stop:
                 if failed := _failed_locks(state):
@@ -126,14 +134,20 @@ class HostResolutions:
             return self._onward(task, origin, replay, state)
 
     def _onward(
-        self, task: TaskRow, origin: TaskRow, replay: _Replay, state: RunState
+        self,
+        task: TaskRow,
+        origin: TaskRow,
+        replay: _Replay,
+        state: RunState,
+        at: ResolutionRound | None = None,
     ) -> NextRound | RoundsEnd:
         """The next stop; the check of the result, if the task has one; or the end."""
         sequence = self._next_sequence(task)
         folders = TaskFolders(self.home, task.id, task.iteration + 1)
+        at = (at or _round_of(task)).model_copy(update={"refused": 0, "stop": None})
         try:
             if replay.stop is not None:
-                following = self._round(replay, origin, replay.stop, folders, sequence)
+                following = self._round(replay, origin, replay.stop, folders, sequence, at)
                 return self._imported(task, following, state)
         except Conflict as error:
             return RoundsEnd(f"{error.message}; {error.hint}" if error.hint else error.message)
@@ -141,8 +155,34 @@ class HostResolutions:
         if not command:
             return RoundsEnd()
         begin = self._begin(replay, replay.replayed.tip, replay.replayed.tip, folders, sequence)
-        given = IterationInput(snapshot=begin, rewound=True, round=ResolutionRound())
+        given = IterationInput(snapshot=begin, rewound=True, round=at)
         return self._imported(task, NextRound(given, {"check_command": command}), state)
+
+    def _anew(
+        self,
+        task: TaskRow,
+        origin: TaskRow,
+        replay: _Replay,
+        state: RunState,
+        answers: Resolutions,
+    ) -> NextRound | RoundsEnd:
+        """The first stop once more, after the check has failed on the whole result: which of the
+        answers is to blame is not known, so that none counts any more."""
+        step, at = state.steps[-1], _round_of(task)
+        shown = [*shown_resolutions(replay.git, replay.used, answers)]
+        printed = f"{step.outputs.get('stdout', '')}\n{step.outputs.get('stderr', '')}".strip()
+        names = replay.link.base_branch, origin.branch
+        text = resolution_text(shown, *names)
+        report = check_report(step.outputs.get("exit_code", "unknown"), printed, text)
+        if replay.stop is None:
+            # A daemon that died here has dropped them already.
+            answers.forget()
+            answers.begin(task.id)
+        begun = at.model_copy(
+            update={"failed_checks": at.failed_checks + 1, "check_report": report}
+        )
+        with self._replay(origin, replay.link) as again:
+            return self._onward(task, origin, again, state, begun)
 
     def _judge(
         self, task: TaskRow, replay: _Replay, stop: ReplayStop, state: RunState, kept: Resolutions
@@ -181,8 +221,9 @@ class HostResolutions:
         state: RunState,
     ) -> NextRound | RoundsEnd:
         """The same stop once more, with what was wrong; or the end after too many answers."""
-        refused, wrong = _round_of(task).refused + 1, problem_report(problems)
-        if refused >= MOST_ANSWERS:
+        at, wrong = _round_of(task), problem_report(problems)
+        at = at.model_copy(update={"refused": at.refused + 1})
+        if at.refused >= MOST_ANSWERS:
             number = _link(task).number
             return RoundsEnd(
                 f"none of {MOST_ANSWERS} answers resolves the conflicts of {stop.commit[:10]}, and "
@@ -190,11 +231,11 @@ class HostResolutions:
             )
         folders = TaskFolders(self.home, task.id, task.iteration + 1)
         sequence = self._next_sequence(task)
-        following = self._round(replay, origin, stop, folders, sequence, refused)
+        following = self._round(replay, origin, stop, folders, sequence, at)
         # In the conversation in which it gave the answer: it knows what it meant.
         sessions = {step.id: step.session for step in state.steps if step.session}
         given = following.given.model_copy(update={"sessions": sessions})
-        inputs = {**following.inputs, "problems": wrong}
+        inputs = {**following.inputs, "problems": "\n".join(filter(None, (wrong, at.check_report)))}
         return self._imported(task, NextRound(given, inputs), state)
 
     def _round(
@@ -204,18 +245,11 @@ class HostResolutions:
         stop: ReplayStop,
         folders: TaskFolders,
         sequence: int,
-        refused: int = 0,
+        at: ResolutionRound,
     ) -> NextRound:
         git, link = replay.git, replay.link
         faced = faced_conflicts(git, stop)
-        if faced.unresolvable:
-            some = list(faced.unresolvable.items())[:20]
-            shown = "; ".join(f"{path} ({kind})" for path, kind in some)
-            raise Conflict(
-                f"the conflicts of {stop.commit[:10]} cannot be resolved here: {shown}",
-                hint=f"merge {link.base_branch} into {origin.branch} with git, and resolve them",
-                code="not_resolvable",
-            )
+        _check_resolvable(stop, faced.unresolvable, (link.base_branch, origin.branch))
         names = (link.base_branch, f"{stop.commit[:10]} of {origin.branch}")
         marked = {path: marked_text(known, *names) for path, known in faced.texts.items()}
         # The program that writes a lock file begins with one that is whole.
@@ -229,12 +263,15 @@ class HostResolutions:
         given = IterationInput(
             snapshot=self._begin(replay, commit, stop.onto, folders, sequence),
             rewound=True,
-            round=ResolutionRound(stop=stop.commit, refused=refused),
+            round=at.model_copy(update={"stop": stop.commit}),
         )
         choices = choice_report([*faced.choices.values()], link.base_branch)
         text = report(described(git, stop.commit), link.base_branch, files, choices)
         conflicts = text if files or faced.choices else ""
-        return NextRound(given, {"conflicts": conflicts, "lock_command": lock_command(faced.locks)})
+        inputs = {"conflicts": conflicts, "lock_command": lock_command(faced.locks)}
+        if at.check_report:
+            inputs["problems"] = at.check_report
+        return NextRound(given, inputs)
 
     def _begin(
         self, replay: _Replay, commit: str, head: str, folders: TaskFolders, sequence: int
@@ -270,7 +307,23 @@ class HostResolutions:
             branch = replay_branch(git, link.tip, link.onto, link.stands_on, answers)
             if branch is None:
                 raise Conflict(f"{link.base_branch} has all of it", code="nothing_to_rebase")
-            yield _Replay(git, link, base, branch.replayed)
+            yield _Replay(git, link, base, branch.replayed, branch.used)
+
+
+def _check_resolvable(
+    stop: ReplayStop, kinds: Mapping[str, str], branches: tuple[str, str]
+) -> None:
+    """
+    Raises:
+        Conflict: the `kinds` of these files are not resolved here ("not_resolvable").
+    """
+    if kinds:
+        shown = "; ".join(f"{path} ({kind})" for path, kind in list(kinds.items())[:20])
+        raise Conflict(
+            f"the conflicts of {stop.commit[:10]} cannot be resolved here: {shown}",
+            hint="merge {} into {} with git, and resolve them".format(*branches),
+            code="not_resolvable",
+        )
 
 
 def _link(task: TaskRow) -> ResolvesFor:
@@ -306,10 +359,18 @@ def _failed_locks(state: RunState) -> str | None:
     return f"the lock files in conflict cannot be written again (exit status {code}){why}"
 
 
-def _checked_end(answers: Resolutions, replay: _Replay, state: RunState) -> RoundsEnd:
+def _checked_end(
+    answers: Resolutions, replay: _Replay, step: StepState, link: ResolvesFor
+) -> RoundsEnd:
     """The end after the project's check, whose outcome is kept for whoever looks at the result."""
-    step, failed = state.steps[-1], not _succeeded(state.steps[-1])
-    code = step.outputs.get("exit_code", "unknown")
-    problem = f"the check fails on the result (exit status {code})" if failed else None
+    problem: str | None = None
+    if not _succeeded(step):
+        code = step.outputs.get("exit_code", "unknown")
+        problem = f"the check fails on the result (exit status {code})"
     answers.note_check(CheckResult(tip=replay.replayed.tip, problem=problem))
-    return RoundsEnd(verdict=problem)
+    if problem is None:
+        return RoundsEnd()
+    return RoundsEnd(
+        f"{problem}, as on the {MOST_RESULTS - 1} before it; task {link.number} is as it was, and "
+        "rebase_task shows that result, which can still be taken"
+    )

@@ -18,6 +18,9 @@ MOST_LINES = 60
 """Of one side of a place."""
 MOST_OF_MESSAGE = 600
 MOST_PROBLEMS = 20
+MOST_PRINTED = 4000
+MOST_OF_RESOLUTIONS = 8000
+"""Characters of a check's output, and of the resolutions that it failed on."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,13 @@ def _described(commit: BlamedCommit) -> str:
     return f"{commit.commit[:10]} by {visible_line(commit.author)}\n{message}"
 
 
-def _quoted(text: str) -> Iterator[str]:
+def _quoted(text: str, *, from_end: bool = False) -> Iterator[str]:
     lines = plain(text).split("\n")
     if lines and not lines[-1]:
         lines.pop()
     if not lines:
         yield "    (nothing)"
-    for line in lines[:MOST_LINES]:
+    for line in lines[-MOST_LINES:] if from_end else lines[:MOST_LINES]:
         yield f"    | {line}"
     if len(lines) > MOST_LINES:
         yield f"    [{len(lines) - MOST_LINES} more lines]"
@@ -106,6 +109,20 @@ def problem_report(problems: Mapping[str, Sequence[str]]) -> str:
     lines = [f"- {visible_line(p)}: {plain(why)}" for p, every in problems.items() for why in every]
     more = f"\n- and {len(lines) - MOST_PROBLEMS} more" if len(lines) > MOST_PROBLEMS else ""
     return "\n".join(lines[:MOST_PROBLEMS]) + more
+
+
+def check_report(code: str, printed: str, resolutions: str) -> str:
+    """That the project's check fails on a result, as part of a prompt."""
+    tail = plain(printed)[-MOST_PRINTED:]
+    return "\n".join(
+        [
+            "- All conflicts were resolved once, and the project's check fails on the result (exit "
+            f"status {code}). Resolve them again, so that it succeeds. The end of what it printed:",
+            *_quoted(tail, from_end=True),
+            "- The resolutions that it failed on, which no longer count:",
+            *_quoted(resolutions[:MOST_OF_RESOLUTIONS]),
+        ]
+    )
 
 
 def reasons_of(text: str) -> dict[str, str]:

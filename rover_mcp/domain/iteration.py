@@ -11,12 +11,15 @@ from agent_runner.spec import Instructions
 class ResolutionRound(BaseModel):
     """What an iteration of a task does that resolves the conflicts of a rebase: it resolves the
     commit `stop`, or, without one, runs the check of the whole result. `refused`: how many answers
-    for this stop did not count."""
+    for this stop did not count. `failed_checks`: how many whole results failed the check, which was
+    said of the last one in `check_report`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     stop: str | None = None
     refused: int = 0
+    failed_checks: int = 0
+    check_report: str = ""
 
 
 class IterationInput(BaseModel):

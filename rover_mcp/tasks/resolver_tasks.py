@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from agent_runner.models import RunStatus
 from rover_mcp.domain.errors import Conflict
 from rover_mcp.domain.task_links import ResolvesFor
+from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.view_models import NextAction
 
@@ -28,6 +30,13 @@ def check_has_branch(task: TaskRow) -> None:
         )
 
 
+def failed_by_judgement(task: TaskRow) -> bool:
+    """Whether a task did all of its steps, and what it made of the conflicts does not count: to
+    resume it would end in the same verdict."""
+    ran = task.run_state is not None and task.run_state.status is RunStatus.COMPLETED
+    return resolved_rebase(task) is not None and task.status is TaskStatus.FAILED and ran
+
+
 def resolve_again(rebase: ResolvesFor) -> NextAction:
     """The call that has another task resolve what is left."""
     return NextAction(
@@ -44,3 +53,8 @@ def show_the_result(rebase: ResolvesFor) -> NextAction:
         arguments={"task": rebase.task, "onto": rebase.base_branch},
         why=f"see how the conflicts of task {rebase.number} were resolved",
     )
+
+
+def after_failure(task: TaskRow, rebase: ResolvesFor, resume: NextAction) -> list[NextAction]:
+    """What to call after such a task has failed; `resume` where that would help."""
+    return [*([] if failed_by_judgement(task) else [resume]), resolve_again(rebase)]

@@ -27,6 +27,7 @@ from rover_mcp.tasks.pause_view import (
     resume_action,
     spent,
 )
+from rover_mcp.tasks.resolver_tasks import failed_by_judgement, resolve_again, resolved_rebase
 from rover_mcp.tasks.view_models import NextAction, TaskView
 
 
@@ -135,6 +136,9 @@ class ResumeTask:
             again = NextAction(tool="create_task", arguments={}, why="create it again")
             why = "it was cancelled before the tasks that it waited for were completed"
             raise self._not_resumable(task, why, again)
+        if (rebase := resolved_rebase(task)) and failed_by_judgement(task):
+            why = "its answers were judged, and do not count; another task continues with the rest"
+            raise self._not_resumable(task, why, resolve_again(rebase))
         if why := refused(task, accept=accept):
             raise self._not_resumable(task, why)
 

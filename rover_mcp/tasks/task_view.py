@@ -26,7 +26,7 @@ from rover_mcp.tasks.pause_view import (
     resume_action,
 )
 from rover_mcp.tasks.quoted_text import MESSAGE_SHOWN, QUOTED, named, printable, quoted, shortened
-from rover_mcp.tasks.resolver_tasks import resolve_again, resolved_rebase, show_the_result
+from rover_mcp.tasks.resolver_tasks import after_failure, resolved_rebase, show_the_result
 from rover_mcp.tasks.step_outline import Outline, of_project
 from rover_mcp.tasks.view_models import ContextView, EventView, NextAction, StepView, TaskView
 from rover_mcp.tasks.window_text import warnings_of
@@ -379,11 +379,13 @@ def _next_actions(task: TaskRow, state: RunState | None, policy: Policy) -> list
             return [*pause_actions(task, state, policy), diff]
         case TaskStatus.FAILED:
             logs = NextAction(tool="get_logs", arguments=arguments, why="see what failed")
+            resume = resume_action(task, state, policy.most)
+            if rebase is not None:
+                return [logs, *after_failure(task, rebase, resume)]
             again = NextAction(
                 tool="restart_task", arguments=arguments, why="start over from the beginning"
             )
-            again = resolve_again(rebase) if rebase is not None else again
-            return [logs, resume_action(task, state, policy.most), again]
+            return [logs, resume, again]
         case TaskStatus.CANCELLED:
             return [diff, resume_action(task, state, policy.most)]
         case TaskStatus.COMPLETED | TaskStatus.PUSHED:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.protocol.test_rebase import commit_on_main
-from tests.support.frames import Frame, LauncherClient
+from tests.support.frames import Frame, LauncherClient, ToolError
 from tests.support.repos import git
 from tests.support.scripts import script
 
@@ -170,27 +170,63 @@ def test_a_lock_file_whose_program_fails_leaves_all_as_it_was(shared: Path) -> N
         assert state_of(repo) == before
 
 
-@pytest.mark.parametrize(
-    ("name", "command", "problem"),
-    [
-        ("good.txt", "grep -q task good.txt", None),
-        ("bad.txt", "! grep -q main bad.txt", "the check fails on the result (exit status 1)"),
-    ],
-)
-def test_the_projects_check_runs_on_the_result(
-    shared: Path, name: str, command: str, problem: str | None
-) -> None:
-    """N2: what it finds is said before anybody agrees."""
+def checked(client: LauncherClient, repo: Path, name: str, command: str, *answers: str) -> Frame:
+    """The task, and the one that resolves its conflicts with these answers."""
+    every = [edits(answer, name) for answer in answers]
+    task = conflicting(client, repo, name, *every, check_command=command)
+    begun = client.tool("rebase_task", task=task["id"], resolve=True)
+    return {"task": task["id"], "resolver": begun["next_actions"][0]["arguments"]["task"]}
+
+
+def test_the_projects_check_runs_on_the_result(shared: Path) -> None:
+    """N2."""
     repo = shared / "repo"
     with LauncherClient(shared / "data", repo) as client:
         client.open()
-        task = conflicting(client, repo, name, edits(BOTH, name), check_command=command)
-        begun = client.tool("rebase_task", task=task["id"], resolve=True)
-        resolver = begun["next_actions"][0]["arguments"]["task"]
-        done = client.wait_until(resolver, "COMPLETED")
-        assert (done["iteration"], done.get("verdict")) == (2, problem and f'"{problem}"')
-        shown = client.tool("rebase_task", task=task["id"])
-        assert (f"But {problem}." in shown["message"]) is bool(problem)
+        ids = checked(client, repo, "good.txt", "grep -q task good.txt", BOTH)
+        done = client.wait_until(ids["resolver"], "COMPLETED")
+        assert (done["iteration"], done.get("verdict")) == (2, None)
+        assert "the check fails" not in client.tool("rebase_task", task=ids["task"])["message"]
+
+
+def test_a_result_that_fails_the_check_goes_back_to_the_agent(shared: Path) -> None:
+    """N2: with what the check printed and the resolutions that it failed on."""
+    repo, other = shared / "repo", "a\ntask\nmain\nc\n"
+    with LauncherClient(shared / "data", repo) as client:
+        client.open()
+        check = "grep -A1 task back.txt | grep -q main || { echo 'main is missing'; exit 3; }"
+        ids = checked(client, repo, "back.txt", check, BOTH, other)
+        done = client.wait_until(ids["resolver"], "COMPLETED")
+        assert done["iteration"] == 4, "an answer and a check, twice"
+        name = f"{ids['resolver']}*/iterations/3/rebases/round.json"
+        (note,) = (shared / "data/tasks").glob(name)
+        report = json.loads(note.read_text())["given"]["round"]["check_report"]
+        assert "    | main is missing" in report
+        assert "    | +main\n    | +task" in report
+        shown = client.tool("rebase_task", task=ids["task"])
+        assert "+task\n+main" in shown["resolution"]
+        assert "the check fails" not in shown["message"]
+        assert client.tool("rebase_task", task=ids["task"], confirm=True)["rebased"] is True
+
+
+def test_a_check_that_always_fails_ends_the_task_and_the_user_decides(shared: Path) -> None:
+    """N2: a resume would end in the same verdict, and names what to call."""
+    repo = shared / "repo"
+    with LauncherClient(shared / "data", repo) as client:
+        client.open()
+        ids = checked(client, repo, "bad.txt", "! grep -q main bad.txt", BOTH, BOTH, BOTH)
+        failed = client.wait_until(ids["resolver"], "FAILED")
+        problem = "the check fails on the result (exit status 1)"
+        assert problem in failed["error"]
+        assert failed["iteration"] == 6
+        assert [a["tool"] for a in failed["next_actions"]] == ["get_logs", "rebase_task"]
+        with pytest.raises(ToolError) as refused:
+            client.tool("resume_task", task=ids["resolver"])
+        assert refused.value.error["code"] == "not_resumable"
+        assert refused.value.error["next_call"]["tool"] == "rebase_task"
+        shown = client.tool("rebase_task", task=ids["task"])
+        assert f"But {problem}." in shown["message"]
+        assert client.tool("rebase_task", task=ids["task"], confirm=True)["rebased"] is True
 
 
 def test_a_cancelled_resolution_leaves_all_as_it_was(shared: Path) -> None:
