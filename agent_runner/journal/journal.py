@@ -181,7 +181,7 @@ class Journal:
     def _took(self, piece: bytes) -> int:
         count = self._write(self._fd, piece, self._synced + self._written)
         if count == 0:
-            raise OSError(errno.ENOSPC, "the disk took nothing")
+            raise OSError(errno.ENOSPC, "nothing could be written to the disk")
         return count
 
     def _flush(self) -> None:

@@ -76,7 +76,7 @@ class OutputFiles:
         if theirs:
             names = ", ".join(theirs)
             raise FilesRefused(
-                f"the repository has {names} itself: the workflow must name another file"
+                f"the repository already has {names}: the workflow must name another file"
             )
         if result.code != 0:
             reason = result.stderr.decode(errors="replace").strip()[-200:]

@@ -106,7 +106,7 @@ def show_fields(args: Arguments, result: Json, things: Sequence[Json], render_it
     from rover_mcp.cli.fields import BadTemplate
 
     if args.json:
-        raise ClientError("give one of --format and --json", code="invalid_arguments")
+        raise ClientError("give either --format or --json", code="invalid_arguments")
     try:
         lines = [args.format.fill(thing) for thing in things]
     except BadTemplate as error:

@@ -122,7 +122,7 @@ class _Reader:
             key = self._source.text(key_node, "a key")
             if key in values:
                 # YAML's own readers take the last of two keys, and a reviewer reads the first.
-                self._source.fail(key_node, f"{key[:80]!r} is there twice")
+                self._source.fail(key_node, f"{key[:80]!r} occurs twice")
             self._keys[*place, key] = key_node
             values[key] = self.value(value, (*place, key))
         # A key whose lines are all comments says nothing.

@@ -182,7 +182,7 @@ class ProjectConfig(_ProjectModel):
     def _separate(cls, paths: list[str]) -> list[str]:
         for path in paths:
             if paths.count(path) > 1 or any(other.startswith(f"{path}/") for other in paths):
-                raise ValueError(f"{path} is there twice, or is a folder of another one")
+                raise ValueError(f"{path} occurs twice, or is a folder of another one")
         return paths
 
     @model_validator(mode="after")

@@ -80,7 +80,7 @@ def _path(value: str) -> str:
     if len(value) > _MAX_PATH or not re.fullmatch(_PATH, value):
         raise ValueError(
             "a path is relative to the repository's root and consists of letters, digits and "
-            f"_ . - @ + ~, without .. (at most {_MAX_PATH} characters); there are no patterns"
+            f"_ . - @ + ~, without .. (at most {_MAX_PATH} characters); patterns are not allowed"
         )
     if ".git" in value.lower().split("/"):
         raise ValueError("files in .git cannot be named")

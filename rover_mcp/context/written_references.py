@@ -231,7 +231,7 @@ def _forge_reference(
     pattern = _GITHUB_NAME if forge is Forge.GITHUB else _GITLAB_NAME
     # The name becomes part of a path of the API.
     if not pattern.fullmatch(repository) or ".." in repository:
-        raise _refused(text, f"it has no name of a {forge} repository")
+        raise _refused(text, f"it does not name a {forge} repository")
     authority = authority.removeprefix("https://").strip("/")
     try:
         host, port = parse_authority(authority if ":" in authority else f"{authority}:{HTTPS}")

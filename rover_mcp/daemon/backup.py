@@ -168,7 +168,7 @@ def _name(home: Path, target: Path, now: float) -> Path:
         target = target / f"{PREFIX}{stamp}.tar"
     if not target.parent.is_dir():
         raise UserFixable(
-            f"there is no folder {target.parent}", hint="make it first", code="no_folder"
+            f"there is no folder {target.parent}", hint="create it first", code="no_folder"
         )
     target = target.parent.resolve() / target.name
     if target.is_relative_to(home):

@@ -226,7 +226,7 @@ class _Unpacking:
     def _take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         name, parent = member.name, member.name.rpartition("/")[0]
         if name in self._found or (parent and self._found.get(parent, ("",))[0] != "folder"):
-            raise _ArchiveRefused(f"{name!r} is there twice, or its folder is not")
+            raise _ArchiveRefused(f"{name!r} occurs twice, or its folder is missing")
         path = self._into / name
         if member.isdir():
             path.mkdir(mode=0o700)
@@ -263,7 +263,7 @@ def _manifest(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     content = cast("IO[bytes]", archive.extractfile(member))
     data = content.read(member.size)
     if archive.next() is not None:
-        raise _ArchiveRefused("there is something behind its manifest")
+        raise _ArchiveRefused("it has data after its manifest")
     return data
 
 
@@ -288,7 +288,7 @@ def _parse(data: bytes) -> tuple[BackupManifest, Entries]:
         raise _ArchiveRefused(f"its manifest {what}") from None
     if about.format != FORMAT:
         raise _ArchiveRefused(
-            f"its form is {about.format}, and this program knows {FORMAT}: update it"
+            f"its format is {about.format}, and this program knows {FORMAT}: update it"
         )
     return about, entries
 

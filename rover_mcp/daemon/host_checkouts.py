@@ -110,7 +110,7 @@ class HostCheckouts:
         if not folder.parent.is_dir():
             raise UserFixable(
                 f"{folder.parent} does not exist",
-                hint="make it first, or name another folder",
+                hint="create it first, or name another folder",
                 code="not_a_directory",
             )
 

@@ -203,7 +203,7 @@ def _server_name(body: bytes) -> str:
     """
     name = body[5:]
     if body[:5] != (len(name) + 3).to_bytes(2) + b"\0" + len(name).to_bytes(2):
-        raise WrongServerName("its TLS ClientHello names another host than one, or is broken")
+        raise WrongServerName("its TLS ClientHello does not name exactly one host, or is broken")
     return name.decode("ascii", "backslashreplace").lower().removesuffix(".")
 
 

@@ -134,7 +134,7 @@ class Resources:
         """
         match = KINDS[0].pattern.fullmatch(uri)
         if uri != TASKS_URI and match is None:
-            raise NotFound(f"only {TASKS_URI} and a task's own address can be followed")
+            raise NotFound(f"only {TASKS_URI} and a task's own address can be subscribed to")
         if match:
             self._task(match, kinds=("id",))
         return uri

@@ -185,7 +185,7 @@ class DeleteTask:
         raise Conflict(
             f"task {task.number} is still stopping",
             code="not_deletable",
-            hint="call again in some seconds",
+            hint="call again in a few seconds",
         )
 
 

@@ -159,7 +159,7 @@ class ForgetProject:
         self.consents.forget(Path(project.path))
         if not self.store.projects.forget(project.id, project.path):
             raise Conflict(
-                f"a task of {project.path} was made meanwhile; it is kept",
+                f"a task of {project.path} was created meanwhile; it is kept",
                 hint="run rover forget again when it has ended",
                 code="not_forgettable",
             )

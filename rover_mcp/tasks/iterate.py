@@ -108,7 +108,7 @@ class IterateTask:
         attempt = store.attempts.get(task.id, task.attempt)
         stopping = attempt is not None and attempt.state in STARTED
         if task.status is TaskStatus.CANCELLED and stopping:
-            raise _conflict("it is still being stopped; call iterate_task again in some seconds")
+            raise _conflict("it is still being stopped; call iterate_task again in a few seconds")
 
     def _refused(self, task: TaskRow) -> Conflict:
         name = f"task {task.number}"
@@ -123,7 +123,7 @@ class IterateTask:
             action = NextAction(tool="create_task", arguments={}, why="")
             return _conflict(f"{name} is MERGED; make a new task for what is still missing", action)
         if task.status in ITERABLE:
-            return _conflict(f"something else is done with {name}; call again in some seconds")
+            return _conflict(f"something else is done with {name}; call again in a few seconds")
         action = NextAction(tool="wait_for_task", arguments={"task": task.id}, why="")
         return _conflict(f"{name} is {task.status}; it can be iterated once it has ended", action)
 

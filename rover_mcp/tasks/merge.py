@@ -209,7 +209,7 @@ class MergeTask:
             raise Conflict(
                 f"task {task.number} is {task.status}; only one that is COMPLETED can be merged",
                 code="not_mergeable",
-                hint="its branch holds what it did so far; git merges that as any other branch",
+                hint="its branch holds its work so far; git can merge it like any other branch",
                 next_call={"tool": "inspect", "arguments": {"task": task.id}},
             )
         if request.delete_branch:

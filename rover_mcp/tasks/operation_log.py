@@ -145,7 +145,7 @@ class OperationLog:
 def _at_work() -> Conflict:
     return Conflict(
         "another merge, rebase, push, checkout or deletion of this task is at work",
-        hint="call again in some seconds",
+        hint="call again in a few seconds",
         code="operation_running",
     )
 

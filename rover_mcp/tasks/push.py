@@ -223,7 +223,7 @@ class PushTask:
             raise Conflict(
                 f"task {task.number} is {task.status}; only one that is COMPLETED can be pushed",
                 code="not_pushable",
-                hint="its branch holds what it did so far; git pushes that as any other branch",
+                hint="its branch holds its work so far; git can push it like any other branch",
                 next_call={"tool": "inspect", "arguments": {"task": task.id}},
             )
         return self.pushes.plan(task, request, self._recorded(task.id), caller.env)

@@ -149,7 +149,7 @@ class ResumeTask:
             raise self._not_resumable(task, "its deletion has begun", delete)
         attempt = store.attempts.get(task.id, task.attempt)
         if attempt is not None and attempt.state in STARTED:
-            why = "it is still being stopped; call resume_task again in some seconds"
+            why = "it is still being stopped; call resume_task again in a few seconds"
             raise self._not_resumable(task, why)
 
     def _not_resumable(self, task: TaskRow, why: str, call: NextAction | None = None) -> Conflict:

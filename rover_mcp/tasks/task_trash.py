@@ -218,7 +218,7 @@ class TaskTrash:
 
         def work(_: OperationRow) -> None:
             if not self._is_in_trash(task.id):
-                raise Conflict(f"task {task.number} has been given back", code="not_in_trash")
+                raise Conflict(f"task {task.number} has been restored", code="not_in_trash")
             self._remove(task)
 
         self.log.run(task.id, OperationKind.PURGE, {}, work)

@@ -137,6 +137,6 @@ def test_a_file_of_the_repository_s_own_is_never_taken(tmp_path: Path) -> None:
     git(p.root / "base", "commit", "-q", "-m", "more")
     p.base_commit = git(p.root / "base", "rev-parse", "HEAD")
     assert p.start() is ExitCode.FAILED
-    assert "the repository has out/plan.md itself" in (p.state.error or "")
+    assert "the repository already has out/plan.md" in (p.state.error or "")
     assert (p.work / "out/plan.md").read_text() == "the user's"
     assert not (p.root / "home/.scripted").exists()

@@ -214,7 +214,7 @@ def test_a_task_that_is_made_meanwhile_is_kept_with_its_project(
         task(desk)
 
     monkeypatch.setattr(ProjectFolders, "remove", busy)
-    with pytest.raises(Conflict, match="made meanwhile"):
+    with pytest.raises(Conflict, match="created meanwhile"):
         forgetting(desk)(Path("/gone/repo"))
     assert len(desk.store.tasks.of_project(OURS, "/gone/repo")) == 1
     assert desk.store.projects.at("/gone/repo") is not None
