@@ -71,6 +71,8 @@ class Call:
     """there was a question, and no user who could be asked"""
     agreed: bool = False
     """the user was shown what happens to their files, and has said yes"""
+    wants_progress: bool = True
+    """the client asked for it; without that, `progress` sends nothing"""
 
     async def find(
         self, arguments: a.TaskArguments, *, changes: bool = False, deleted: bool = False

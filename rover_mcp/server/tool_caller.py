@@ -61,7 +61,8 @@ class ToolCaller:
             raise unknown_tool(params.name, params.arguments or {}, self._tools)
         self._services.touch()
         await self._services.broadcaster.confirm(self._session)
-        call = Call(self._session, self._services, _progress(ctx))
+        wants_progress = (ctx.meta or {}).get("progress_token") is not None
+        call = Call(self._session, self._services, _progress(ctx), wants_progress=wants_progress)
         try:
             arguments = entry.arguments.model_validate(params.arguments or {})
             form = await self._form(ctx, params, call, arguments)

@@ -52,6 +52,11 @@ class TaskReader:
         except NONSENSE as error:
             raise not_shown(task, error) from error
 
+    def shown_status(self, task: TaskRow) -> TaskStatus:
+        """The status that `view` shows, without the reads that the rest of a view takes."""
+        live = task.status in RUNNING or task.status is TaskStatus.NEW
+        return TaskStatus.PAUSED if live and self.stalled(task.id) is not None else task.status
+
     def _view(self, task: TaskRow, policy: Policy, *, full: bool) -> TaskView:
         running = task.status in RUNNING
         state = self.live(task.id) if running else None
