@@ -1,10 +1,9 @@
-"""The moment for which a task or an account waits is now: it is set so in the daemon's database, as if
-the hours had passed. However slow the machine is, the moment does not come before a test wants it."""
+"""Moments that a test waits for, set in the daemon's database, as if hours or days had passed. However
+slow the machine is, such a moment does not come before the test wants it."""
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -19,10 +18,10 @@ def its_time_comes(home: Path, task: str) -> None:
     wait_until(lambda: changed(home, query, name) == 1, f"task {task} has a timer")
 
 
-def account_opens(home: Path, account: str) -> None:
-    """The hold of an account, and the reports of tasks that it is closed, have reached their end."""
-    query = "UPDATE rover_holds SET until = ? WHERE account = ?"
-    assert changed(home, query, time.time() - 1, account) == 1, f"{account} is held"
+def its_trash_days_pass(home: Path, task: str) -> None:
+    """A deleted task has been in the trash for as long as it is kept there."""
+    query = "UPDATE rover_deletions SET deleted_at = 1 WHERE task_id = ?"
+    assert changed(home, query, task) == 1, f"task {task} is in the trash"
 
 
 def changed(home: Path, query: str, *values: str | float) -> int:
