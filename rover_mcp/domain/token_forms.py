@@ -56,7 +56,8 @@ TOKEN_FORMS: Sequence[TokenForm] = (
     _form("GitHub token", "github_pat_", r"([A-Za-z0-9]{22}_[A-Za-z0-9]{59})", _GITHUB),
     _form(
         "GitLab token",
-        "glpat- gloas- gldt- glrt- glrtr- glcbt- glptt- glft- glimt- glagent- glsoat- glffct-",
+        "glpat- gloas- gldt- glrt- glrtr- glcbt- glptt- glft- glimt- glagent- glwt- glsoat- "
+        "glffct-",
         r"([A-Za-z0-9_.-]{20})", "https://docs.gitlab.com/security/tokens/#token-prefixes",
     ),
     _form(
