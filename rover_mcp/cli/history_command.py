@@ -52,9 +52,10 @@ def _listed(result: Json, paint: Paint) -> list[str]:
         return ["no snapshots yet", *attention(result, paint)]
     lines = [f"… {result['more']} earlier ones"] if result.get("more") else []
     lines += [_line(snapshot, paint) for snapshot in snapshots]
-    task = clean(result["task"])
-    rewind = f"rover rewind {task} {clean(snapshots[-1]['id'])} INSTRUCTIONS"
-    lines += ["", *next_command(rewind, "start a new iteration from a snapshot", paint)]
+    # The newest is the present state, from which `rover iterate` starts.
+    if len(snapshots) > 1:
+        rewind = f"rover rewind {clean(result['task'])} {clean(snapshots[-2]['id'])} INSTRUCTIONS"
+        lines += ["", *next_command(rewind, "start a new iteration from a snapshot", paint)]
     return [*lines, *attention(result, paint)]
 
 

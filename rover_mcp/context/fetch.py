@@ -139,7 +139,9 @@ def _destination(address: str) -> Destination:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
+    # Without the number that str() puts before the words of the system.
+    words = error.strerror if isinstance(error, OSError) else None
+    text = words or str(error) or type(error).__name__
     return visible_line(text[:200])
 
 

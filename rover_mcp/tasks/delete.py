@@ -193,7 +193,7 @@ def items(task: TaskRow, leftover: Leftover, *, with_branch: bool = False) -> li
     """What happens to each part, beginning with what is lost."""
     listed = [
         _work_without_branch(task, leftover) if with_branch else _work(task, leftover),
-        Item("record", kept=False, detail="its place in list_tasks, its history and warnings"),
+        Item("record", kept=False, detail="its entry in the list, its history and warnings"),
         Item(
             "files",
             kept=False,

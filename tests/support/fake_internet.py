@@ -4,6 +4,7 @@ elsewhere. Names lead to public addresses, and those to ports of this machine.""
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -34,7 +35,7 @@ class FakeInternet:
         try:
             return self.names[name]
         except KeyError:
-            raise OSError(f"no such name: {name}") from None
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
 
     def is_own(self, address: str) -> bool:
         return address in self.own

@@ -45,7 +45,7 @@ def test_a_file_is_kept_with_its_origin_size_and_hash(desk: Desk) -> None:
 def test_context_that_cannot_be_fetched_creates_nothing(desk: Desk) -> None:
     """O5."""
     files = desk.files()
-    with pytest.raises(EnvironmentFault, match="no such name") as failed:
+    with pytest.raises(EnvironmentFault, match="Name or service not known") as failed:
         desk.tasks.create(
             desk.caller, create_request("Fix the sum", context=["https://example.org/a"])
         )
