@@ -32,8 +32,8 @@ from tests.support.shared_queue import Group, write_queue
 ROOT = Path(__file__).parents[1]
 DURATIONS = Path(__file__).with_name("durations.json")
 COUNT = (os.cpu_count() or 1) + 1
-"""Workers. Each test starts several processes: with two workers for each core and one more, 12 of them
-waited for the 2 cores on average, and nothing was faster than with this number."""
+"""Workers. Each test starts several processes: three workers keep two cores busy for nine tenths of the
+time. With five, twelve processes waited for the cores on average, and tests that wait became slow."""
 _PYTEST = (
     sys.executable, "-m", "pytest", "-q", "-o", "console_output_style=classic",
     "-p", "tests.support.forked_workers", "-p", "tests.support.shared_queue",
