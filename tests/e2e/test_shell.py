@@ -99,6 +99,12 @@ def test_a_command_runs_on_a_copy_and_passes_its_status_on(
     wait_until(lambda: not left(client), "nothing is left of it")
 
 
+def say_at_prompt(screen: Terminal, line: str) -> None:
+    """A line that is typed once the shell asks for one."""
+    wait_until(lambda: screen.screen().rstrip().endswith(("$", "#")), "the shell's prompt")
+    screen.say(line)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_shell_has_a_terminal_whose_keys_are_its_own(
     client: LauncherClient, engine: str, tmp_path: Path
@@ -106,16 +112,18 @@ def test_a_shell_has_a_terminal_whose_keys_are_its_own(
     task = ended(client, engine, pauses=True)
     with on_terminal(client, task, tmp_path) as screen:
         screen.wait_for("A copy of task 1 (PAUSED)")
-        screen.say("echo size $(stty size) tty $(tty)")
+        say_at_prompt(screen, "echo size $(stty size) tty $(tty)")
         screen.wait_for("size 50 170 tty /dev/pts/")
-        screen.say("sleep 600; echo not this")
+        # The inner shell prints once it has the terminal: a Ctrl-C before that would be the outer's.
+        say_at_prompt(screen, "sh -c 'echo beg$((1))n; exec sleep 600'; echo not this")
+        screen.wait_for("beg1n")
         screen.press("C-c")
-        screen.say("echo st$((20 + 1))ll here")
+        say_at_prompt(screen, "echo st$((20 + 1))ll here")
         screen.wait_for("st21ll here")
         assert "not this\n" not in screen.screen().replace("echo not this", "")
-        screen.say("sleep 500 & jobs")
+        say_at_prompt(screen, "sleep 500 & jobs")
         screen.wait_for("Running")
-        screen.say("exit 3")
+        say_at_prompt(screen, "exit 3")
         screen.wait_for_end()
     wait_until(lambda: not left(client), "nothing is left of it")
 
