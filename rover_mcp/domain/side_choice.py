@@ -157,7 +157,7 @@ def _problems(
 
 def _text_problems(conflict: ChoiceConflict, text: str | None) -> Iterator[str]:
     if text is None:
-        yield "`file` is chosen, and there is no file of UTF-8 text"
+        yield "`file` is chosen, but the folder has no UTF-8 text at this path"
         return
     sides = [side.text for side in (conflict.base, conflict.branch) if side and side.text]
     yield from form_problems(text, *[*sides, "", ""][:2])

@@ -184,8 +184,8 @@ def test_a_text_may_take_the_place_of_a_deleted_file(repo: Path) -> None:
         for content, problem in (
             (b"<<<<<<< main\nx\n", "it has conflict markers"),
             (b"", "it is empty"),
-            (None, "no file of UTF-8 text"),
-            (b"\xff", "no file of UTF-8 text"),
+            (None, "has no UTF-8 text at this path"),
+            (b"\xff", "has no UTF-8 text at this path"),
         ):
             verdicts, answers = judge_stop(run, stop, lambda _, c=content: c, ["f.py"], words)
             assert problem in str(verdicts["f.py"].problems)
