@@ -15,8 +15,8 @@ from rover_mcp.pages.content_policy import content_policy
 from rover_mcp.pages.highlight import MOST_CHARACTERS, code_lines, lexer_for
 from rover_mcp.pages.markdown import markdown_html
 from rover_mcp.pages.page_shell import environment, render_page, style_of
-from rover_mcp.pages.terminal_colours import terminal_html
 from rover_mcp.pages.page_wording import cost, count, moment, of_bytes, tokens
+from rover_mcp.pages.terminal_colours import terminal_html
 
 
 def _page(folder: Path, body: str, **values: object) -> str:
