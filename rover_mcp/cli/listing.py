@@ -61,4 +61,4 @@ def _coloured(lines: list[str], tasks: list[Json], paint: Paint, first: int) -> 
 
 def dollars(cost: float) -> str:
     """An amount of money in a column."""
-    return f"${cost:.2f}" if cost >= 0.01 else "<$0.01"
+    return f"${cost:.2f}" if cost >= 0.01 or cost == 0 else "<$0.01"

@@ -302,6 +302,12 @@ COMMANDS = (
         tasks.add_status,
     ),
     (
+        "usage",
+        "usage_command:usage",
+        "show what tasks used and how long they waited, with the cost where a price is known",
+        others.add_usage,
+    ),
+    (
         "daemon",
         None,
         "control the background process: status, stop, restart",

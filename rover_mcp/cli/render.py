@@ -57,7 +57,7 @@ def task_facts(task: Json, now: datetime) -> list[tuple[str, str]]:
     if any(usage.values()):
         facts.append(("usage", tokens + (f", ${cost:.4f}" if cost is not None else "")))
     if budget := task.get("budget"):
-        facts.append(("budget", _budget(budget)))
+        facts.append(("budget", budget_text(budget)))
     if changes := task.get("changes"):
         facts.append(("changes", totals(changes)))
     return facts
@@ -79,7 +79,8 @@ def commits(count: int) -> str:
     return "1 commit" if count == 1 else f"{count} commits"
 
 
-def _budget(budget: Json) -> str:
+def budget_text(budget: Json) -> str:
+    """What is used of each limit of a budget."""
     parts: list[str] = []
     if usd := budget.get("usd"):
         parts.append(f"${budget.get('spent_usd') or 0:.4f} of ${usd:.2f}")

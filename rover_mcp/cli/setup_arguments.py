@@ -186,6 +186,18 @@ def add_gc(sub: Parser) -> None:
     sub.add_argument("--yes", action="store_true", help="free it")
 
 
+USAGE_KEYS = ("project", "day", "agent", "model", "task")
+
+
+def add_usage(sub: Parser) -> None:
+    about = f"what a line is for: one of {', '.join(USAGE_KEYS)} (default: project)"
+    sub.add_argument("--by", metavar="KEY", choices=USAGE_KEYS, default="project", help=about)
+    about = "only what was used since then: 2026-11-01, '2026-11-01 14:00', today, 12h, 7d or 4w"
+    sub.add_argument("--since", metavar="WHEN", help=about)
+    about = "print the usage, and nothing else, as CSV for a spreadsheet"
+    sub.add_argument("--csv", action="store_true", help=about)
+
+
 def add_setup(sub: Parser) -> None:
     about = f"one of {', '.join(CLIENT_NAMES)} (default: all that are installed)"
     sub.add_argument("clients", metavar="CLIENT", nargs="*", help=about)

@@ -23,6 +23,9 @@ class EventKind:
 
 WINDOW_WARNING: Final = "task.window_warning"
 REBASE: Final = "task.rebased"
+HELD: Final = "task.held"
+DELETED: Final = "task.deleted"
+AGENT_CHANGED: Final = "task.agent_changed"
 
 # Kinds are part of what Rover promises to receivers: they may be added, and never change their
 # meaning.
@@ -43,10 +46,8 @@ KINDS: Final[Mapping[str, EventKind]] = {
         "info", "no", "the engine does not answer; it is asked again"
     ),
     Event.PAUSE: EventKind("warning", "yes", "it stopped at a checkpoint; `reason` says why"),
-    "task.held": EventKind("info", "no", "it is paused and waits for its account, which is closed"),
-    "task.deleted": EventKind(
-        "info", "no", "it is in the trash, or all that was kept of it was removed"
-    ),
+    HELD: EventKind("info", "no", "it is paused and waits for its account, which is closed"),
+    DELETED: EventKind("info", "no", "it is in the trash, or all that was kept of it was removed"),
     "task.restored": EventKind("info", "no", "it was taken out of the trash"),
     "task.rebuilt": EventKind(
         "info", "no", "its record was lost or damaged, and was rebuilt from its files"
@@ -60,7 +61,7 @@ KINDS: Final[Mapping[str, EventKind]] = {
     "task.resume_failed": EventKind(
         "error", "yes", "it could not be resumed; its status is unchanged"
     ),
-    "task.agent_changed": EventKind("info", "yes", "another agent continues"),
+    AGENT_CHANGED: EventKind("info", "yes", "another agent continues"),
     Event.COMPLETE: EventKind("info", "yes", "it is done; its branch is there"),
     Event.FAIL: EventKind("error", "yes", "a step failed, or nothing could be started"),
     Event.CANCEL: EventKind("info", "yes", "it was cancelled"),

@@ -44,6 +44,8 @@ from rover_mcp.server.tool_call import Services
 from rover_mcp.server.tools import TOOLS, tools_for
 from rover_mcp.server.trust_method import METHOD as TRUST
 from rover_mcp.server.trust_method import TrustParams
+from rover_mcp.server.usage_method import METHOD as USAGE
+from rover_mcp.server.usage_method import UsageParams
 
 INSTRUCTIONS = """\
 Rover hands coding tasks to background agents and gives back reviewable git branches.
@@ -152,6 +154,7 @@ def _add_private_methods(server: Server[Any], handlers: RequestHandlers) -> None
     server.add_request_handler(TRUST, TrustParams, handlers.trust)
     server.add_request_handler(FORGET, ForgetParams, handlers.forget)
     server.add_request_handler(SPACE, SpaceParams, handlers.space)
+    server.add_request_handler(USAGE, UsageParams, handlers.usage)
     server.add_request_handler(PATCH, PatchParams, handlers.patch)
     server.add_request_handler(CHECKOUT, CheckoutParams, handlers.checkout)
     server.add_request_handler(SHELL, ShellParams, handlers.shell)

@@ -59,6 +59,7 @@ from rover_mcp.server.tool_call import Services
 from rover_mcp.server.tool_caller import ToolCaller
 from rover_mcp.server.tools import as_listed, tools_for
 from rover_mcp.server.trust_method import TrustParams, trust
+from rover_mcp.server.usage_method import UsageParams, usage
 
 MAX_SUBSCRIPTIONS = 1000
 Context = ServerRequestContext[Any, Any]
@@ -207,6 +208,11 @@ class RequestHandlers:
         return await space(
             self._services.trash, self._services.free_space, self._session.caller, params
         )
+
+    async def usage(self, ctx: Context, params: UsageParams) -> dict[str, Any]:
+        self._note_era(ctx)
+        self._services.touch()
+        return await usage(self._services.tasks, self._session.caller, params)
 
     async def patch(self, ctx: Context, params: PatchParams) -> dict[str, Any]:
         self._note_era(ctx)

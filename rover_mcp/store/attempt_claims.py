@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from agent_runner.models import Pause, PauseReason
 from rover_mcp.domain.attempt_state import AttemptState
+from rover_mcp.domain.event_kinds import AGENT_CHANGED, HELD
 from rover_mcp.domain.task_status import RUNNING, Event, TaskStatus
 from rover_mcp.store import store_tables
 from rover_mcp.store.account_windows import Windows, in_words
@@ -164,7 +165,7 @@ class AttemptClaims:
             status = connection.execute(sa.select(T.c.status).where(T.c.id == task.id)).scalar_one()
             data = {"attempt": attempt, "from": task.agent, "to": agent}
             insert_event(
-                connection, self._database.now(), task.id, "task.agent_changed",
+                connection, self._database.now(), task.id, AGENT_CHANGED,
                 TaskStatus(status), data, notable=True,
             )  # fmt: skip
         connection.execute(T.update().where(T.c.id == task.id).values(**values))
@@ -226,7 +227,7 @@ class AttemptClaims:
             "retry_at": hold.until if by_itself else None,
         }
         is_paused = TaskStatus(task.status) is TaskStatus.PAUSED
-        kind = "task.held" if is_paused else Event.PAUSE
+        kind = HELD if is_paused else Event.PAUSE
         _pause_row(connection, now, task, columns)
         data = pause.model_dump(mode="json")
         insert_event(connection, now, task.id, kind, TaskStatus.PAUSED, data, notable=not is_paused)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from pydantic import TypeAdapter
 
+from rover_mcp.domain.event_kinds import DELETED
 from rover_mcp.domain.stacking import SATISFIES
 from rover_mcp.domain.task_status import ENDED, TaskStatus
 from rover_mcp.store import store_tables
@@ -98,7 +99,7 @@ def _put(connection: sa.Connection, now: float, row: sa.Row[Any]) -> None:
     # A request that is made again makes a new task, as if this one were gone.
     connection.execute(T.update().where(T.c.id == row.id).values(request_key=None))
     status = TaskStatus(row.status)
-    insert_event(connection, now, row.id, "task.deleted", status, {}, notable=False)
+    insert_event(connection, now, row.id, DELETED, status, {}, notable=False)
 
 
 _ROW: Final = TypeAdapter(DeletionRow)

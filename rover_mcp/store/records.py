@@ -268,6 +268,18 @@ class ModelUse:
 
 
 @dataclass(frozen=True)
+class TaskLabel:
+    """What a task is called where usage is shown. `agent` is the one that ran last."""
+
+    id: str
+    number: int
+    title: str
+    project: str
+    agent: str
+    in_trash: bool = False
+
+
+@dataclass(frozen=True)
 class EventRow:
     """One event of the log. `attention` shows the `notable` ones."""
 

@@ -25,6 +25,7 @@ from rover_mcp.store.resume_switches import ResumeSwitches
 from rover_mcp.store.stacked_tasks import StackedTasks
 from rover_mcp.store.tasks import TaskStore
 from rover_mcp.store.transitions import TaskTransitions
+from rover_mcp.store.usage_history import UsageHistory
 from rover_mcp.store.usage_records import UsageStore
 
 
@@ -56,6 +57,7 @@ class Store:
         self.events = EventLog(self.database)
         self.executors = Executors(engine, now)
         self.usage = UsageStore(engine)
+        self.usage_history = UsageHistory(self.database)
 
     def deliveries(self, executor: str) -> Deliveries:
         """The deliveries to the hooks of one daemon."""

@@ -221,7 +221,7 @@ executors = sa.Table(
 
 # The usage that the gateway saw in each answer of a provider, under an id that the gateway gives. A
 # row is written again while the answer comes in. When an attempt has ended, its rows are folded
-# into one per model.
+# into one per model and quarter of an hour.
 calls = sa.Table(
     "rover_calls",
     metadata,

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from rover_mcp.domain.attempt_state import OVER, AttemptState
+from rover_mcp.domain.event_kinds import DELETED
 from rover_mcp.domain.ids import branch_name
 from rover_mcp.domain.task_status import ENDED, RUNNING, TaskStatus
 from rover_mcp.store import store_tables
@@ -233,7 +234,7 @@ class TaskStore:
                 connection.execute(table.delete().where(table.c.task_id == task_id))
             connection.execute(T.delete().where(T.c.id == task_id))
             status, now = TaskStatus(row.status), self._database.now()
-            insert_event(connection, now, task_id, "task.deleted", status, {}, notable=False)
+            insert_event(connection, now, task_id, DELETED, status, {}, notable=False)
         self._database.on_event()
 
     def delete_damaged(self, task: DamagedTask) -> None:
@@ -250,7 +251,7 @@ class TaskStore:
                 connection.execute(column.table.delete().where(stored_as(column, task.key)))
             if task.id is not None:
                 now, gone = self._database.now(), TaskStatus.CANCELLED
-                insert_event(connection, now, task.id, "task.deleted", gone, {}, notable=False)
+                insert_event(connection, now, task.id, DELETED, gone, {}, notable=False)
         self._database.on_event()
 
 

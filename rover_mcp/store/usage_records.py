@@ -24,16 +24,20 @@ _COUNTS = (
 )
 FEW = 100
 """The number of a task's records from which they are folded."""
+SPAN = 900
+"""Seconds that a folded record covers. Days begin at a multiple of it in every time zone, so that
+`rover usage` can count each call on its day."""
 MOST = 10**12
 """The greatest sound value of a column. A record with more is damaged, and left out of every
 sum."""
-_SOUND = sa.and_(
+SOUND = sa.and_(
     *(
         C.c[name].between(0, 2**31 - 1 if name in ("calls", "estimated") else MOST)
         for name in _COUNTS
     ),
     C.c.cost_usd.is_(None) | C.c.cost_usd.between(0.0, float(MOST)),
 )
+"""The condition that a record has possible values."""
 
 
 class UsageStore:
@@ -60,17 +64,17 @@ class UsageStore:
         sums = [sa.func.sum(C.c[name]).label(name) for name in _COUNTS]
         query = (
             sa.select(C.c.provider, C.c.model, sa.func.sum(C.c.cost_usd).label("cost_usd"), *sums)
-            .where(C.c.task_id == task_id, C.c.calls > 0, _SOUND)
+            .where(C.c.task_id == task_id, C.c.calls > 0, SOUND)
             .group_by(C.c.provider, C.c.model, priced)
             .order_by(C.c.provider, C.c.model)
         )
         with self._reader.connect() as connection:
             rows = connection.execute(query).all()
-        return [_use(row) for row in rows if _named(row)]
+        return [_use(row) for row in rows if is_named(row)]
 
     def damaged(self, task_id: str) -> int:
         """The number of a task's records with impossible values, which do not count."""
-        unsound = sa.case((_SOUND, 0), else_=1)
+        unsound = sa.case((SOUND, 0), else_=1)
         query = sa.select(sa.func.sum(unsound)).where(C.c.task_id == task_id)
         with self._reader.connect() as connection:
             return int(connection.execute(query).scalar() or 0)
@@ -82,7 +86,7 @@ class UsageStore:
             sa.select(C.c.provider, C.c.model, C.c.task_id)
             .join(T, T.c.id == C.c.task_id)
             .where(T.c.status.in_(list(statuses)), C.c.cost_usd.is_(None), C.c.model != "")
-            .where(_SOUND, C.c.input_tokens + C.c.output_tokens > 0)
+            .where(SOUND, C.c.input_tokens + C.c.output_tokens > 0)
             .distinct()
             .order_by(C.c.provider, C.c.model)
         )
@@ -94,7 +98,9 @@ class UsageStore:
             budgets = connection.execute(sa.select(T.c.id, T.c.budget).where(T.c.id.in_(ids)))
             limited = {row.id for row in budgets if _in_money(row.budget)}
         named = [
-            f"{row.provider}/{row.model}" for row in rows if _named(row) and row.task_id in limited
+            f"{row.provider}/{row.model}"
+            for row in rows
+            if is_named(row) and row.task_id in limited
         ]
         return list(dict.fromkeys(named))
 
@@ -113,24 +119,25 @@ class UsageStore:
             return sound(connection.execute(query), call_row)
 
     def fold(self, task_id: str) -> None:
-        """Fold the records of a task into one per attempt and model, with and without a price. Its
-        attempt has ended, so no call of it is written again. Few records are left as they are."""
+        """Fold the records of a task into one per attempt, model and quarter of an hour, with and
+        without a price. Its attempt has ended, so no call of it is written again. Few records are
+        left as they are."""
         count = sa.select(sa.func.count()).where(C.c.task_id == task_id)
         with self._reader.connect() as connection:
             if connection.execute(count).scalar_one() <= FEW:
                 return
         with self._engine.begin() as connection:
-            rows = connection.execute(sa.select(C).where(C.c.task_id == task_id, _SOUND)).all()
+            rows = connection.execute(sa.select(C).where(C.c.task_id == task_id, SOUND)).all()
             calls = sound(rows, call_row)
             if len(calls) < len(rows):
                 return
             folded: dict[str, CallRow] = {}
             for call in calls:
-                key = "/".join(
-                    (str(call.attempt), call.provider, call.model, str(call.cost_usd is not None))
-                )
+                quarter = int(call.at // SPAN)
+                priced = call.cost_usd is not None
+                key = f"{call.attempt}/{call.provider}/{call.model}/{priced}/{quarter}"
                 folded[key] = call.added_to(folded.get(key), key)
-            connection.execute(C.delete().where(C.c.task_id == task_id, _SOUND))
+            connection.execute(C.delete().where(C.c.task_id == task_id, SOUND))
             connection.execute(C.insert(), [_values(call) for call in folded.values()])
 
 
@@ -138,7 +145,8 @@ def _values(call: CallRow) -> dict[str, Any]:
     return {column.name: getattr(call, column.name) for column in C.columns}
 
 
-def _named(row: Any) -> bool:
+def is_named(row: Any) -> bool:
+    """Whether the provider and the model of a record are texts."""
     return isinstance(row.provider, str) and isinstance(row.model, str)
 
 

@@ -288,6 +288,11 @@ COMMANDS: Final = {
         Shows the engines, agents and accounts that there are, how many tasks run and wait, and
         what they take on the disk. `--format` prints single fields: see rover-list(1).
     """,
+    "usage": """
+        Shows what the tasks of all projects used: tokens, and the cost where a price is known.
+        Below that stands how long they waited, for which account and why, and what unfinished
+        tasks have used of their budgets. Deleted tasks count. Days are those of your time zone.
+    """,
     "daemon": """
         The daemon runs the tasks. It starts with the first command that needs it and ends when it
         has had nothing to do for `idle_exit` of config.yaml.

@@ -63,6 +63,24 @@ def test_an_ended_attempts_calls_become_one_row_and_the_sum_stays(
     assert sum(u.calls for u in before) == 33
 
 
+def test_folded_calls_can_still_be_counted_on_their_days(
+    store: Store, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Midnight is at a multiple of 15 minutes in every time zone."""
+    monkeypatch.setattr(usage_records, "FEW", 2)
+    task = make().id
+    midnight = 900.0 * 101
+    times = (midnight - 1, midnight, midnight + 899, midnight + 900)
+    store.usage.write([replace(CALL, task_id=task, id=str(at), at=at) for at in times])
+    store.usage.fold(task)
+    calls = store.usage_history.calls(0)
+    assert [(call.at, call.calls) for call in calls] == [
+        (midnight - 1, 1),
+        (midnight, 2),
+        (midnight + 900, 1),
+    ]
+
+
 def test_models_without_a_price_are_named_where_a_budget_misses_them(
     store: Store, make: Make
 ) -> None:
