@@ -121,8 +121,11 @@ def add_workflow(sub: Parser) -> None:
         "tool_commands:workflow_schema",
         "print the JSON Schema of workflow files, for editors",
     )
-    about = "print a workflow as a task of this repository would use it"
+    about = "show the steps of a workflow as a task of this repository would use it"
     show = action("show", "workflow_files:show", about)
+    how = show.add_mutually_exclusive_group()
+    how.add_argument("--yaml", action="store_true", help="print its file")
+    how.add_argument("--mermaid", action="store_true", help="print it as a Mermaid diagram")
     about = "create a workflow in .rover/workflows, for you to edit"
     new = action("new", "workflow_files:new", about)
     about = "copy a workflow there, for you to edit; under the same name it replaces the original"

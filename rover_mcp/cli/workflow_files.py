@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from pathlib import Path
 
 from agent_runner.workflow.language import VERSION
 from agent_runner.workflow.schema import as_text
 from rover_mcp.cli.client import ClientError
 from rover_mcp.cli.config_command import root_here
-from rover_mcp.cli.terminal_text import clean, json_text
+from rover_mcp.cli.terminal_text import Paint, clean, json_text
 from rover_mcp.cli.tool_commands import home_of
+from rover_mcp.cli.workflow_text import workflow_lines
 from rover_mcp.tasks.catalog import FOLDER, Catalog, CatalogEntry, file_stem
+from rover_mcp.tasks.workflow_mermaid import workflow_mermaid
 
 SCHEMA = "workflow.schema.json"
 MODELINE = f"# yaml-language-server: $schema={SCHEMA}\n"
@@ -72,14 +75,19 @@ steps:
 
 
 def show(args: argparse.Namespace) -> int:
-    """Print a workflow's file."""
+    """Print what a workflow does, as a tree or a diagram, or its file."""
     entry = found(args, args.name)
     text = entry.data.decode()
     if args.json:
         named = {"name": entry.name, "source": entry.source, "path": str(entry.path)}
         print(json_text({**named, "text": text}))
-    else:
+    elif args.yaml:
         print(clean_lines(text), end="")
+    elif entry.workflow is not None:
+        if args.mermaid:
+            print(workflow_mermaid(entry.workflow), end="")
+        else:
+            print("\n".join(workflow_lines(entry.workflow, Paint(sys.stdout))))
     return 0
 
 

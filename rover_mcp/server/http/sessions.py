@@ -44,6 +44,7 @@ from rover_mcp.server.tasks_extension import TasksListenHandler
 from rover_mcp.server.tool_call import Services
 from rover_mcp.server.tools import TOOLS
 from rover_mcp.server.trust_method import METHOD as TRUST
+from rover_mcp.server.usage_method import METHOD as USAGE
 from rover_mcp.tasks.caller import Caller
 
 Context = ServerRequestContext[Any, Any]
@@ -58,7 +59,7 @@ METHODS: Final = (
 """The methods that a client's own server answers. Any other handler would see no tasks: see
 NO_USER."""
 INITIALIZED: Final = "notifications/initialized"
-REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, SPACE, PATCH, CHECKOUT, SHELL)
+REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, SPACE, USAGE, PATCH, CHECKOUT, SHELL)
 """Methods about this machine, which only its user may call."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
 NO_USER: Final = ""

@@ -46,7 +46,9 @@ def test_a_first_workflow_is_right_and_editors_know_its_language(
     assert (path.parent / "workflow.schema.json").read_text() == as_text()
     assert json.loads(as_text())["$id"] == ID
     assert not check_workflow(text, str(path)).advice
-    assert said(capsys, "workflow", "show", "my-flow") == text
+    assert said(capsys, "workflow", "show", "my-flow", "--yaml") == text
+    assert "└─ until_checked: loop, at most 3 times" in said(capsys, "workflow", "show", "my-flow")
+    assert said(capsys, "workflow", "show", "my-flow", "--mermaid").startswith("flowchart TD\n")
 
 
 def test_a_copy_takes_the_place_of_its_original_or_has_a_name_of_its_own(
