@@ -80,9 +80,9 @@ def open_setting(stage: Stage) -> tuple[dict[str, Played], list[str]]:
     attacks = [attack for _, attack in all_attacks() if attack.opened]
     with journal.open("ab"):
         done = subprocess.run(
-            [sys.executable, "-c", program(attacks, stage.places("bubblewrap"), 120)],
+            [sys.executable, "-c", program(attacks, stage.places("bubblewrap"), 300)],
             env={**os.environ, **stage.env, "ROVER_SPEC": str(root / "spec")},
-            cwd=root / "work", capture_output=True, text=True, check=True, timeout=580,
+            cwd=root / "work", capture_output=True, text=True, check=True, timeout=1500,
         )  # fmt: skip
     hits = stage.hits()
     stage.forget_hits()

@@ -17,7 +17,7 @@ from tests.support.docker_env import BASE_IMAGE
 
 _HELLO = json.dumps({"rover": 1, "client_id": "c" * 32, "version": "", "cwd": "/", "env": {}})
 _SAY = (
-    "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(120); "
+    "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(300); "
     "s.connect(sys.argv[1]); s.sendall(sys.argv[2].encode() + bytes([10])); "
     "print(s.makefile().readline())"
 )

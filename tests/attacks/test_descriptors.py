@@ -92,7 +92,7 @@ def with_few_descriptors() -> None:
 def few(home: Path, repository: Path) -> Iterator[LauncherClient]:
     """A daemon that may open 256 files, and a client of it."""
     home.mkdir(parents=True)
-    (home / "config.yaml").write_text("concurrency: 3\nidle_exit: 60\nspare_sandboxes: 0\n")
+    (home / "config.yaml").write_text("concurrency: 3\nidle_exit: 600\nspare_sandboxes: 0\n")
     environment = {**os.environ, "ROVER_HOME": str(home)}
     daemon = subprocess.Popen(
         [sys.executable, "-m", "rover_mcp.daemon"], env=environment, start_new_session=True,
@@ -106,7 +106,7 @@ def few(home: Path, repository: Path) -> Iterator[LauncherClient]:
             yield opened
     finally:
         end_daemon(home)
-        daemon.wait(120)
+        daemon.wait(300)
 
 
 def create(client: LauncherClient, steps: str) -> dict[str, Any]:
@@ -125,7 +125,6 @@ def workflow(repository: Path, name: str) -> None:
 
 
 @pytest.mark.known_escape(18)
-@pytest.mark.timeout(900)
 def test_a_thousand_connections_of_an_agent_leave_the_others_served(
     few: LauncherClient, home: Path, repository: Path
 ) -> None:
@@ -153,7 +152,6 @@ def test_a_thousand_connections_of_an_agent_leave_the_others_served(
     assert daemon_pid(home) == pid
 
 
-@pytest.mark.timeout(900)
 def test_a_client_that_opens_hundreds_of_connections_ends_nothing(
     few: LauncherClient, home: Path
 ) -> None:
@@ -172,7 +170,6 @@ def test_a_client_that_opens_hundreds_of_connections_ends_nothing(
     assert daemon_pid(home) == pid
 
 
-@pytest.mark.timeout(900)
 def test_a_daemon_whose_loop_ends_gives_its_place_to_another(
     home: Path, repository: Path, tmp_path: Path
 ) -> None:

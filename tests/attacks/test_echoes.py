@@ -36,7 +36,6 @@ def provider(body: dict[str, Any]) -> Behaviour:
     return text("Done.")
 
 
-@pytest.mark.timeout(900)
 def test_what_one_agent_has_a_provider_repeat_stops_no_other_task(
     home: Path, repository: Path
 ) -> None:

@@ -100,8 +100,8 @@ READERS: dict[str, tuple[str, bool, Callable[[Path], str]]] = {
 
 
 def rounds() -> Iterator[int]:
-    """Numbers for two minutes: on a busy machine, the process that swaps may not get a turn for long."""
-    end = time.monotonic() + 120
+    """Numbers for five minutes: on a busy machine, the process that swaps may not get a turn for long."""
+    end = time.monotonic() + 300
     for done in itertools.count():
         if time.monotonic() > end:
             return

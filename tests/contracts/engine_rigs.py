@@ -27,7 +27,7 @@ from tests.support import stand_in_runner
 from tests.support.podman_env import USER
 
 RUNNER = ("{spec}/runner.py", "{spec}")
-_BOUND = 120.0
+_BOUND = 300.0
 
 
 def wait_for(happened: Callable[[], bool], what: str) -> None:

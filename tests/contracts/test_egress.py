@@ -50,7 +50,7 @@ ASK = r"""
 ask() { name=$1; shift; timeout 60 "$@" 2>&1 </dev/null | tail -n 40 | sed "s/^/$name: /"; }
 export GIT_SSL_CAINFO=$PWD/ca.pem SSL_CERT_FILE=$PWD/ca.pem
 fetch='import sys, urllib.request as u
-try: print(u.urlopen(sys.argv[1], timeout=20).read().decode())
+try: print(u.urlopen(sys.argv[1], timeout=300).read().decode())
 except OSError as error: print(error)'
 try='import socket, sys
 try: print(eval(sys.argv[1]))

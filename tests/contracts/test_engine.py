@@ -60,7 +60,7 @@ def test_several_that_ensure_at_once_start_one(rig: Rig) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(300)
     assert rig.started(spec) == 1
     rig.finish(spec, 0)
     assert rig.engine().follow(spec.name).code == 0
@@ -75,7 +75,7 @@ def test_a_new_daemon_attaches_to_what_runs(rig: Rig) -> None:
     follower = threading.Thread(target=lambda: told.append(later.follow(spec.name)))
     follower.start()
     rig.finish(spec, 2)
-    follower.join(120)
+    follower.join(300)
     assert told == [SandboxExit(2)]
 
 
@@ -91,7 +91,7 @@ def test_stopping_lets_the_runner_checkpoint(any_rig: Rig) -> None:
     """E1: SIGTERM arrives at the runner, and its exit code at the daemon."""
     engine, spec = _launch(any_rig)
     any_rig.started(spec)
-    engine.stop(spec.name, 20)
+    engine.stop(spec.name, 300)
     assert engine.follow(spec.name).code == 2
     assert any_rig.saw_term(spec)
 

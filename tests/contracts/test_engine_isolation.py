@@ -125,7 +125,7 @@ def test_the_gateways_socket_is_there_and_survives_a_new_daemon(inside: Inside) 
             answered = threading.Thread(target=_greet, args=(server, greeting))
             answered.start()
             assert inside.python(script) == (0, greeting.decode() + "\n")
-            answered.join(120)
+            answered.join(300)
 
 
 def _greet(server, greeting: bytes) -> None:

@@ -58,7 +58,7 @@ SCRIPT = script(
 CHANGED = ["d0/f0", "d0/f1", "d0/f2", "d0/f3", "new/file", "new/last"]
 
 CONFIG = f"""
-idle_exit: 60
+idle_exit: 600
 sweep_interval: 2
 spare_sandboxes: 0
 retry: {{interrupted_first: 0.1, transient_first: 0.1, jitter: 0, max_auto_retries: 20}}

@@ -30,7 +30,7 @@ __all__ = ["docker_host", "engine_for_daemons"]
 
 P = ControlPoint
 ENDINGS = ("task.paused", "task.resumed", "task.completed", "task.failed")
-COMPLETED_WITHIN = 400.0
+COMPLETED_WITHIN = 600.0
 OF_HOLDS = (P.HOLD_PLACED, P.HOLD_UNTIMED, P.PROBE_CHOSEN, P.ACCOUNT_OPENED)
 OF_TASKS = [point for point in P if point not in OF_HOLDS]
 # Passages beside the first: those of the second attempt, which was enqueued by itself.
@@ -38,7 +38,7 @@ LATER = {P.ENQUEUING: 2, P.CLAIMED: 2, P.SANDBOX_UP: 2, P.STATUS_CHANGED: 2, P.W
 PASSAGES = [(p, 1) for p in OF_TASKS] + list(LATER.items())
 
 CONFIG = """
-idle_exit: 60
+idle_exit: 600
 sweep_interval: 2
 spare_sandboxes: 1
 retry: {credits_first: 0.5, interrupted_first: 0.1, transient_first: 0.1, jitter: 0}
@@ -81,7 +81,7 @@ def data_folder(folder: Path, environ: Mapping[str, str], crash: str | None) -> 
     try:
         yield home
         if crash:
-            assert not is_alive(first), f"{crash} is never reached"
+            wait_until(lambda: not is_alive(first), f"{crash} is reached")
             assert exit_status(first) == -signal.SIGKILL
         else:
             assert daemon_pid(home) == first
@@ -186,7 +186,6 @@ def undisturbed_claude(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended,
 
 
 @pytest.mark.real_agent
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("point", OF_HOLDS)
 def test_a_hold_outlives_the_daemon_that_died_there(
     tmp_path: Path, undisturbed_claude: tuple[Ended, int], point: ControlPoint

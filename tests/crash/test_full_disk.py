@@ -80,7 +80,6 @@ def is_the_same(place: Place, calm: Place) -> None:
     assert head.tree == expected.tree
 
 
-@pytest.mark.timeout(900)
 def test_a_run_goes_on_over_a_failure_of_any_write_or_flush(
     tmp_path: Path, calm: tuple[Place, int]
 ) -> None:
@@ -92,7 +91,6 @@ def test_a_run_goes_on_over_a_failure_of_any_write_or_flush(
         assert any(errno.errorcode[code] in w for w in place.state.warnings), number
 
 
-@pytest.mark.timeout(900)
 def test_a_disk_that_stays_broken_loses_no_finished_step(
     tmp_path: Path, calm: tuple[Place, int]
 ) -> None:

@@ -20,7 +20,6 @@ def scene() -> Iterator[GitScene]:
         yield opened
 
 
-@pytest.mark.timeout(900)
 def test_a_git_that_is_killed_or_stopped_changes_no_result(scene: GitScene) -> None:
     """Runs until some gits were struck: a moment that was drawn may find none."""
     struck = 0

@@ -123,7 +123,6 @@ HARMS: dict[str, Callable[[Paused], None]] = {
 }
 
 
-@pytest.mark.timeout(900)
 def test_a_task_completes_whatever_was_lost_while_it_was_paused(client: LauncherClient) -> None:
     """C.15. At 700cc57 the task failed with "is not a folder" or "builds on ..., which is not
     here", and stayed so."""
@@ -150,13 +149,13 @@ def test_what_cannot_be_had_again_is_named_with_what_would_be_lost(client: Launc
     for part in (task.hub, task.bundles, task.folder / "work"):
         shutil.rmtree(part)
     client.tool("resume_task", task=task.task["id"])
-    view = client.wait_until(task.task["id"], "PAUSED")
-    for _ in range(100):
-        view = client.tool("inspect", task=task.task["id"], detail="full")
-        if "work tree is gone" in str(view):
-            break
-    assert "the work tree is gone" in str(view)
-    assert "the hub holds none" in str(view)
+    client.wait_until(task.task["id"], "PAUSED")
+
+    def told() -> str:
+        return str(client.tool("inspect", task=task.task["id"], detail="full"))
+
+    client.until(lambda: "the work tree is gone" in told(), "what is lost is named")
+    assert "the hub holds none" in told()
 
 
 def test_a_finished_tasks_diff_is_had_again(client: LauncherClient) -> None:

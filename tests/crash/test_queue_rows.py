@@ -42,7 +42,7 @@ def waiting(plane: Plane) -> str:
 
 
 def harm(home: Path, statement: str) -> None:
-    with sqlite3.connect(home / "rover.db", timeout=30) as database:
+    with sqlite3.connect(home / "rover.db", timeout=300) as database:
         database.execute(statement)
     database.close()
 

@@ -18,10 +18,10 @@ from tests.e2e.conftest import docker_host, engine_for_daemons
 
 __all__ = ["docker_host", "engine_for_daemons"]
 
-IDLE_BUT_RUNNING = 30.0
-"""Seconds for which a task may be shown running while nothing of it runs: a sweep (2 s here), and
-the start of a daemon and a sandbox, with room for what else the machine does meanwhile; times its
-pace before."""
+IDLE_BUT_RUNNING = 120.0
+"""Seconds for which a task may be shown running while nothing of it runs, times the machine's pace.
+It takes a sweep (2 s here) and the start of a daemon and a sandbox; a task that nobody looks after
+stays so for good."""
 
 SEEDS = [int(s) for s in os.environ.get("ROVER_KILL_SEEDS", "1,2,3").split(",") if s]
 
@@ -32,7 +32,6 @@ def scene() -> Iterator[Scene]:
         yield opened
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_kills_lose_nothing_and_repeat_nothing(scene: Scene, seed: int) -> None:
     """C1, C4, C8, F5, F7, L1, L2, L8 on bubblewrap: nested loops, 31 step runs."""
@@ -41,7 +40,6 @@ def test_random_kills_lose_nothing_and_repeat_nothing(scene: Scene, seed: int) -
 
 
 @pytest.mark.docker
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", SEEDS[:1])
 def test_random_kills_on_docker(scene: Scene, seed: int) -> None:
     """C1, C4, C8, F5, F7, L1, L2, L8 on Docker."""

@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import docker
+from docker.errors import NotFound
 
 VICTIMS = {
     "bubblewrap": ["daemon", "runner", "supervisor", "inner", "any"],
@@ -99,10 +100,12 @@ def _main_processes(task_id: str) -> list[int]:
     if not os.environ.get("DOCKER_HOST"):
         return []
     with closing(docker.from_env()) as engine:
-        mine = engine.containers.list(filters={"name": f"rover-{task_id[:12]}-"})
-        return [
-            pid for c in mine if (pid := engine.api.inspect_container(c.id)["State"]["Pid"]) > 0
-        ]
+        found: list[int] = []
+        for container in engine.api.containers(filters={"name": f"rover-{task_id[:12]}-"}):
+            # It may be removed while it is looked at.
+            with suppress(NotFound):
+                found.append(engine.api.inspect_container(container["Id"])["State"]["Pid"])
+        return [pid for pid in found if pid > 0]
 
 
 def _environment(pid: int) -> bytes:

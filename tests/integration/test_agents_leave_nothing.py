@@ -75,7 +75,6 @@ def alive(argument: str) -> list[int]:
     return found
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", ["another user", "bubblewrap"])
 @pytest.mark.parametrize("agent", ["codex", "opencode"])
 def test_nothing_of_a_stopped_agents_tree_lives_on(folder: Path, agent: str, how: str) -> None:

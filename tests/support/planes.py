@@ -36,7 +36,7 @@ from tests.e2e.processes import pause_after_look
 from tests.support.attempts_site import FakeDoor, FakeHub, Run
 from tests.support.samples import new_task, pause
 
-BOUND = 120
+BOUND = 300
 
 
 @dataclass

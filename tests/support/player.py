@@ -60,7 +60,7 @@ class Player:
             model=None,
             base_url="http://127.0.0.1:8377",
             token="the-token",
-            silence=120,
+            silence=300,
             timeout=300,
             on_session=self.sessions.append,
             on_usage=self.used.append,
@@ -70,3 +70,19 @@ class Player:
     def run(self, agent: Agent, spec: RunSpec, **changes: Any) -> AgentOutcome:
         """One turn of the request, changed."""
         return anyio.run(agent.run, replace(self.request, **changes), make_commands(spec))
+
+    def run_silent(self, agent: Agent, spec: RunSpec) -> AgentOutcome:
+        """A turn whose agent has little time to say something from its session on; before, it has
+        long, for a busy machine may start it slowly."""
+        return anyio.run(agent.run, impatient(self.request), make_commands(spec))
+
+
+def impatient(request: AgentRequest) -> AgentRequest:
+    """The request with a short limit to the agent's silence as soon as it has a session."""
+
+    def begun(session: AgentSession) -> None:
+        request.on_session(session)
+        object.__setattr__(made, "silence", 0.2)
+
+    made = replace(request, on_session=begun)
+    return made

@@ -50,7 +50,7 @@ class Cluster:
             "--no-locale",
         ]
         with self._spawn(initdb) as done:
-            assert done.wait(120) == 0, (self._folder / "log").read_text()
+            assert done.wait(300) == 0, (self._folder / "log").read_text()
         quick = ["-c", "fsync=off", "-c", "max_connections=200"]
         self._server = self._spawn(
             ["postgres", "-D", data, "-k", str(self._folder), "-c", "listen_addresses=", *quick]
@@ -61,18 +61,19 @@ class Cluster:
         """At once: no data of a test are worth a checkpoint."""
         if self._server is not None:
             self._server.send_signal(signal.SIGQUIT)
-            self._server.wait(120)
+            self._server.wait(300)
         shutil.rmtree(self._folder)
 
     def _until_it_answers(self) -> None:
-        for _ in range(600):
+        end = time.monotonic() + 300
+        while True:
             try:
                 psycopg.connect(self._conninfo("postgres")).close()
             except psycopg.OperationalError:
+                assert time.monotonic() < end, (self._folder / "log").read_text()
                 time.sleep(0.05)
             else:
                 return
-        raise AssertionError((self._folder / "log").read_text())
 
     def new_database(self) -> str:
         """The SQLAlchemy URL of a new, empty database."""

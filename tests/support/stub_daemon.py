@@ -27,7 +27,7 @@ from typing import Any
 
 from rover_mcp.launcher.handshake import socket_path
 
-BOUND = 120.0
+BOUND = 300.0
 PROGRAM = [sys.executable, "-m", "tests.support.stub_daemon"]
 ROOT = Path(__file__).parents[2]
 

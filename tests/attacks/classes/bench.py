@@ -16,7 +16,7 @@ import json, socket
 for path in ("@DOCKER_SOCK@", "@PODMAN_SOCK@", "/var/run/docker.sock", "/run/podman/podman.sock"):
     try:
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(60)
+        s.settimeout(300)
         s.connect(path)
         body = json.dumps({"Image": "none-such", "HostConfig": {"Privileged": True, "Binds": ["/:/h"]}})
         s.sendall(f"POST /v1.41/containers/create HTTP/1.1\\r\\nHost: d\\r\\nContent-Type: "

@@ -8,7 +8,7 @@ NO_GATEWAY = "without a sandbox there is no gateway"
 
 _MEMORY = """
 import os, re, time
-end, left = time.monotonic() + 60, 600_000_000
+end, left = time.monotonic() + 250, 600_000_000
 pids = sorted((int(p) for p in os.listdir("/proc") if p.isdigit()), reverse=True)
 def told(pid):
     try:

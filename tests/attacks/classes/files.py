@@ -9,7 +9,7 @@ NOT_MOUNTED = "only the task's own folders are mounted"
 _CONNECT = """
 import socket
 s = socket.socket(socket.AF_UNIX)
-s.settimeout(60)
+s.settimeout(300)
 s.connect("{}")
 print("PWNED")
 """

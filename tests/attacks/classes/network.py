@@ -49,7 +49,7 @@ _HOST_LOOPBACK = """
 import socket
 for host in ("127.0.0.1", "::1", "localhost", "127.0.0.2", "0.0.0.0"):
     try:
-        with socket.create_connection((host, @PORT@), timeout=2) as s:
+        with socket.create_connection((host, @PORT@), timeout=60) as s:
             print(s.recv(6).decode())
     except OSError as error:
         print(host, error)

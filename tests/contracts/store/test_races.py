@@ -141,7 +141,7 @@ def test_who_follows_the_sequence_misses_nothing(
         together(8, write)
     finally:
         done.set()
-        follower.join(120)
+        follower.join(300)
     seen.extend(e.seq for e in store.events.after(seen[-1]))
     assert seen == [e.seq for e in store.events.after(start)]
     assert len(seen) == 8 * 15

@@ -38,7 +38,7 @@ from tests.support.postgres import Cluster
 from tests.support.samples import new_task
 
 LEASE = 60.0
-BOUND = 120
+BOUND = 300
 
 
 @dataclass

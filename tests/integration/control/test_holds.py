@@ -24,7 +24,7 @@ from tests.support.samples import pause
 S = TaskStatus
 LIMIT = 4
 MANY = 200
-LONG = 300
+LONG = 900
 """Seconds; four hundred workflows take ten on an idle machine."""
 
 ACCOUNT = "anthropic-1"

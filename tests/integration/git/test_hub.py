@@ -81,7 +81,7 @@ def test_several_at_once_make_one_hub(repo: Path, tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(300)
     assert git(tmp_path / "hub" / "hub.git", "cat-file", "-t", head) == "commit"
     assert len(packs(tmp_path / "hub" / "base.git" / "objects")) == 1
 

@@ -70,7 +70,7 @@ def test_a_time_out_is_exit_code_124_and_nothing_survives_it(
     after = "echo {{steps.a.outputs.exit_code}} {{steps.a.outputs.success}}"
     p = place(
         tmp_path,
-        {"id": "a", "command": script, "allow_failure": True, "timeout": 3},
+        {"id": "a", "command": script, "allow_failure": True, "timeout": 10},
         {"id": "b", "command": after},
         limits=RunLimits(stop_grace=0.1),
     )

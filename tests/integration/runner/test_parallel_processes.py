@@ -39,7 +39,7 @@ def test_a_signal_ends_every_step_that_runs_with_all_that_it_started(tmp_path: P
         for fifo in fifos:
             fifo.read_text()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=120) == ExitCode.PAUSED
+        assert process.wait(timeout=300) == ExitCode.PAUSED
     assert place.leftovers() == []
     state = place.state
     assert (state.status, state.snapshot is not None) == (RunStatus.PAUSED, True)

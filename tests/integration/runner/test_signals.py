@@ -53,7 +53,7 @@ def test_a_signal_in_a_step_leaves_a_checkpoint(
     with start(place) as process:
         (tmp_path / "ready").read_text()
         process.send_signal(number)
-        assert process.wait(timeout=120) == 2
+        assert process.wait(timeout=300) == 2
     state = place.state
     assert state.status is RunStatus.PAUSED
     assert state.pause is not None
@@ -70,12 +70,12 @@ def test_a_second_signal_changes_nothing_and_the_resume_completes(tmp_path: Path
         (tmp_path / "ready").read_text()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             process.send_signal(number)
-        assert process.wait(timeout=120) == 2
+        assert process.wait(timeout=300) == 2
     assert place.types().count("workflow_pause") == 1
     assert place.state.pause is not None
     assert place.state.pause.reason is PauseReason.REQUESTED
     with start(place) as process:
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=300) == 0
     assert (place.work / "half").read_text() == "half"
     assert place.calls() == {"s": 2}
 
@@ -121,7 +121,7 @@ def test_a_signal_in_parallel_steps_of_a_nested_loop_goes_on_right_there(
     with start(place) as process:
         Path(fifo).read_text()
         process.send_signal(number)
-        assert process.wait(timeout=120) == (-9 if number == signal.SIGKILL else 2)
+        assert process.wait(timeout=300) == (-9 if number == signal.SIGKILL else 2)
     if number == signal.SIGKILL:
         place.kill_leftovers()
     else:
@@ -133,7 +133,7 @@ def test_a_signal_in_parallel_steps_of_a_nested_loop_goes_on_right_there(
     session = steps["s"].session
     (place.root / "home/go").touch()
     with start(place) as process:
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=300) == 0
     steps = {s.id: s for s in place.state.steps}
     assert session is not None
     assert (place.root / "home/ran").read_text() == "x\n" * 4
@@ -150,13 +150,13 @@ def test_a_killed_runner_goes_on_from_its_journal(tmp_path: Path) -> None:
     with start(place) as process:
         (tmp_path / "ready").read_text()
         process.kill()
-        assert process.wait(timeout=120) == -signal.SIGKILL
+        assert process.wait(timeout=300) == -signal.SIGKILL
     place.kill_leftovers()
     assert place.state.status is RunStatus.RUNNING
     session = place.state.steps[0].session
     assert session is not None
     with start(place) as process:
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=300) == 0
     assert place.state.steps[0].session == session
     assert place.state.status is RunStatus.COMPLETED
 

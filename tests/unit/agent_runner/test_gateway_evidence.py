@@ -125,8 +125,8 @@ def test_the_gateway_is_asked_and_the_bell_is_heard(tmp_path: Path) -> None:
         evidence = GatewayEvidence(tmp_path / "g", "tok")
         evidence.ring()
         evidence.ring()
-        assert heard.get(timeout=120) == "/rover/v1/bell Bearer tok"
-        assert heard.get(timeout=120) == "/rover/v1/bell Bearer tok"
+        assert heard.get(timeout=300) == "/rover/v1/bell Bearer tok"
+        assert heard.get(timeout=300) == "/rover/v1/bell Bearer tok"
         found = anyio.run(evidence.failures, NOW)
         assert [f.status for f in found] == [402]
         assert anyio.run(evidence.calls, NOW) == Calls(0, last_failed=True)
@@ -144,7 +144,7 @@ def test_a_gateway_with_a_long_path_is_reached_too(
     with gateway(Path("g"), body) as heard:
         evidence = GatewayEvidence(folder / "g", "tok")
         evidence.ring()
-        assert heard.get(timeout=120) == "/rover/v1/bell Bearer tok"
+        assert heard.get(timeout=300) == "/rover/v1/bell Bearer tok"
         assert [f.status for f in anyio.run(evidence.failures, NOW)] == [402]
         evidence.close()
 

@@ -106,7 +106,7 @@ def test_the_first_good_answer_is_reported_once_on_another_thread(
         opened = lease(adapter, gateway, attempt)
         for _ in range(3):
             opened.on_answer(TASK, GOOD)
-        assert told.came.acquire(timeout=120)
+        assert told.came.acquire(timeout=300)
     assert told.heard == [(TASK, 1), (TASK, 2)]
     assert threading.get_ident() not in told.threads
 
@@ -129,7 +129,7 @@ def test_an_answer_that_says_nothing_good_of_the_account_is_not_told(
     opened = lease(adapter, gateway)
     opened.on_answer(TASK, answer)
     opened.on_answer(TASK, GOOD)
-    assert told.came.acquire(timeout=120)
+    assert told.came.acquire(timeout=300)
     assert told.heard == [(TASK, 1)]
 
 

@@ -26,7 +26,7 @@ class Writer:
 
     def __call__(self, _: float) -> None:
         self.idle.release()
-        assert self.go.acquire(timeout=120)
+        assert self.go.acquire(timeout=300)
 
 
 def refused(host: str, count: int = 1) -> RefusedHost:
@@ -74,7 +74,7 @@ def test_refusals_are_written_at_once_then_together_and_survive(
     task, wait = site.create(), Writer()
     networks = TaskNetworks(site.settings, site.store, credentials, wait)
     networks.refused(task.id, refused("a:443"))
-    assert wait.idle.acquire(timeout=120)
+    assert wait.idle.acquire(timeout=300)
     row = site.store.tasks.get(task.id)
     assert row
     assert row.refused == RefusedHosts({("a:443", "not on the list"): refused("a:443")}).as_json()
@@ -82,7 +82,7 @@ def test_refusals_are_written_at_once_then_together_and_survive(
         networks.refused(task.id, refused("a:443"))
         networks.refused("f" * 32, refused("b:443"))
     wait.go.release()
-    assert wait.idle.acquire(timeout=120)
+    assert wait.idle.acquire(timeout=300)
     row = site.store.tasks.get(task.id)
     assert row
     (kept,) = RefusedHosts.of(row.refused).hosts.values()
@@ -97,7 +97,7 @@ def test_nothing_is_still_to_be_written_when_the_end_of_a_task_is_told(
     task, wait = site.create(), Writer()
     networks = TaskNetworks(site.settings, site.store, credentials, wait)
     networks.refused(task.id, refused("a:443"))
-    assert wait.idle.acquire(timeout=120)
+    assert wait.idle.acquire(timeout=300)
     networks.refused(task.id, refused("b:443"))
     networks.flush(task.id)
     row = site.store.tasks.get(task.id)

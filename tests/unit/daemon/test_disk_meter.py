@@ -78,7 +78,7 @@ def test_a_measurement_is_made_in_the_background_and_expires(
 
     def slow(_home: Path, _paths: object, _tasks: object, at: float, _trash: object) -> DiskUse:
         begun.append(at)
-        go.wait(120)
+        go.wait(300)
         return DiskUse(at, [], {})
 
     monkeypatch.setattr(disk_meter, "measure", slow)
@@ -87,13 +87,13 @@ def test_a_measurement_is_made_in_the_background_and_expires(
     assert (made.use(), made.use()) == (None, None)
     go.set()
     assert made._work
-    made._work.join(120)
+    made._work.join(300)
     first = made.use()
     assert first is not None
     assert (first.at, begun) == (1000.0, [1000.0])
     clock[0] += FRESH_SECONDS + 1
     assert made.use() is first or begun == [1000.0, 1061.0]
-    made._work.join(120)
+    made._work.join(300)
     again = made.use()
     assert again is not None
     assert again.at == clock[0]

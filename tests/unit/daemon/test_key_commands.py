@@ -45,7 +45,7 @@ def test_calls_at_the_same_time_wait_for_one_run() -> None:
     def run(command: str) -> str:
         runs.append(command)
         begun.set()
-        assert go.wait(120)
+        assert go.wait(300)
         return "k"
 
     commands = KeyCommands(run=run)
@@ -56,11 +56,11 @@ def test_calls_at_the_same_time_wait_for_one_run() -> None:
     ]
     for thread in threads:
         thread.start()
-    assert begun.wait(120)
+    assert begun.wait(300)
     commands.refused(lambda _: True)  # waits for nothing, not for the command either
     go.set()
     for thread in threads:
-        thread.join(120)
+        thread.join(300)
     assert (found, runs) == (["k"] * 8, ["c"])
 
 

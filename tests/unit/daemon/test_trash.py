@@ -17,7 +17,7 @@ from rover_mcp.sandbox.attempt_folder import remove_tree
 from rover_mcp.sandbox.protocol import Engine, SandboxInfo
 from tests.support.samples import task_row
 
-LONG = 60.0
+LONG = 300.0
 TASK = "a" * 32
 
 

@@ -312,7 +312,7 @@ def test_something_else_at_the_path_is_left_alone(path: Path) -> None:
 def test_closing_ends_what_passes_through(path: Path) -> None:
     async def work(here: OpenGateway, provider: FakeAnthropic) -> None:
         asking = asyncio.ensure_future(here.ask())
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             while not provider.requests:
                 await asyncio.sleep(0.002)
             await here.gateway.close(TASK)

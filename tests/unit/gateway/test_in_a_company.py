@@ -41,7 +41,7 @@ class Company:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self._ready.wait(60)
+        assert self._ready.wait(300)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -82,7 +82,7 @@ class Company:
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(120)
+        self._thread.join(300)
         for server in (self._server, self._proxy):
             server.close()
         for left in asyncio.all_tasks(self._loop):
@@ -135,7 +135,7 @@ def asked_through_the_gateway(folder: Path, url: str) -> tuple[int, dict[str, An
         async with httpx2.AsyncClient(transport=transport, base_url="http://g") as client:
             body = {"model": "m", "messages": []}
             path = "/openai/v1/chat/completions"
-            answer = await client.post(path, json=body, headers=headers, timeout=60)
+            answer = await client.post(path, json=body, headers=headers, timeout=300)
         await gateway.aclose()
         return answer.status_code, answer.json()
 

@@ -159,7 +159,7 @@ def test_a_service_that_does_not_answer_keeps_nobody_waiting() -> None:
     answering = threading.Event()
 
     def answer(provider: Provider, access: ProviderAccess) -> tuple[str, ...]:
-        answering.wait(60)
+        answering.wait(300)
         return ("m",)
 
     served = ServedModels(answer)

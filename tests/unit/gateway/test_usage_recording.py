@@ -286,7 +286,7 @@ def test_a_disk_that_fails_loses_nothing(
         usage_writer.record(ENTRY)
         await usage_writer.written()
         usage_writer.record(replace(ENTRY, usage=Usage(input_tokens=8)))
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             while not book.entries:
                 await asyncio.sleep(0.001)
         assert book.tokens == 8

@@ -33,13 +33,13 @@ def test_it_answers_when_there_is_a_newer_answer(path: Path) -> None:
         assert (await asked(here, "?after=0"))["last"] == 0
         assert not waiting.done()
         await here.ask()
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             found = await waiting
         assert found["last"] == 1
         assert found["answers"][0]["status"] == 529
         assert found["answers"][0]["error"]["type"] == "overloaded_error"
         # What is there already is told at once, also to one that counts from an earlier gateway.
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             assert (await asked(here, "?after=0&wait=60"))["last"] == 1
             assert (await asked(here, "?after=7&wait=60"))["last"] == 1
             assert (await asked(here, "?after=1&wait=0.01"))["last"] == 1
@@ -58,7 +58,7 @@ def test_an_answer_that_only_began_says_nothing_yet() -> None:
         waiting = asyncio.ensure_future(records.wait(EvidenceWait(0, 60)))
         await asyncio.sleep(0)
         records.update(key, FAILED)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             await waiting
         records.complete(key, FAILED)
         assert records.last == 1

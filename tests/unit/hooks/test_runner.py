@@ -231,7 +231,7 @@ def test_a_slow_hook_keeps_no_other_waiting(scene: Scene) -> None:
     )  # fmt: skip
 
     async def body() -> None:
-        with anyio.fail_after(120):
+        with anyio.fail_after(300):
             async with anyio.create_task_group() as group:
                 await hooks.plan()
                 scene.fail(1)

@@ -102,7 +102,7 @@ def test_nothing_is_sent_before_the_new_daemon_has_answered_initialize(
     except TimeoutError:
         early = b""
     assert early == b""
-    second.sock.settimeout(120)
+    second.sock.settimeout(300)
     second.answer(initialize)
     connection = second.sock.makefile("rb")
     assert b"initialized" in connection.readline()

@@ -26,7 +26,7 @@ def test_a_held_lock_is_life_and_its_end_is_an_event(tmp_path: Path) -> None:
     waiter = threading.Thread(target=attempt.wait)
     waiter.start()
     os.close(lock)
-    waiter.join(120)
+    waiter.join(300)
     assert not waiter.is_alive()
     assert attempt.exit() == SandboxExit(2)
 

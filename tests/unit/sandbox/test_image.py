@@ -248,7 +248,7 @@ def test_two_tasks_at_once_build_once(tmp_path: Path, monkeypatch: pytest.Monkey
         def build(self, build: docker_images.Build, _progress: Any) -> None:
             built.append(build.tag)
             first_builds.set()
-            assert go_on.wait(60)
+            assert go_on.wait(300)
             known.add(build.tag)
 
     monkeypatch.setattr(image, "DockerImages", Images)
@@ -263,10 +263,10 @@ def test_two_tasks_at_once_build_once(tmp_path: Path, monkeypatch: pytest.Monkey
     ]
     for thread in threads:
         thread.start()
-    assert first_builds.wait(60)
+    assert first_builds.wait(300)
     go_on.set()
     for thread in threads:
-        thread.join(120)
+        thread.join(300)
     assert len(built) == 2
     assert len(tags) == 3
     assert set(tags) == {built[1]}

@@ -81,7 +81,7 @@ def test_what_happens_is_told_on_the_owners_bus_and_the_machines(desk: Desk) -> 
             maker = replace(sessions["ann"].caller, client_id="another of hers")
             desk.tasks.create(maker, create_request("Do it", agent="scripted"))
             broadcaster.wake()
-            with anyio.fail_after(120):
+            with anyio.fail_after(300):
                 await there.wait()
                 while not (pushed[None] and pushed["ann"]):
                     await anyio.lowlevel.checkpoint()

@@ -75,7 +75,7 @@ def test_only_a_wait_with_progress_reads_views_at_events(
             desk.store.transitions.apply(task_id, Event.CANCEL)
             broadcaster.wake()
 
-        with anyio.fail_after(60):
+        with anyio.fail_after(300):
             async with anyio.create_task_group() as group:
                 group.start_soon(broadcaster.run)
                 async with anyio.create_task_group() as pair:

@@ -134,12 +134,12 @@ def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
         with store.database.engine.begin() as connection:
             connection.execute(store_tables.tasks.update().values(title="half done"))
             held.set()
-            assert release.wait(120)
+            assert release.wait(300)
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
         try:
-            assert held.wait(120)
+            assert held.wait(300)
             assert store.tasks.get(task.id) == task
             assert store.tasks.page() == [task]
             assert len(store.events.after(0)) == 1

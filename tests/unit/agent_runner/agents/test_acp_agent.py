@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
 from agent_runner.models import AgentSession, Usage
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import RunSpec, WrapCommand
+from tests.support.player import impatient
 
 PLAYER = Path(__file__).with_name("acp_player.py")
 Order = dict[str, Any]
@@ -72,18 +74,22 @@ class Play:
         return anyio.run(self.turn, spec, program, {})
 
     async def turn(
-        self, spec: RunSpec, program: dict[str, Any], changes: dict[str, Any]
+        self,
+        spec: RunSpec,
+        program: dict[str, Any],
+        changes: dict[str, Any],
+        of: Callable[[AgentRequest], AgentRequest] = lambda request: request,
     ) -> AgentOutcome:
         argv = (sys.executable, "-IS", str(PLAYER), str(self.orders), str(self.heard_file))
         request = AgentRequest(
             step_id="s", prompt="the prompt", session_id="unused", resume=None, model=None,
-            base_url="http://127.0.0.1:8377", token="the-token", silence=20, timeout=20,
+            base_url="http://127.0.0.1:8377", token="the-token", silence=300, timeout=300,
             on_session=self.sessions.append, on_usage=print, on_log=self.log.append,
         )  # fmt: skip
         here = WrapCommand(prefix=["/usr/bin/env", "-C", str(self.folder)], forwarder=[])
         spec = spec.model_copy(update={"isolation": here})
         agent = AcpAgent("player", AcpProgram(acp=argv, provider="openai", **program))
-        return await agent.run(replace(request, **changes), make_commands(spec))
+        return await agent.run(of(replace(request, **changes)), make_commands(spec))
 
     def heard(self, method: str) -> dict[str, Any]:
         lines = map(json.loads, self.heard_file.read_text().splitlines())
@@ -258,7 +264,7 @@ def test_one_that_falls_silent_is_stopped(bare: RunSpec, tmp_path: Path) -> None
     play = Play(tmp_path, [HELLO, NEW])
 
     async def turn() -> AgentOutcome:
-        return await play.turn(bare, {}, {"silence": 2})
+        return await play.turn(bare, {}, {}, impatient)
 
     with pytest.raises(AgentFailed) as caught:
         anyio.run(turn)
@@ -275,7 +281,7 @@ def test_a_turn_that_is_given_up_is_cancelled_by_its_own_word(
     async def work() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(play.turn, bare, {}, {})
-            with anyio.fail_after(120):
+            with anyio.fail_after(300):
                 while "begun" not in play.log:  # noqa: ASYNC110 - bounded
                     await anyio.sleep(0.01)
             tasks.cancel_scope.cancel()

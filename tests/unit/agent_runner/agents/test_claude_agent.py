@@ -125,8 +125,9 @@ def test_a_long_wait_announced_ends_the_run_at_once(bare: RunSpec, play, tmp_pat
 
 def test_silence_ends_the_run(bare: RunSpec, play) -> None:
     """D4: as a connection's time-out, worth another try."""
+    player = play("sigterm", "time.sleep(300)")
     with pytest.raises(AgentFailed) as failed:
-        play("sigterm", "time.sleep(300)").turn(bare, silence=2)
+        player.run_silent(ClaudeAgent(player.program), bare)
     assert failed.value.failure.code == "silence"
     assert failed.value.session
 

@@ -190,7 +190,7 @@ def test_silence_ends_the_run(bare: RunSpec, tmp_path: Path) -> None:
     (tmp_path / "first.jsonl").write_text(first + "\n")
     player = Player(tmp_path, "codex", tmp_path / "first.jsonl", "time.sleep(300)")
     with pytest.raises(AgentFailed) as failed:
-        player.run(CodexAgent(player.program), bare, silence=2)
+        player.run_silent(CodexAgent(player.program), bare)
     assert failed.value.failure.code == "silence"
     assert failed.value.session
 

@@ -163,6 +163,6 @@ def test_silence_ends_the_run(bare: RunSpec, tmp_path: Path) -> None:
         tmp_path, "opencode", tmp_path / "nothing.jsonl", "time.sleep(300)", log_of("waits")
     )
     with pytest.raises(AgentFailed) as failed:
-        player.run(OpencodeAgent(player.program), bare, silence=2)
+        player.run_silent(OpencodeAgent(player.program), bare)
     assert failed.value.failure.code == "silence"
     assert failed.value.session

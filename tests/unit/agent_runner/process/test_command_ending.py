@@ -119,7 +119,7 @@ def test_the_first_process_tells_a_signal_from_a_status(
     argv = [*python, init.__file__, "--report", str(writing), *command]
     with subprocess.Popen(argv, pass_fds=[writing]) as process:
         os.close(writing)
-        assert process.wait(120) == status
+        assert process.wait(300) == status
     with os.fdopen(reading, "rb") as pipe:
         assert pipe.read() == report
 
@@ -135,7 +135,7 @@ def test_a_command_cannot_write_its_own_report() -> None:
     argv = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--reuid=12345", *argv]
     with subprocess.Popen([*argv, "sh", "-c", script], pass_fds=[writing]) as process:
         os.close(writing)
-        assert process.wait(120) == 7
+        assert process.wait(300) == 7
     with os.fdopen(reading, "rb") as pipe:
         assert pipe.read() == b"7\n"
 

@@ -51,11 +51,11 @@ def upper_socket(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "s"
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    thread.join(120)
+    thread.join(300)
 
 
 def ask(port: int, content: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
         sender = threading.Thread(
             target=lambda: (connection.sendall(content), connection.shutdown(socket.SHUT_WR))
         )
@@ -79,7 +79,7 @@ def test_many_streams_pass_byte_exact_and_half_closed(upper_socket: Path) -> Non
 
 def test_a_gateway_that_is_down_closes_the_connection(tmp_path: Path) -> None:
     forwarder = Forwarder(str(tmp_path / "nothing"), 0)
-    with socket.create_connection(("127.0.0.1", forwarder.port), timeout=120) as connection:
+    with socket.create_connection(("127.0.0.1", forwarder.port), timeout=300) as connection:
         assert connection.recv(1) == b""
     forwarder.close()
 
@@ -128,7 +128,7 @@ def test_sigterm_is_passed_on_to_the_child(tmp_path: Path) -> None:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == "told\n"
-        assert process.wait(120) == 5
+        assert process.wait(300) == 5
 
 
 @pytest.mark.parametrize(

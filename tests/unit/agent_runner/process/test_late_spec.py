@@ -23,7 +23,7 @@ def test_orders_wake_a_runner_that_waits(tmp_path: Path) -> None:
     (tmp_path / SPEC).write_text("{}")
     while awaits_spec(tmp_path):
         deliver_spec(tmp_path)
-    runner.join(timeout=120)
+    runner.join(timeout=300)
     assert heard == [True]
 
 

@@ -16,7 +16,7 @@ def test_set_up_commands_find_the_proxy(bare: RunSpec) -> None:
     gateway = bare.gateway.model_copy(update={"proxy": True, "port": 8377})
     commands = make_commands(bare.model_copy(update={"gateway": gateway}))
     heard: list[str] = []
-    setup = Setup(commands=("echo $https_proxy $HTTPS_PROXY",), key="k", timeout=20)
+    setup = Setup(commands=("echo $https_proxy $HTTPS_PROXY",), key="k", timeout=300)
     anyio.run(run_commands, setup, commands, SetupOutput(heard.append, heard.append))
     assert heard[-1].split() == ["http://rover:token@127.0.0.1:8377"] * 2
 
@@ -24,7 +24,7 @@ def test_set_up_commands_find_the_proxy(bare: RunSpec) -> None:
 def test_a_command_that_is_only_tried_fails_with_a_warning(bare: RunSpec) -> None:
     """V5. On 4ed2e71 the first of them failed the task."""
     tried = ("only-the-image-has-it sync", "echo second > second")
-    setup = Setup(tried=tried, commands=("cat second",), key="k", timeout=20)
+    setup = Setup(tried=tried, commands=("cat second",), key="k", timeout=300)
     spec = bare.model_copy(update={"setup": setup})
     warned: list[str] = []
     run = functools.partial(set_up_task, spec, make_commands(spec), warned.append, new_tree=True)
@@ -40,7 +40,7 @@ def test_a_command_that_is_only_tried_fails_with_a_warning(bare: RunSpec) -> Non
 
 def test_a_failed_set_up_says_where_its_output_is_and_it_is_there(bare: RunSpec) -> None:
     """V5. On 4ed2e71 nothing that the commands printed was kept."""
-    setup = Setup(commands=("seq 100; false",), key="k", timeout=20)
+    setup = Setup(commands=("seq 100; false",), key="k", timeout=300)
     spec = bare.model_copy(update={"setup": setup})
     run = functools.partial(set_up_task, spec, make_commands(spec), lambda _: None, new_tree=True)
     with pytest.raises(SetupFailed, match="status 1") as caught:
@@ -55,8 +55,8 @@ def test_a_failed_set_up_names_the_cause_however_long_ago_it_was_printed(bare: R
     """A.5: the last twenty lines did not have it."""
     printed = "echo 'x509: certificate signed by unknown authority'; seq 100; false"
     for setup in (
-        Setup(commands=(printed,), key="k", timeout=20),
-        Setup(tried=(printed,), commands=(), key="k", timeout=20),
+        Setup(commands=(printed,), key="k", timeout=300),
+        Setup(tried=(printed,), commands=(), key="k", timeout=300),
     ):
         warned: list[str] = []
         run = functools.partial(

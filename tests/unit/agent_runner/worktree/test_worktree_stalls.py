@@ -15,7 +15,8 @@ from agent_runner.worktree.worktree import Worktree
 from tests.support.runs import Place, git
 from tests.support.trees import do, make, snap
 
-STALL = 2.0
+STALL = 5.0
+"""Seconds: more than a busy disk lets a git wait."""
 GIT = shutil.which("git")
 STOPS = f"""#!/bin/sh
 case " $* " in *" {{verb}} "*)
@@ -63,7 +64,7 @@ def test_what_is_slow_but_gets_on_is_not_ended(tmp_path: Path) -> None:
     """It sleeps most of the time, prints nothing, and takes longer than the limit."""
     place, _ = make(tmp_path)
     commands = make_commands(place.spec())
-    slow = "i=0; while [ $i -lt 40 ]; do read -t 0.1 _ < <(tail -f /dev/null); i=$((i+1)); done"
+    slow = "i=0; while [ $i -lt 70 ]; do read -t 0.1 _ < <(tail -f /dev/null); i=$((i+1)); done"
     result = do(lambda: commands.run(["bash", "-c", slow], patience=ProgressLimits(still=STALL)))
     assert (result.code, result.stalled) == (0, "")
 
@@ -71,6 +72,6 @@ def test_what_is_slow_but_gets_on_is_not_ended(tmp_path: Path) -> None:
 def test_what_computes_for_ever_is_ended(tmp_path: Path) -> None:
     place, _ = make(tmp_path)
     commands = make_commands(place.spec())
-    patience = ProgressLimits(still=STALL, spinning=STALL)
+    patience = ProgressLimits(still=STALL, spinning=2)
     result = do(lambda: commands.run(["sh", "-c", "while :; do :; done"], patience=patience))
     assert "it computed for" in result.stalled
