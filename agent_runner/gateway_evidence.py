@@ -19,10 +19,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agent_runner.models import Failure
 from agent_runner.process.forward import connect_unix
 
-# The gateway answers from the daemon's event loop, which may be busy.
 BELL_TIMEOUT = 0.05
-EVIDENCE_TIMEOUT = 2.0
-"""Seconds. Evidence is worth a short wait; a bell is not worth delaying the run."""
+"""Seconds for connecting: a bell is not worth delaying the run."""
+CONNECT_TIMEOUT = 2.0
+"""Seconds, in which nothing else of the run happens. The kernel connects to a daemon that is busy."""
+EVIDENCE_TIMEOUT = 30.0
+"""Seconds. The gateway answers from the daemon's event loop, which is slow on a busy machine, and
+without evidence a closed account would pass for a failed task. If no daemon listens, nothing is
+waited for."""
 
 MAX_ANSWER_BYTES = 1_000_000
 READ_BYTES = 64 * 1024
@@ -206,7 +210,7 @@ class GatewayEvidence:
             return None
 
     async def _get(self, query: str) -> bytes:
-        with contextlib.closing(connect_unix(str(self.path), EVIDENCE_TIMEOUT)) as connection:
+        with contextlib.closing(connect_unix(str(self.path), CONNECT_TIMEOUT)) as connection:
             connection.sendall(
                 f"GET /rover/v1/evidence{query} HTTP/1.1\r\nHost: gateway\r\n"
                 f"Authorization: Bearer {self.token}\r\nConnection: close\r\n\r\n".encode()

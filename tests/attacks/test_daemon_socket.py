@@ -30,7 +30,7 @@ def _from_inside(engine: str, stage: Stage) -> str:
         socket_ = str(stage.data / "roverd.sock")
         argv += ["python3", "-c", _SAY, socket_, _HELLO]
         return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    with closing(docker.DockerClient(base_url=stage.address(engine))) as client:
+    with closing(docker.DockerClient(base_url=stage.address(engine), timeout=600)) as client:
         said = client.containers.run(
             BASE_IMAGE, ["python3", "-c", _SAY, "/data/roverd.sock", _HELLO], remove=True,
             user="0:0", network_mode="none", volumes={str(stage.data): {"bind": "/data"}},

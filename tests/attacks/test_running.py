@@ -67,7 +67,7 @@ def container_of(stage: Stage, engine: str, task: str) -> dict[str, Any] | None:
     if engine == "bubblewrap":
         return None
     address = stage.env["DOCKER_HOST" if engine == "docker" else "CONTAINER_HOST"]
-    with contextlib.closing(docker.DockerClient(base_url=address)) as client:
+    with contextlib.closing(docker.DockerClient(base_url=address, timeout=600)) as client:
         (found,) = client.containers.list(filters={"label": f"dev.rover.task={task}"})
         return found.attrs
 

@@ -1,5 +1,5 @@
 """The fixture app of the conformance suite's tasks scenarios: the product's own extension over
-the tools that the suite calls. `python -m tests.conformance.app PORT`.
+the tools that the suite calls. `python -m tests.conformance.app DESCRIPTOR`.
 
 What each tool has to do is in the suite's sources (facts: mcp.md, section 6a).
 """
@@ -7,6 +7,7 @@ What each tool has to do is in the suite's sources (facts: mcp.md, section 6a).
 from __future__ import annotations
 
 import secrets
+import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -239,8 +240,8 @@ async def _tasks(server: Server[Any]) -> AsyncGenerator[dict[str, Any]]:
         group.cancel_scope.cancel()
 
 
-def main(port: int) -> None:
-    """Serve until killed."""
+def main(listener: int) -> None:
+    """Serve on an inherited socket until killed."""
     bus = InMemorySubscriptionBus()
     server: Server[Any] = Server(
         "tasks-fixture",
@@ -251,7 +252,8 @@ def main(port: int) -> None:
         on_subscriptions_listen=TasksListenHandler(bus, TASKS),
     )
     install(server, TasksExtension(TASKS))
-    uvicorn.run(server.streamable_http_app(), host="127.0.0.1", port=port, log_level="warning")
+    config = uvicorn.Config(server.streamable_http_app(), log_level="warning")
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=listener)])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,18 +66,12 @@ def _run(*arguments: str) -> str:
 @contextmanager
 def serving(*arguments: str) -> Generator[str]:
     """The fixture app as a process; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tests.conformance.app", str(port), *arguments]
-    running = subprocess.Popen(command, env=dict(os.environ))
+    # It inherits a socket that listens, so that who connects waits for it and nobody takes its port.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port, handle = listener.getsockname()[1], listener.fileno()
+        command = [sys.executable, "-m", "tests.conformance.app", str(handle), *arguments]
+        running = subprocess.Popen(command, env=dict(os.environ), pass_fds=[handle])
     try:
-        end = time.monotonic() + 30
-        while running.poll() is None and time.monotonic() < end:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
         yield f"http://127.0.0.1:{port}/mcp"
     finally:
         running.kill()

@@ -142,7 +142,7 @@ def test_a_process_id_that_was_used_again_is_left_alone(bubblewrap_rig: Bubblewr
     engine.stop(spec.name, 0)
     assert not bubblewrap_rig.saw_term(spec)
     path.write_text(json.dumps({**state, "runner": right}))
-    engine.stop(spec.name, 10)
+    engine.stop(spec.name, 300)
     assert engine.follow(spec.name).code == 2
 
 

@@ -97,7 +97,7 @@ def test_annotations_of_an_image_do_not_reach_its_sandbox(podman_rig: PodmanRig)
     argv = [runner_library.PYTHON, *RUNNER]
     podman_rig.engine = lambda: PodmanEngine(root, address=address, runner_argv=argv)  # type: ignore[method-assign]
     inside = _started(podman_rig, ANNOTATED)
-    with closing(docker.DockerClient(base_url=address)) as client:
+    with closing(docker.DockerClient(base_url=address, timeout=600)) as client:
 
         def annotations(name: str) -> dict[str, str]:
             libpod = f"{client.api.base_url}/v4.0.0/libpod/containers/{name}/json"

@@ -86,7 +86,7 @@ def base_without_jq(address: str, folder: Path, source: str) -> str:
     facts = f"Filename: ./jq.deb\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n"
     (repository / "Packages").write_text(_PACKAGE + facts)
     tag = f"rover-test/lacks-jq:{secrets.token_hex(6)}"
-    with contextlib.closing(docker.DockerClient(base_url=address)) as client:
+    with contextlib.closing(docker.DockerClient(base_url=address, timeout=600)) as client:
         client.images.build(path=str(folder / "context"), tag=tag, rm=True)
     return tag
 
@@ -104,7 +104,9 @@ def default_base(
         return made[0]
 
     yield make
-    with contextlib.closing(docker.DockerClient(base_url=docker_rig.address)) as client:
+    with contextlib.closing(
+        docker.DockerClient(base_url=docker_rig.address, timeout=600)
+    ) as client:
         ours = client.images.list(filters={"label": f"{docker_images.BASE_LABEL}={made[0]}"})
         for tag in [*(tag for i in ours for tag in i.tags), made[0]]:
             client.images.remove(tag, force=True)
@@ -152,6 +154,8 @@ def test_without_a_mirror_the_default_image_lacks_the_tools_and_says_so(
     engine.prepare(spec, said.append)
     assert said == [warning]
     # And nothing is in the cache that would go for an image with them.
-    with contextlib.closing(docker.DockerClient(base_url=docker_rig.address)) as client:
+    with contextlib.closing(
+        docker.DockerClient(base_url=docker_rig.address, timeout=600)
+    ) as client:
         ours = client.images.list(filters={"label": f"{docker_images.BASE_LABEL}={base}"})
     assert {i.labels[docker_images.KIND_LABEL] for i in ours} == {"ground", "sandbox"}

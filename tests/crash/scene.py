@@ -238,7 +238,7 @@ class Scene:
     def works(self, task: Frame, engine: str) -> bool:
         if engine == "bubblewrap":
             return bool(runners(self.client.home, task["id"]))
-        with closing(docker.from_env()) as found:
+        with closing(docker.from_env(timeout=600)) as found:
             # Only listed: one that is being removed cannot be looked at any more.
             return bool(found.api.containers(filters={"name": f"rover-{task['id'][:12]}"}))
 

@@ -198,7 +198,7 @@ def test_what_a_running_task_loses_is_had_again_or_named(client: LauncherClient)
 def test_a_container_loses_hub_and_base_at_work(client: LauncherClient, docker_host: str) -> None:
     """C.15, on docker: all of it at once."""
     task = running(client, "docker", "docker")
-    with closing(docker.DockerClient(docker_host)) as engine:
+    with closing(docker.DockerClient(docker_host, timeout=600)) as engine:
         named = {"name": f"rover-{task.task[:12]}-"}
         wait_until(lambda: engine.api.containers(filters=named) != [], "the container")
         (listed,) = engine.api.containers(filters=named)

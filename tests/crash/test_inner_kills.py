@@ -153,7 +153,7 @@ def _runner_of(root: Path) -> Callable[[str], int]:
 
 def _container_of(address: str) -> Callable[[str], int]:
     def pid(name: str) -> int:
-        client = docker.DockerClient(address)
+        client = docker.DockerClient(address, timeout=600)
         try:
             return int(client.api.inspect_container(name)["State"]["Pid"])
         finally:

@@ -99,7 +99,7 @@ def _main_processes(task_id: str) -> list[int]:
     """The first process of each container of the task, and of no other."""
     if not os.environ.get("DOCKER_HOST"):
         return []
-    with closing(docker.from_env()) as engine:
+    with closing(docker.from_env(timeout=600)) as engine:
         found: list[int] = []
         for container in engine.api.containers(filters={"name": f"rover-{task_id[:12]}-"}):
             # It may be removed while it is looked at.

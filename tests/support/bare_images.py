@@ -29,7 +29,7 @@ _TIMEOUT = 300.0
 def ensure_image(address: str, reference: str) -> str:
     """`reference`, which is one of those above, made where the engine does not have it."""
     with (
-        contextlib.closing(docker.DockerClient(base_url=address)) as client,
+        contextlib.closing(docker.DockerClient(base_url=address, timeout=600)) as client,
         (cache_folder() / "bare-images.lock").open("w") as lock,
     ):
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -91,15 +91,14 @@ def remove_sandboxes(home: Path, address: str) -> None:
     mine = {"label": f"dev.rover.home={home_label(home)}"}
     # A volume may hold a hundred thousand files.
     with contextlib.closing(docker.DockerClient(base_url=address, timeout=600)) as client:
-        for container in client.containers.list(all=True, filters=mine, ignore_removed=True):
+        containers = client.containers.list(all=True, filters=mine, ignore_removed=True)
+        for left in [*containers, *client.volumes.list(filters=mine)]:
             try:
-                container.remove(force=True)
+                left.remove(force=True)
             except docker.errors.APIError as error:
                 # The daemon, which has just ended, had begun to.
                 if error.status_code not in (404, 409):
                     raise
-        for volume in client.volumes.list(filters=mine):
-            volume.remove(force=True)
 
 
 @pytest.fixture(scope="session")

@@ -52,13 +52,13 @@ ANNOTATIONS = {
 
 def build_hostile(address: str) -> None:
     """Make HOSTILE; what is unchanged comes out of the engine's cache."""
-    with contextlib.closing(docker.DockerClient(base_url=address)) as client:
+    with contextlib.closing(docker.DockerClient(base_url=address, timeout=600)) as client:
         client.images.build(fileobj=io.BytesIO(_HOSTILE.encode()), tag=HOSTILE, rm=True)
 
 
 def load_annotated(address: str) -> None:
     """Load ANNOTATED into a podman: an image whose manifest has annotations."""
-    with contextlib.closing(docker.DockerClient(base_url=address)) as client:
+    with contextlib.closing(docker.DockerClient(base_url=address, timeout=600)) as client:
         answer = client.api.post(
             f"{client.api.base_url}/v4.0.0/libpod/images/load", data=_annotated(),
             headers={"Content-Type": "application/x-tar"},

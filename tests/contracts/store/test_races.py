@@ -142,7 +142,7 @@ def test_who_follows_the_sequence_misses_nothing(
     finally:
         done.set()
         follower.join(300)
-    seen.extend(e.seq for e in store.events.after(seen[-1]))
+    seen.extend(e.seq for e in store.events.after(seen[-1] if seen else start))
     assert seen == [e.seq for e in store.events.after(start)]
     assert len(seen) == 8 * 15
 

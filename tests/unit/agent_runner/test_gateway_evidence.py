@@ -6,6 +6,7 @@ import json
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -88,7 +89,8 @@ def test_an_error_within_a_good_answer_is_a_failure() -> None:
 
 
 @contextmanager
-def gateway(path: Path, body: bytes) -> Iterator[Queue[str]]:
+def gateway(path: Path, body: bytes, busy: float = 0) -> Iterator[Queue[str]]:
+    """Answers everything with `body`, after so many seconds."""
     heard: Queue[str] = Queue()
 
     class Handler(BaseHTTPRequestHandler):
@@ -98,6 +100,7 @@ def gateway(path: Path, body: bytes) -> Iterator[Queue[str]]:
             self.end_headers()
 
         def do_GET(self) -> None:
+            time.sleep(busy)
             self.send_response(200)
             self.end_headers()
             self.wfile.write(body)
@@ -170,6 +173,14 @@ def test_only_the_providers_own_answers_count() -> None:
     assert last_failures([answer(1, 402), other], NOW, "openai") == []
 
 
+def test_a_gateway_that_is_busy_for_seconds_is_still_heard(tmp_path: Path) -> None:
+    """Its daemon shares the machine with builds and agents."""
+    body = json.dumps({"answers": [json.loads(answer(1, 402).model_dump_json())]}).encode()
+    with gateway(tmp_path / "g", body, busy=2.5):
+        evidence = GatewayEvidence(tmp_path / "g", "tok")
+        assert [f.status for f in anyio.run(evidence.failures, NOW)] == [402]
+
+
 def test_news_are_asked_for_by_number(tmp_path: Path) -> None:
     with gateway(tmp_path / "g", b'{"answers": [], "last": 7}'):
         evidence = GatewayEvidence(tmp_path / "g", "tok")
@@ -190,5 +201,5 @@ def test_a_wait_for_news_can_be_given_up_at_once(tmp_path: Path) -> None:
 
     before = threading.active_count()
     anyio.run(work)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     listener.close()
