@@ -77,12 +77,17 @@ class OperationLog:
 
     @contextmanager
     def _claimed(self, tasks: set[str]) -> Generator[None]:
-        """Let no other operation work on these tasks."""
+        """Let no other operation work on these tasks, once no other thread settles theirs."""
+        me = threading.get_ident()
         # All at once under one lock, so that no two operations wait for each other's tasks.
         with self._released:
+            # The daemon claims each task that had an open row when it started, if only to see that
+            # a call has settled it.
+            while any(self._settling.get(task, me) != me for task in tasks):
+                self._released.wait()
             if tasks & (self._running.keys() | self._settling.keys()):
                 raise _at_work()
-            self._running |= dict.fromkeys(tasks, threading.get_ident())
+            self._running |= dict.fromkeys(tasks, me)
         try:
             yield
         finally:
@@ -110,7 +115,8 @@ class OperationLog:
     def _settle(self, row: OperationRow) -> None:
         try:
             state = self.settlers[OperationKind(row.kind)](row)
-        except NotSettled as error:
+        except (RoverError, OSError) as error:
+            # Whatever is wrong with one task: the daemon is to settle the operations of the others.
             log.warning("a %s of task %s stays open: %s", row.kind, row.task_id, error)
         else:
             self.rows.end(row.id, state, "cut off by the daemon's end")

@@ -29,7 +29,7 @@ def tasks_of(client: LauncherClient) -> list[Frame]:
 
 
 def folders_of(home: Path) -> set[str]:
-    """The folders of tasks, but for those of sandboxes that wait for one."""
+    """The folders of tasks, but for those of sandboxes that wait for one, unless one is just made."""
     waiting = {marker.name for marker in (home / "spares").glob("*")}
     return {folder.name for folder in (home / "tasks").glob("*")} - waiting
 
@@ -50,7 +50,7 @@ def test_a_task_whose_creation_was_cut_off_is_whole_or_gone(
             assert patient(client, "create_task", **NEW)["task"]["number"] == 1
         done = client.wait_until("1", "COMPLETED")
         assert git(repo, "show", f"{done['branch']}:new.txt") == "new"
-        assert len(folders_of(home)) == 1
+        wait_until(lambda: len(folders_of(home)) == 1, "only its folder is there")
         wait_until(lambda: not list((home / "creating").iterdir()), "no mark is left")
 
 
@@ -76,4 +76,4 @@ def test_a_race_of_forks_that_was_cut_off_is_whole_or_gone(
         for row in tasks_of(client)[:2]:
             done = client.wait_until(row["id"], "COMPLETED")
             assert git(repo, "show", f"{done['branch']}:new.txt") == "new"
-        assert len(folders_of(home)) == 3
+        wait_until(lambda: len(folders_of(home)) == 3, "only their folders are there")

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from rover_mcp.domain.errors import Conflict
+from rover_mcp.domain.errors import Conflict, NotFound
 from rover_mcp.domain.operation import OperationKind, OperationState
 from rover_mcp.store.operations import OperationRow
 from rover_mcp.tasks.operation_log import OperationLog
@@ -91,6 +91,53 @@ def test_a_call_is_refused_while_another_thread_works_on_its_task(log: Operation
     running.result(LIMIT)
     assert refused.value.code == "operation_running"
     assert [row.state for row in log.rows.of_task(TASK)] == [OperationState.DONE]
+
+
+class ToldCondition(threading.Condition):
+    """Sets `waits` when a thread is about to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.set()
+        return super().wait(timeout)
+
+
+def test_an_operation_waits_for_the_daemon_that_looks_at_its_task(log: OperationLog) -> None:
+    """N8. A new daemon claims each task with an open row for a moment, also where a call has settled
+    it; who was planning meanwhile would be told that another operation is at work."""
+    log.rows.begin(TASK, OperationKind.REBASE, {})
+    settler = log.settlers[OperationKind.REBASE] = SlowSettler()
+    log._released = condition = ToldCondition()
+    daemon = in_thread(log.settle)
+    assert settler.begun.wait(LIMIT)
+    caller = in_thread(lambda: log.run(TASK, OperationKind.MERGE, {}, lambda _: None))
+    caller.add_done_callback(lambda _: condition.waits.set())
+    assert condition.waits.wait(LIMIT)
+    settler.release.set()
+    daemon.result(LIMIT)
+    caller.result(LIMIT)
+    states = [row.state for row in log.rows.of_task(TASK)]
+    assert states == [OperationState.DONE, OperationState.DONE]
+
+
+@pytest.mark.parametrize("error", [NotFound("gone"), OSError("no space")])
+def test_an_operation_that_cannot_be_settled_leaves_the_others_settled(
+    log: OperationLog, error: Exception
+) -> None:
+    """N8. The daemon settles all of them only once, when it starts."""
+
+    def fails(row: OperationRow) -> OperationState:
+        raise error
+
+    stays = log.rows.begin(TASK, OperationKind.MERGE, {})
+    other = log.rows.begin("t2", OperationKind.REBASE, {})
+    log.settlers[OperationKind.MERGE] = fails
+    log.settlers[OperationKind.REBASE] = lambda _: OperationState.UNDONE
+    log.settle()
+    assert (log.rows.is_open(stays.id), log.rows.is_open(other.id)) == (True, False)
 
 
 def test_a_row_that_was_settled_meanwhile_is_left_alone(log: OperationLog) -> None:
