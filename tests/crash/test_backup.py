@@ -342,7 +342,7 @@ def copied(home: Path, to: Path) -> dict[str, str]:
     """The status of each task that is not in the trash, in a copy of the database's file alone,
     once nothing is beside it."""
     wal = home / "rover.db-wal"
-    wait_until(lambda: not wal.exists() or wal.stat().st_size == 0, "it is in the one file", 10)
+    wait_until(lambda: not wal.exists() or wal.stat().st_size == 0, "it is in the one file")
     shutil.copyfile(home / "rover.db", to)
     with sqlite3.connect(f"file:{to}?immutable=1", uri=True) as database:
         trash = "SELECT task_id FROM rover_deletions"
@@ -358,6 +358,9 @@ def test_what_an_idle_daemon_has_is_in_the_one_file(tmp_path: Path) -> None:
     for its time, for good."""
     folder = Path(tempfile.mkdtemp(prefix="rover-copy-"))
     home, repository = folder / "data", make_repository(folder / "repo")
+    home.mkdir()
+    # So that no sweep does it within the test.
+    (home / "config.yaml").write_text("sweep_interval: 3600\n")
     try:
         with LauncherClient(home, repository) as client:
             client.open()

@@ -104,9 +104,11 @@ class Looped:
         found: dict[int, str] = {}
 
         def waits() -> bool:
+            # Twice the same, so that none is among them that only came and went.
+            before = dict(found)
             found.clear()
             found.update(descendants(self.first_process(spec.name)))
-            return any(words == WAIT for words in found.values())
+            return found == before and WAIT in found.values()
 
         wait_for(waits, "the step's command")
         return found

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -302,7 +302,7 @@ def test_removal_for_good_during_which_the_daemon_died_is_finished(
 ) -> None:
     """N8, N13."""
     repo = make_repository(tmp_path / "repo")
-    settings = f"sweep_interval: 1\nidle_exit: 120\ntrash_days: {3 / 86400}\n"
+    settings = f"sweep_interval: 1\nidle_exit: 600\ntrash_days: {3 / 86400}\n"
     with (
         daemon(tmp_path, str(point), settings) as home,
         LauncherClient(home, repo) as client,
@@ -310,7 +310,9 @@ def test_removal_for_good_during_which_the_daemon_died_is_finished(
         client.open()
         task = task_of(client)
         pid = daemon_pid(home)
-        client.tool("delete_task", task=task["id"], confirm=True)
+        with suppress(DaemonRestarted):
+            # On a busy machine, its days in the trash are over before the answer is sent.
+            client.tool("delete_task", task=task["id"], confirm=True)
         wait_until(lambda: not is_alive(pid), "the daemon has died")
         assert not is_listed(client, task["id"])
         wait_until(lambda: not (home / "tasks" / task["id"]).exists(), "its files are gone")

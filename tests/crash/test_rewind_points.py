@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,10 @@ def test_a_rewind_during_which_the_daemon_died_happens_once(
         snapshots = history(client, task)
         back = next(s["id"] for s in snapshots if s["when"] == "at the end")
         rewind = {"task": task, "instructions": "Another way", "from_snapshot": back}
-        # The call is not answered where the daemon dies in it.
-        with pytest.raises(DaemonRestarted) if point is P.ENQUEUING else nullcontext():
+        # The call is not answered where the daemon dies in it, and on a busy machine neither where
+        # another thread of the daemon comes to the place before the answer is sent.
+        in_call = point is P.ENQUEUING
+        with pytest.raises(DaemonRestarted) if in_call else suppress(DaemonRestarted):
             client.tool("iterate_task", **rewind)
         done = client.wait_until(task, "COMPLETED")
         assert (done["iteration"], done["branch"]) == (3, second["branch"])
