@@ -80,7 +80,7 @@ finally:
         os.kill(pid, signal.SIGKILL)
 EOF
 """
-# Slowly, for the disk is watched: a fast writer would be at its own end first.
+# Slowly beyond the limit, for the disk is watched: a fast writer would be at its own end first.
 _DISK = """
 python3 - <<'EOF'
 import os, time
@@ -88,7 +88,7 @@ for n in range(60):
     place = os.environ["HOME"] if n % 2 else "."
     with open(f"{place}/fill-{n}", "wb") as file:
         file.write(b"x" * 5_000_000)
-    time.sleep(0.75)
+    time.sleep(0.1 if n < 13 else 10)
 print("PWNED")
 EOF
 """
