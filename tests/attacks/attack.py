@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 PWNED = "PWNED"
-SECONDS = 10
-"""That one attack may take; what it left behind ends with its step."""
+SECONDS = 120
+"""That one attack may take; what it left behind ends with its step. Each is over in seconds, unless the
+machine is busy."""
 
 _PLACE = re.compile(r"@([A-Z_]+)@")
 

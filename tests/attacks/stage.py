@@ -295,7 +295,7 @@ class Stage:
         (self.data / "workflows").mkdir(exist_ok=True)
         (self.data / "workflows" / f"{name}.yaml").write_text(text)
 
-    def ended(self, task: Json, timeout: float = 300) -> Json:
+    def ended(self, task: Json, timeout: float = 900) -> Json:
         """The task as soon as nothing of it runs, whatever its status."""
         end = time.monotonic() + timeout
         while True:

@@ -50,7 +50,7 @@ def ended(request: pytest.FixtureRequest, stage: Stage) -> Ended:
     # Each is answered, or the client gives up.
     for _ in range(20):
         stage.client.tool("list_tasks", limit=1)
-    done = {name: stage.ended(task, 900) for name, task in made.items()}
+    done = {name: stage.ended(task) for name, task in made.items()}
     return Ended(request.param, done, before)
 
 

@@ -48,9 +48,10 @@ spec = json.load(open(os.environ.get("ROVER_SPEC", "/rover/spec") + "/spec.json"
 SOCKET = os.environ.get("ROVER_GATEWAY", "/rover/gateway/gateway.sock")
 token = spec["gateway"]["token"]
 PROVIDERS = ("/v1/messages", "/anthropic/v1/messages")
-def ask(raw):
+# Whoever sends half a request gets no answer; a whole one is answered, if late by a busy daemon.
+def ask(raw, patience=1):
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(1)
+    s.settimeout(patience)
     s.connect(SOCKET)
     s.sendall(raw if isinstance(raw, bytes) else raw.encode())
     said = b""
@@ -66,7 +67,7 @@ def request(method, target, body="", **headers):
     lines += [f"{k.replace('_', '-')}: {v}" for k, v in headers.items() if v is not None]
     if body:
         lines += [f"Content-Length: {len(body)}", "Content-Type: application/json"]
-    return ask("\\r\\n".join(lines) + "\\r\\n\\r\\n" + body)
+    return ask("\\r\\n".join(lines) + "\\r\\n\\r\\n" + body, 100)
 def status(said):
     found = re.match(r"HTTP/1.1 (\\d+)", said)
     return int(found[1]) if found else 0
