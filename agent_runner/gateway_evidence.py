@@ -22,7 +22,7 @@ from agent_runner.process.forward import connect_unix
 BELL_TIMEOUT = 0.05
 """Seconds for connecting: a bell is not worth delaying the run."""
 CONNECT_TIMEOUT = 2.0
-"""Seconds, in which nothing else of the run happens. The kernel connects to a daemon that is busy."""
+"""Seconds, in which nothing else of the run happens. For a busy daemon, the kernel connects."""
 EVIDENCE_TIMEOUT = 30.0
 """Seconds. The gateway answers from the daemon's event loop, which is slow on a busy machine, and
 without evidence a closed account would pass for a failed task. If no daemon listens, nothing is

@@ -161,7 +161,7 @@ def test_the_program_gets_nothing_of_a_task_and_is_ended_in_time(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the user's own environment, outside of every repository."""
-    monkeypatch.setattr(login_renewals, "LIMIT", 3.0)
+    monkeypatch.setattr(login_renewals, "LIMIT", 10.0)
     program, seen = host.folder / "bin" / "claude", host.folder / "seen"
     program.write_text(f"#!/bin/sh\n{{ env; pwd; echo $*; }} > {seen}\nexec /bin/sleep 1000\n")
     began = time.monotonic()
