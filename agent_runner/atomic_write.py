@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 
@@ -13,7 +12,7 @@ def replace_file(path: Path, text: str, *, mode: int = 0o666, durable: bool = Fa
     Raises OSError.
     """
     # Two writers of one file do not meet: the last one counts.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     # Not through a link that somebody put there, and never readable for more than `mode` says.
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:

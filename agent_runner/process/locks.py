@@ -1,7 +1,7 @@
 """File locks, which the kernel frees when their holder dies, so that a held lock proves a life.
 
 A process id proves nothing: it may belong to another process by now. All of Rover takes its locks
-here, except for the supervisor and the launcher, which import only the standard library.
+here, the launcher and the supervisor too, for which it imports only the standard library.
 """
 
 from __future__ import annotations

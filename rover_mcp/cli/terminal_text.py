@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
+from rover_mcp.domain import text as safe_text
 from rover_mcp.domain.durations import about
-from rover_mcp.domain.text import plain, unhidden
 
 _UTC = re.compile(r"(?<![\w:.-])(?:(?P<day>\d{4}-\d\d-\d\d) )?(?P<time>[0-2]\d:[0-5]\d)Z\b")
 """A time as the daemon writes it."""
-# What JSON does not escape by itself.
-_OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "cyan": 36}
 STATUS_COLOURS = {
     "COMPLETED": "green",
@@ -41,21 +39,18 @@ NARROWEST = 40
 
 def clean(text: object, *, one_line: bool = True) -> str:
     """Untrusted text without anything that a terminal would interpret."""
-    safe = unhidden(plain(str(text)))
-    return " ".join(safe.split()) if one_line else safe
+    shown = str(text)
+    return safe_text.one_line(shown) if one_line else safe_text.unhidden(safe_text.plain(shown))
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-# JSON itself escapes only U+0000 to U+001F. A terminal also obeys DEL, C1 controls and marks that
-# change the direction of text.
 def json_text(value: object) -> str:
     """JSON for people and programs. What a terminal would interpret is escaped; nothing is left
     out."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    return _OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return safe_text.visible_json(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 class Paint:

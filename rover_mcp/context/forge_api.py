@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, TypeVar, cast
 from urllib.parse import urlencode
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from rover_mcp.context.fetch import Fetched, Fetcher, FetchFailed
 from rover_mcp.context.written_references import Forge, ForgeReference
 from rover_mcp.domain.text import visible_line
+from rover_mcp.domain.utc_time import utc_minute
 
 MAX_ANSWER: Final = 10_000_000
 """Bytes of one answer."""
@@ -37,7 +37,7 @@ class ForgeApi:
         """A single object.
 
         Raises:
-            FetchFailed: it cannot be had.
+            FetchFailed: it cannot be obtained.
         """
         fetched = await self._get(path)
         return _validated([_json(fetched)], model, fetched)[0]
@@ -46,7 +46,7 @@ class ForgeApi:
         """A list over all its pages, and whether there were more than MAX_PAGES.
 
         Raises:
-            FetchFailed: it cannot be had.
+            FetchFailed: it cannot be obtained.
         """
         entries: list[M] = []
         # By number and not by the `Link` header, whose addresses the server chooses.
@@ -68,7 +68,7 @@ class ForgeApi:
         """A text, such as a diff.
 
         Raises:
-            FetchFailed: it cannot be had.
+            FetchFailed: it cannot be obtained.
         """
         fetched = await self._get(path, {"accept": accept})
         return fetched.body.decode("utf-8", "replace")
@@ -107,7 +107,7 @@ def _until(fetched: Fetched) -> str:
     # Digits only: `int` also takes signs, blanks and digits of other scripts.
     if not (reset.isascii() and reset.isdecimal() and len(reset) < 12):
         return ""
-    return f" until {datetime.fromtimestamp(int(reset), UTC):%Y-%m-%d %H:%M} UTC"
+    return f" until {utc_minute(int(reset))}"
 
 
 def _json(fetched: Fetched) -> object:

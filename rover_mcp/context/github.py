@@ -77,7 +77,7 @@ async def read_github(api: ForgeApi, trust: Trust) -> list[Piece]:
     """The discussion, and a pull request's diff.
 
     Raises:
-        FetchFailed: one of them cannot be had.
+        FetchFailed: one of them cannot be obtained.
     """
     reference = api.reference
     at = f"/repos/{reference.repository}"

@@ -96,7 +96,7 @@ async def read_gitlab(api: ForgeApi, trust: Trust) -> list[Piece]:
     """The discussion, and a merge request's diff.
 
     Raises:
-        FetchFailed: one of them cannot be had.
+        FetchFailed: one of them cannot be obtained.
     """
     reference = api.reference
     project = f"/projects/{quote(reference.repository, safe='')}"

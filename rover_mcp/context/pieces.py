@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from rover_mcp.domain.text import unhidden, visible_line
+from rover_mcp.domain.text import one_line, unhidden, visible_line
 
 MAX_PIECE: Final = 200_000
 """Bytes of one piece of text."""
@@ -147,15 +147,15 @@ def _quoted(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    return visible_line(" ".join(unhidden(text).split()))[:500]
+    return one_line(text)[:500]
 
 
 def within_limits(pieces: Iterable[Piece]) -> str | None:
     """What is too much about them; None where nothing is."""
     pieces = list(pieces)
     if len(pieces) > MAX_PIECES:
-        return f"these are {len(pieces)} pieces; a task takes {MAX_PIECES}"
+        return f"these are {len(pieces)} pieces; a task takes at most {MAX_PIECES}"
     total = sum(len(piece.data) for piece in pieces)
     if total > MAX_TOGETHER:
-        return f"together they have {total:,} bytes; a task takes {MAX_TOGETHER:,}"
+        return f"together they have {total:,} bytes; a task takes at most {MAX_TOGETHER:,}"
     return None

@@ -68,7 +68,7 @@ class ContextReader:
         """
         if len(names) > MAX_REFERENCES:
             raise UserFixable(
-                f"context names {len(names)} things; a task takes {MAX_REFERENCES}",
+                f"context names {len(names)} items; a task takes at most {MAX_REFERENCES}",
                 code="invalid_context",
                 hint="leave out what the task does not need",
             )

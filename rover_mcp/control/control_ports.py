@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from agent_runner.models import RunState, Snapshot
 from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.iteration import IterationInput
 from rover_mcp.domain.source_tree import SourceTree
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.git.unfinished_commit import UnfinishedWork
 from rover_mcp.store.records import TaskRow
 
@@ -130,15 +130,10 @@ class LoginExpiry:
 
     def sentence(self) -> str:
         """When it expires, and who renews it, as a sentence."""
-        begins = f"the login of {self.login} expires before that, at {utc(self.at)}"
+        begins = f"the login of {self.login} expires before that, at {utc_minute(self.at)}"
         if self.obstacle is None:
             return f"{begins}, and is then renewed automatically"
         return f"{begins}, and is not renewed automatically ({self.obstacle}): {self.advice}"
-
-
-def utc(seconds: float) -> str:
-    """A time as people read it."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}Z"
 
 
 class AttemptGateway(Protocol):

@@ -9,12 +9,12 @@ from agent_runner.classify.scope import canonical_model
 from rover_mcp.control.accounts import NoCredential, Use, Wait
 from rover_mcp.control.attempt_context import AttemptContext, now
 from rover_mcp.control.attempt_launch import AttemptLaunch
-from rover_mcp.control.control_ports import utc
 from rover_mcp.control.decide import is_the_accounts, retry_time
 from rover_mcp.control.obstacle_check import is_gone
 from rover_mcp.control.stacked_starts import StackedStarts
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.obstacles import obstacle_of
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.store.records import AttemptRow, TaskRow
 
 SOON_SECONDS: Final = 6 * 3600.0
@@ -121,7 +121,7 @@ class WaitingAttempts:
                 )
                 why = f"and is not renewed automatically ({expiry.obstacle}): {expiry.advice}"
                 self._context.warn(
-                    task, f"{begins} at {utc(expiry.at)}{before}, {why}", notable=True
+                    task, f"{begins} at {utc_minute(expiry.at)}{before}, {why}", notable=True
                 )
 
     def await_credentials(self) -> None:

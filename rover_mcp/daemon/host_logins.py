@@ -13,12 +13,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
 from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.utc_time import utc_minute
 
 SOON_SECONDS: Final = 24 * 3600.0
 MAX_FILE_BYTES: Final = 1_000_000
@@ -161,7 +161,7 @@ def _read(known: HostLogin, environ: Mapping[str, str]) -> tuple[Login | None, s
     except (OSError, RuntimeError, ValueError, RecursionError) as error:
         # RuntimeError: no such user's home.
         return None, getattr(error, "strerror", None) or "it cannot be read"
-    return login, "it holds no login of a subscription"
+    return login, "it holds no subscription login"
 
 
 def why_not(kind: str, environ: Mapping[str, str], now: float) -> str | None:
@@ -182,12 +182,7 @@ def until(kind: str, environ: Mapping[str, str], now: float) -> str | None:
         return None
     if expires is None or expires - now > SOON_SECONDS:
         return ""
-    return f", expires at {clock(expires)}"
-
-
-def clock(seconds: float) -> str:
-    """Format the time at which a login ends."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}Z"
+    return f", expires at {utc_minute(expires)}"
 
 
 def lasting(kind: str) -> str:

@@ -24,6 +24,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from rover_mcp.daemon import host_logins
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.gateway.providers import PROVIDERS
 
 log = logging.getLogger("rover.credentials")
@@ -105,7 +106,7 @@ class LoginRenewals:
         if login.renewable_until == 0:
             return f"{place} holds no token to renew it with"
         if login.renewable_until is not None and login.renewable_until <= login.expires:
-            return f"it can be renewed until {host_logins.clock(login.renewable_until)} only"
+            return f"it can be renewed until {utc_minute(login.renewable_until)} only"
         if program_of(kind, environ) is None:
             return f"there is no {kind} on the PATH of Rover's daemon"
         tries = self._tried(place, login.expires)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rover_mcp.domain.conflicted_file import ConflictRegion
-from rover_mcp.domain.text import plain, visible_line
+from rover_mcp.domain.text import one_line, plain, visible_line
 
 MOST_CHARACTERS = 60_000
 """Of the whole report: the files themselves hold everything."""
@@ -131,5 +131,5 @@ def reasons_of(text: str) -> dict[str, str]:
     for line in text.splitlines():
         given_up, arrow, reason = line.strip().removeprefix("- ").rpartition(" -> ")
         if arrow and reason.strip():
-            reasons[given_up.strip().strip("`").strip()] = " ".join(plain(reason).split())[:300]
+            reasons[given_up.strip().strip("`").strip()] = one_line(reason)[:300]
     return reasons

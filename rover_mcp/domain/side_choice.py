@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rover_mcp.domain.resolution import Resolution, form_problems, syntax_problems
-from rover_mcp.domain.text import plain, visible_line
+from rover_mcp.domain.text import one_line, visible_line
 
 MOST_OF_REASON = 300
 
@@ -84,7 +84,7 @@ def choices_of(text: str) -> dict[str, GivenChoice]:
         path, arrow, rest = line.strip().removeprefix("- ").rpartition(" -> ")
         side, _, reason = rest.partition(":")
         if arrow:
-            words = " ".join(plain(reason).split())[:MOST_OF_REASON]
+            words = one_line(reason)[:MOST_OF_REASON]
             choices[path.strip().strip("`")] = GivenChoice(side.strip().strip("`"), words)
     return choices
 

@@ -3,6 +3,7 @@ escape."""
 
 from __future__ import annotations
 
+import json
 import re
 
 # Control characters; what reorders or joins; what has no width; the tags that spell invisible
@@ -46,8 +47,18 @@ def visible(text: str) -> str:
 
 
 def unhidden(text: str) -> str:
-    """Text with escapes for everything invisible."""
+    """Text without anything invisible."""
     return _HIDDEN.sub("", text)
+
+
+def one_line(text: str) -> str:
+    """Text as one line, without terminal escapes and without anything invisible."""
+    return " ".join(unhidden(plain(text)).split())
+
+
+def visible_json(text: str) -> str:
+    """A JSON document, in which everything invisible is an escape of JSON."""
+    return _HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def visible_line(text: str) -> str:

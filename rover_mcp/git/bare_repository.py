@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent_runner.atomic_write import replace_file
+
 _HEAD = "ref: refs/heads/main\n"
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 
@@ -21,9 +23,7 @@ def init_bare(folder: Path, alternates: str = "", shallow: str = "") -> None:
         (folder / part).mkdir(parents=True, exist_ok=True)
     for name, text in _texts(alternates).items():
         if _read(folder / name) != text:
-            new = folder / f"{name}.new"
-            new.write_text(text, "utf-8")
-            new.replace(folder / name)
+            replace_file(folder / name, text)
     if shallow and not (folder / "shallow").is_symlink():
         # A link, because the lender's file changes with each base, and git would take a borrowed
         # commit without its parents for damage.

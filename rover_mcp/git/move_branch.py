@@ -3,11 +3,11 @@ tree that has it checked out, if one has."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent_runner.atomic_write import replace_file
 from agent_runner.crashpoints import crash_point
 from rover_mcp.domain.errors import Conflict, EnvironmentFault, RoverError
 from rover_mcp.domain.operation import OperationPoint
@@ -118,10 +118,7 @@ def _set_reference(view: RepositoryView, move: BranchMove) -> None:
 
 def _note_before(view: RepositoryView, old: str) -> None:
     """Write where the branch was to ORIG_HEAD, as git merge does."""
-    place = view.place.git_dir / "ORIG_HEAD"
-    fresh = place.with_name("ORIG_HEAD.rover")
-    fresh.write_text(f"{old}\n")
-    os.replace(fresh, place)  # noqa: PTH105  # atomic
+    replace_file(view.place.git_dir / "ORIG_HEAD", f"{old}\n")
 
 
 def _changed(move: BranchMove, why: str) -> Conflict:

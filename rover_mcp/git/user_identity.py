@@ -7,10 +7,12 @@ data. Programs only come from the user's own configuration.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agent_runner.printable import only_printable
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.git.repository_view import RepositoryView
 from rover_mcp.git.user_config import own_entries
@@ -70,7 +72,7 @@ def reflog_person(view: RepositoryView) -> str:
 
     def value(key: str) -> str:
         text = next(reversed(view.config.get(key, ())), "") or own.get(key, "")
-        return "".join(c for c in text if c.isprintable() and c not in "<>")
+        return re.sub("[<>]", "", only_printable(text, ""))
 
     zone = time.strftime("%z")
     return f"{value('user.name') or 'rover'} <{value('user.email')}> {int(time.time())} {zone}"

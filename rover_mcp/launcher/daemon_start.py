@@ -1,18 +1,20 @@
 """Starts the daemon once, by one of the processes that need it, with an environment of its own.
 
-daemon_client.py imports this only if no daemon runs. Standard library only.
+daemon_client.py imports this only if no daemon runs. It imports the standard library, and the
+module of locks, which needs no more.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import select
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
+from agent_runner.process.locks import take_lock
 from rover_mcp.launcher.daemon_client import DaemonUnavailable
 from rover_mcp.launcher.handshake import ASKED, allowed_environment
 from rover_mcp.launcher.ownership import objection
@@ -92,14 +94,8 @@ class Starter:
         if (why := objection(self._home)) is not None:
             raise DaemonUnavailable(why[0], f"{why[1]} (ROVER_HOME, --home)")
         path = os.path.join(self._home, "daemon.start.lock")  # noqa: PTH118
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            # Held by the kernel: a contender that is killed frees it.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-        else:
-            self._lock = lock
+        with suppress(BlockingIOError):
+            self._lock = take_lock(path)
 
     def _spawn(self) -> None:
         path = os.path.join(self._home, "daemon.log")  # noqa: PTH118

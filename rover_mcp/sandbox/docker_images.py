@@ -17,7 +17,7 @@ from typing import Any, cast
 from agent_runner.failure_cause import FailureCause
 from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
-from rover_mcp.domain.text import plain, unhidden
+from rover_mcp.domain.text import one_line
 from rover_mcp.sandbox import docker_api
 from rover_mcp.sandbox.protocol import ImageInfo
 
@@ -58,7 +58,7 @@ def clean_line(text: str) -> str:
     """One line of a build, for a person's terminal: no escapes, not too long. What a build
     prints is untrusted."""
     last = text.rstrip("\r\n").rpartition("\r")[2]
-    return " ".join(unhidden(plain(last)).split())[:LINE_CHARACTERS]
+    return one_line(last)[:LINE_CHARACTERS]
 
 
 class DockerImages:
@@ -229,7 +229,7 @@ class ImageUnavailable(EnvironmentFault):
 
     def __init__(self, image: str, why: str) -> None:
         super().__init__(
-            f"the sandbox's base image {image} cannot be had: {why}",
+            f"the sandbox's base image {image} cannot be obtained: {why}",
             hint=f"run: docker pull {image}; or set base_image in config.yaml to an image with "
             "bash and git; or set engine: bubblewrap in config.yaml",
         )

@@ -8,7 +8,7 @@ from functools import partial
 import anyio.to_thread
 
 from rover_mcp.domain.errors import UserFixable
-from rover_mcp.domain.usage_window import time_of
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server.elicitation import CHOICE_OF_RACE, DELETION, Confirmation
@@ -22,7 +22,7 @@ from rover_mcp.tasks.view_models import NextAction
 
 def shown_time(moment: float) -> str:
     """A time for people, to the minute."""
-    return f"{time_of(moment):%Y-%m-%d %H:%M}Z"
+    return utc_minute(moment)
 
 
 async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
@@ -46,7 +46,7 @@ async def delete_task(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
         arguments=kept | {"confirm": True} | ({"branch": True} if args.branch else {}),
         why="delete it; only if the user agrees to what is lost",
     )
-    back = NextAction(tool="delete_task", arguments=kept | {"restore": True}, why="give it back")
+    back = NextAction(tool="delete_task", arguments=kept | {"restore": True}, why="restore it")
     return r.DeleteResult(
         task=task.id if isinstance(task, TaskRow) else args.task,
         deleted=args.confirm,
@@ -80,7 +80,7 @@ async def _choose(call: Call, args: a.DeleteArguments) -> r.DeleteResult:
     again = NextAction(
         tool="delete_task",
         arguments={"task": task.id, "others": True, "confirm": True},
-        why="choose it; only if the user agrees that the others go",
+        why="choose it; only if the user agrees that the others are deleted",
     )
     merge = NextAction(
         tool="merge_task", arguments={"task": task.id}, why="see what a merge would do"
@@ -111,9 +111,10 @@ async def _choice_asked(call: Call, args: a.DeleteArguments) -> str:
     task = await call.find(args, changes=True)
     items = await anyio.to_thread.run_sync(call.services.choose.plan, task)
     until = call.services.trash.until(task)
-    when = f"until {shown_time(until)} they can be given back" if until else "they are lost"
+    when = f"they can be restored until {shown_time(until)}" if until else "they are lost"
     lost = "; ".join(f"{item.what}: {item.detail}" for item in items if not item.kept)
-    return f"Choose task {task.number} ({task.agent})? The others go, {when}: {lost or 'none'}."
+    chosen = f"Choose task {task.number} ({task.agent})?"
+    return f"{chosen} The others are deleted, and {when}: {lost or 'none'}."
 
 
 async def _deletion_asked(call: Call, args: a.DeleteArguments) -> str:
@@ -125,6 +126,6 @@ async def _deletion_asked(call: Call, args: a.DeleteArguments) -> str:
     if isinstance(task, DamagedRecord):
         return f"Delete task {args.task}, whose record is damaged? Lost: {lost}. Kept: {kept}."
     until = trash.until(task)
-    when = f" (it can be given back until {shown_time(until)})" if until is not None else ""
+    when = f" (it can be restored until {shown_time(until)})" if until is not None else ""
     name = f"task {task.number} {quoted(task.title, 80)}"
     return f"Delete {name}? Lost{when}: {lost}. Kept: {kept}."

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agent_runner.models import PauseReason
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.domain.pause_words import paused_for, resumption, sentence
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.server.tasks_extension.protocol import Context
 from rover_mcp.tasks.pause_view import CLOSED
 from rover_mcp.tasks.quoted_text import quoted
@@ -99,7 +100,7 @@ def pause_message(view: TaskView) -> str:
     pause = view.pause
     if pause is None:
         return view.phase
-    at = f"{pause.retry_at:%Y-%m-%d %H:%M}Z" if pause.retry_at else None
+    at = utc_minute(pause.retry_at) if pause.retry_at else None
     after = resumption(automatic=pause.auto_resume, at=at, because=pause.waits_because)
     return f"{paused_for(pause.reason)}: {pause.message}. {sentence(after)}"
 

@@ -158,7 +158,7 @@ class TaskHandles:
 
     def _check_may_run(self) -> None:
         if "resume_task" not in tools_for(self._session.caller):
-            raise MCPError(INVALID_PARAMS, "this server can only look at tasks")
+            raise MCPError(INVALID_PARAMS, "this server is read-only")
 
     async def cancel(self, ctx: Context, task: Task) -> None:
         """End the handle and pause the task. A client that stops following a task has not said that

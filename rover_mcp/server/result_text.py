@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from rover_mcp.domain.ids import short_id
 from rover_mcp.domain.text import visible, visible_patch
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.server import results as r
 from rover_mcp.server.task_text import (
     calls_text,
@@ -118,7 +119,7 @@ def _history(result: r.HistoryResult) -> Iterator[str]:
         yield f"({result.more} earlier ones)"
     for s in result.snapshots:
         changed = "" if s.files is None else f": {s.files} files, +{s.added} -{s.removed}"
-        yield f"{s.id} {s.at:%Y-%m-%d %H:%M}Z {s.when}, iteration {s.iteration}{changed}"
+        yield f"{s.id} {utc_minute(s.at)} {s.when}, iteration {s.iteration}{changed}"
     if (diff := result.diff) is not None:
         yield from changes_text(diff.changes)
         yield f"Against the one before it (untrusted):\n{visible_patch(diff.patch)}"
@@ -168,7 +169,7 @@ def _deletion(result: r.DeleteResult) -> str:
         f"{'kept' if i.kept else goes}: {i.what} ({printable(i.detail, 500)})" for i in result.items
     ]
     if until:
-        lines.append(f"What is in the trash can be given back until {until}.")
+        lines.append(f"What is in the trash can be restored until {until}.")
     head = "Deleted." if result.deleted else "Nothing is deleted yet. It would be:"
     if result.chosen is not None:
         head = "Chosen." if result.chosen else "Nothing is chosen yet. It would be:"
@@ -216,7 +217,7 @@ def _status(result: r.StatusResult) -> str:
         model = f" for {hold.model}" if hold.model else ""
         lines.append(
             f"Account {hold.account} is closed{model} ({hold.reason}) until "
-            f"{hold.until:%Y-%m-%d %H:%M}Z: {hold.message}; waiting tasks: {hold.waiting}{probe}"
+            f"{utc_minute(hold.until)}: {hold.message}; waiting tasks: {hold.waiting}{probe}"
         )
     lines += [_window(window) for window in result.windows]
     q = result.queue
@@ -234,7 +235,7 @@ def _status(result: r.StatusResult) -> str:
 
 def _window(w: r.WindowView) -> str:
     used = "" if w.used_percent is None else f" ({w.used_percent:.0f} % used)"
-    opens = f"; it reopens at {w.opens_at:%Y-%m-%d %H:%M}Z" if w.opens_at else ""
+    opens = f"; it reopens at {utc_minute(w.opens_at)}" if w.opens_at else ""
     return f"Account {w.account}: the {w.window} is {w.state}{used}{opens}."
 
 

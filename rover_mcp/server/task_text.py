@@ -17,6 +17,7 @@ from rover_mcp.domain.pause_words import (
     sentence,
 )
 from rover_mcp.domain.text import visible_line
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.tasks.handoff_files import hand_off_warning
 from rover_mcp.tasks.quoted_text import named, printable, quoted, shortened
 from rover_mcp.tasks.view_models import (
@@ -88,7 +89,7 @@ def details(task: TaskView) -> Iterator[str]:
 
 
 def _piece_facts(piece: ContextView) -> str:
-    facts = [f"{piece.bytes:,} bytes", f"fetched {piece.fetched_at:%Y-%m-%d %H:%M} UTC"]
+    facts = [f"{piece.bytes:,} bytes", f"fetched {utc_minute(piece.fetched_at)}"]
     if piece.left_out:
         facts.append(f"{piece.left_out} comments by people without a role left out")
     if piece.cut:
@@ -186,7 +187,7 @@ def _pause(p: PauseView) -> list[str]:
     account = closed_account(p.account or p.provider, None, p.model)
     account = f" ({account})" if account else ""
     message = quoted(p.message, 300)
-    lines = [f"Paused since {p.since:%Y-%m-%d %H:%M}Z{where}: {p.reason}{account}: {message}."]
+    lines = [f"Paused since {utc_minute(p.since)}{where}: {p.reason}{account}: {message}."]
     if p.windows:
         lines.append(sentence(p.windows))
     at = f"{p.retry_at:%Y-%m-%d %H:%M:%S}Z" if p.retry_at else None
@@ -209,7 +210,7 @@ def _how_to_stop_it(p: PauseView) -> str:
 
 
 def _until(pause: PauseView) -> str:
-    at = f"{pause.retry_at:%Y-%m-%d %H:%M}Z" if pause.retry_at else None
+    at = utc_minute(pause.retry_at) if pause.retry_at else None
     return resumption_in_short(
         automatic=pause.auto_resume, at=at, obstacle=obstacle_in_short(pause.message)
     )

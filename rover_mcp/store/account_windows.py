@@ -9,6 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from rover_mcp.domain.usage_window import WindowState, time_of
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.gateway.window_headers import Window
 from rover_mcp.store import store_tables
 from rover_mcp.store.damaged_records import sound
@@ -128,4 +129,4 @@ def _is_closed(window: WindowRow) -> bool:
 def _clock(seconds: float, now: float) -> str:
     at, today = time_of(seconds), time_of(now)
     is_near = seconds - now < 20 * 3600 or at.date() == today.date()
-    return f"{at:%H:%M}Z" if is_near else f"{at:%Y-%m-%d %H:%M}Z"
+    return f"{at:%H:%M}Z" if is_near else utc_minute(at)

@@ -12,6 +12,7 @@ from agent_runner.models import Pause, PauseReason
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.event_kinds import AGENT_CHANGED, HELD
 from rover_mcp.domain.task_status import RUNNING, Event, TaskStatus
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.store import store_tables
 from rover_mcp.store.account_windows import Windows, in_words
 from rover_mcp.store.database import Database
@@ -210,7 +211,7 @@ class AttemptClaims:
         limit = hold.limit
         model = f"{limit.model} on " if limit.model else ""
         until, now = datetime.fromtimestamp(hold.until, UTC), self._database.now()
-        since = f"{datetime.fromtimestamp(hold.since, UTC):%Y-%m-%d %H:%M} UTC"
+        since = utc_minute(hold.since)
         pause = Pause(
             reason=PauseReason(hold.reason),
             message=f"{model}the account is closed since {since}: {hold.message}",

@@ -14,7 +14,7 @@ from rover_mcp.domain.errors import Conflict, UserFixable
 from rover_mcp.domain.operation import DeletionPoint, OperationKind, OperationState
 from rover_mcp.domain.stacking import SATISFIES
 from rover_mcp.domain.task_status import TaskStatus
-from rover_mcp.domain.usage_window import time_of
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.store.operations import OperationRow
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
@@ -95,7 +95,7 @@ class ChooseTask:
         work, *_ = (item for item in self.delete.preview(rival) if item.what == "work")
         detail = f"{rival.agent}, {rival.status}; its work: {work.detail}"
         if rival.status is TaskStatus.PAUSED:
-            at = f" until {time_of(rival.retry_at):%Y-%m-%d %H:%M}Z" if rival.retry_at else ""
+            at = f" until {utc_minute(rival.retry_at)}" if rival.retry_at else ""
             why = f" ({rival.pause.reason})" if rival.pause else ""
             detail = f"{rival.agent}, paused{why}{at}: it has not finished; {work.detail}"
         return Item(f"task {rival.number}", kept=False, detail=detail)

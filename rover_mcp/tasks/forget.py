@@ -241,7 +241,7 @@ class ForgetProject:
     def _kept(self, project: _Project) -> list[str]:
         kept = ["your repository, with the branches that were delivered to it"]
         if project.tasks:
-            kept.append("what the tasks' calls cost stays in the books")
+            kept.append("what the tasks' calls cost stays in the usage records")
         if Path(project.path) in self.trusted:
             kept.append("its line below trusted_projects in your config.yaml, which is yours")
         return kept

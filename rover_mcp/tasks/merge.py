@@ -302,7 +302,7 @@ def message_line(message: CommitMessage) -> str:
     origins = {
         "user": "The commit has your message",
         "agent": "The commit's message is by the task's agent",
-        "title": "The commit's message is made from the title, for the agent wrote none",
+        "title": "The commit's message is made from the title, because the agent wrote none",
     }
     return f"{origins[message.by]}: {quoted(message.own.partition(chr(10))[0], 200)}."
 

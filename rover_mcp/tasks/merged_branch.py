@@ -41,4 +41,4 @@ def delete_merged(branches: TaskBranches, task: TaskRow, source: str) -> str:
         return f"The branch {task.branch} stays: {error.message}."
     words = ["git", "-C", task.project_path, "branch", task.branch, source[:10]]
     back = " ".join(shlex.quote(printable(word, 1000)) for word in words)
-    return f"The branch {task.branch} is deleted; `{back}` gives it back."
+    return f"The branch {task.branch} is deleted; `{back}` restores it."

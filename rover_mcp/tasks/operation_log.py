@@ -119,7 +119,7 @@ class OperationLog:
             # Whatever is wrong with one task: the daemon is to settle the operations of the others.
             log.warning("a %s of task %s stays open: %s", row.kind, row.task_id, error)
         else:
-            self.rows.end(row.id, state, "cut off by the daemon's end")
+            self.rows.end(row.id, state, "interrupted by the end of the daemon")
             log.info("a %s of task %s that was cut off is %s", row.kind, row.task_id, state)
 
     @contextmanager

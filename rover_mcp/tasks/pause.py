@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from agent_runner.atomic_write import replace_file
 from agent_runner.models import Pause, PauseReason
 from rover_mcp.domain.attempt_state import AttemptState
 from rover_mcp.domain.disk_full_error import write_fault
@@ -54,12 +55,10 @@ class PauseTask:
         folders = TaskFolders(self.reader.settings.home, task.id, task.iteration)
         try:
             folders.run.mkdir(parents=True, exist_ok=True)
-            # By rename: the runner may look at any moment.
-            part = folders.pause_request.with_suffix(".part")
-            part.write_text('{"reason": "requested"}', "utf-8")
-            part.replace(folders.pause_request)
+            # Atomic, because the runner may look at any moment.
+            replace_file(folders.pause_request, '{"reason": "requested"}')
         except OSError as error:
-            what = "the pause cannot be recorded, and the task runs on"
+            what = "the pause cannot be recorded, and the task keeps running"
             raise write_fault(what, folders.run, error) from error
         self.reader.control.stop(task)
         return self.reader.view(store.tasks.get(task.id) or task)

@@ -185,11 +185,13 @@ def left_to_itself(pause: PauseView | None, *, changes: bool) -> str:
         return str(pause.waits_because)
     if not pause.auto_resume:
         off = "automatic resume is switched off" in (pause.waits_because or "")
-        or_else = "set_auto_resume with enabled true lets it, and " if off else ""
+        or_else = "set_auto_resume with enabled true switches that on, and " if off else ""
         why = f"it does not resume automatically: {pause.waits_because}"
         raise _not_later(f"{why}; {or_else}resume_task without at_reset starts it now")
     if changes:
-        raise _not_later("at_reset changes no agent, model or budget; nothing was changed")
+        raise _not_later(
+            "at_reset cannot be combined with another agent, model or budget; nothing was changed"
+        )
     return "it resumes automatically at retry_at"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from rover_mcp.domain.text import plain, unhidden
+from rover_mcp.domain.text import one_line
 
 MESSAGE_SHOWN = 1000
 """Characters of a message in a view; the logs have all of it."""
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[\w.@+/:~*\\-]+")
 def printable(text: str, most: int = MESSAGE_SHOWN) -> str:
     """A text as one line that a terminal does not interpret, and that hides nothing from its
     reader."""
-    return " ".join(unhidden(plain(text)).split())[:most]
+    return one_line(text)[:most]
 
 
 def quoted(text: str, most: int = QUOTED) -> str:

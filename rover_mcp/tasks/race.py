@@ -14,6 +14,7 @@ from rover_mcp.domain.errors import RoverError
 from rover_mcp.domain.stacking import SATISFIES
 from rover_mcp.domain.task_status import RUNNING, TaskStatus
 from rover_mcp.domain.usage_window import time_of
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
@@ -152,7 +153,7 @@ def standing(racers: Sequence[RacerView]) -> str:
     parts = [f"undecided: {len(done)} of {len(left)} are done"]
     for racer in left:
         if racer.status is TaskStatus.PAUSED:
-            at = f" until {racer.waits_until:%Y-%m-%d %H:%M}Z" if racer.waits_until else ""
+            at = f" until {utc_minute(racer.waits_until)}" if racer.waits_until else ""
             why = f" ({racer.waits_for})" if racer.waits_for else ""
             parts.append(f"task {racer.number} ({racer.agent}) waits{at}{why}")
     return "; ".join(parts)
@@ -179,9 +180,9 @@ def racer_line(racer: RacerView) -> str:
     """One of them in words."""
     parts = [f"{racer.status} ({racer.phase})"]
     if racer.in_trash_until:
-        parts.append(f"in the trash until {racer.in_trash_until:%Y-%m-%d %H:%M}Z")
+        parts.append(f"in the trash until {utc_minute(racer.in_trash_until)}")
     if racer.waits_for:
-        at = f" until {racer.waits_until:%Y-%m-%d %H:%M}Z" if racer.waits_until else ""
+        at = f" until {utc_minute(racer.waits_until)}" if racer.waits_until else ""
         parts.append(f"waits{at} ({racer.waits_for})")
     if racer.checks:
         parts.append(f"checks {racer.checks}")

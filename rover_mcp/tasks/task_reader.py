@@ -70,7 +70,7 @@ class TaskReader:
             task = replace(task, status=TaskStatus.PAUSED, pause=pause, paused_at=since)
         view = task_view(task, state, attempt, self.now(), policy, full=full)
         if damaged := self.store.usage.damaged(task.id):
-            warning = f"{damaged} entries of its books are damaged: their cost is not known"
+            warning = f"{damaged} entries of its usage record are damaged: their cost is not known"
             view.warnings = [*(view.warnings or []), warning]
         if attempt is not None and attempt.state == AttemptState.STACKED and task.links:
             ids = [awaited.task for awaited in task.links.after]

@@ -11,6 +11,7 @@ from rover_mcp.domain.pause_words import paused_for, resumption, sentence
 from rover_mcp.domain.task_status import ENDED, RUNNING, TaskStatus
 from rover_mcp.domain.text import visible
 from rover_mcp.domain.usage_window import time_of
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.launcher.user_service import OFFER
 from rover_mcp.store.damaged_records import NONSENSE
 from rover_mcp.store.records import AttemptRow, EventRow, TaskRow
@@ -199,7 +200,7 @@ def _paused(event: EventRow, task: TaskRow) -> str:
     """Why, in which step, since when, until when, and what can be done."""
     data, reason = event.data, PauseReason(event.data["reason"])
     why = quoted(data["message"], ERROR_SHOWN)
-    since = f"{time_of(event.at):%Y-%m-%d %H:%M}Z"
+    since = utc_minute(event.at)
     text = f"{paused_for(reason, data.get('step'))} since {since}: {why}. "
     if data.get("windows"):
         text += f"{sentence(printable(str(data['windows']), 200))} "
@@ -207,7 +208,7 @@ def _paused(event: EventRow, task: TaskRow) -> str:
         # Of all that words a pause only the event does, so it is reported once.
         text += f"It {exhausted(int(data['auto_retries']))}. "
     elif task.status is TaskStatus.PAUSED and task.retry_at is not None:
-        at = f"{time_of(task.retry_at):%Y-%m-%d %H:%M}Z"
+        at = utc_minute(task.retry_at)
         text += f"{sentence(resumption(automatic=True, at=at, because=None))} "
     offer = f"; {OFFER}" if data.get("offers_service") else ""
     return f"{text}What you can do: {WHAT_TO_DO[reason]}{offer}"

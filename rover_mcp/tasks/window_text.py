@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from rover_mcp.domain.usage_window import WindowState, time_of
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.store.records import WindowRow
 from rover_mcp.tasks.account_names import account_name
 
@@ -20,7 +21,7 @@ def warning(window: WindowRow, name: Callable[[str], str] = account_name) -> str
     # A point in time, not how long until then: the text has to stay the same, or it would be new
     # again each minute.
     at = window.opens_at
-    opens = f"; it reopens at {time_of(at):%Y-%m-%d %H:%M}Z" if at else ""
+    opens = f"; it reopens at {utc_minute(at)}" if at else ""
     return f"the {window.name} of {name(window.account)} is nearly used up{opens}"
 
 

@@ -91,12 +91,27 @@ def test_packages_import_only_from_the_layers_below_them() -> None:
 
 
 def test_the_launcher_needs_the_standard_library_only() -> None:
-    """It starts with every assistant."""
-    ours = frozenset({"rover_mcp.launcher"})
+    """It starts with every assistant. The module of locks is the runner's, and needs no more."""
+    own = frozenset({"rover_mcp.launcher", "agent_runner.process.locks"})
+    names = [*used("rover_mcp.launcher"), *used("agent_runner.process.locks")]
     heavy = {
         name
-        for name in used("rover_mcp.launcher")
-        if name.split(".")[0] not in STANDARD and name != "rover_mcp" and not within(name, ours)
+        for name in names
+        if name.split(".")[0] not in STANDARD and name != "rover_mcp" and not within(name, own)
+    }
+
+    assert not heavy
+
+
+def test_the_supervisor_needs_the_standard_library_only() -> None:
+    """It runs as a file, without the folder of installed packages."""
+    shared = frozenset({"agent_runner.atomic_write", "agent_runner.process.locks"})
+    modules = ["rover_mcp.sandbox.supervise", *shared]
+    heavy = {
+        name
+        for module in modules
+        for name in used(module)
+        if name.split(".")[0] not in STANDARD and name not in shared
     }
 
     assert not heavy
