@@ -104,7 +104,7 @@ class OpencodeStream:
         """Why the run did not succeed: by the error event, or by the last error in its log."""
         if self._error is None:
             if self._reason == "length":
-                message = "the model's answer was cut: it reached its longest length"
+                message = "the model's answer was cut off at its maximum length"
                 return Failure("agent", message, self.provider, code="max_output_tokens")
             if self._logged:
                 # It reports an error that ended it as an event. Without one, somebody ended it

@@ -91,7 +91,7 @@ def classify(failures: Sequence[Failure], now: datetime, *, answered: bool = Fal
     if answered:
         judged = [_unless_answered(j) for j in judged]
     if not judged:
-        return Verdict(reason=None, message="it failed and said nothing")
+        return Verdict(reason=None, message="it failed without a message")
     known = next((j for j in judged if j.decides), None)
     provider = next((j.failure.provider for j in judged if j.failure.provider), None)
     if known is None or known.reason is None:
@@ -184,5 +184,5 @@ def _message(judged: _ClassifiedFailure, retry_at: datetime | None, now: datetim
     text = plain(judged.facts.message, MAX_MESSAGE - len(far))
     if not text:
         status = judged.facts.status
-        text = f"it failed with status {status}" if status else "it failed and said nothing"
+        text = f"it failed with status {status}" if status else "it failed without a message"
     return text + far

@@ -37,7 +37,7 @@ from agent_runner.process.locks import is_held, take_lock
 FILE_NAME = "journal.jsonl"
 LOCK_NAME = "lock"
 
-CUT = f"a {{kind}} record was larger than {MAX_LINE} bytes; of its texts only the ends were kept"
+CUT = f"a {{kind}} record was larger than {MAX_LINE} bytes; only the ends of its texts were kept"
 
 RESERVE = 256 * 1024
 """Bytes of the disk that a journal holds beyond its end: on a full disk the steps that ended, and

@@ -170,19 +170,19 @@ def _why(raw: Mapping[str, Any] | None, chain: Chain) -> BadLine | NewerLine:
     sum in another way, so valid JSON with a newer version is not damage. A complete line of another
     place is not a write that was cut."""
     if raw is None:
-        return BadLine("the check sum does not fit", torn=True)
+        return BadLine("the checksum does not match", torn=True)
     version, seq = raw.get("v"), raw.get("seq")
     if _is_count(version) and version > SCHEMA_VERSION:
         return NewerLine(version)
     if _is_count(seq) and seq != chain.seq + 1:
         return BadLine(f"record {seq} where {chain.seq + 1} was expected")
-    return BadLine("the check sum does not fit", torn=True)
+    return BadLine("the checksum does not match", torn=True)
 
 
 def _record(raw: Mapping[str, Any]) -> Record:
     """The record of a line with a valid check sum: whatever is wrong here was written like that."""
     if set(raw) != _KEYS or not isinstance(raw["data"], dict):
-        raise BadLine("a record has other keys")
+        raise BadLine("a record has unexpected keys")
     try:
         kind = RecordType(raw["type"])
     except ValueError:
@@ -190,7 +190,7 @@ def _record(raw: Mapping[str, Any]) -> Record:
     try:
         at = datetime.fromisoformat(raw["at"])
     except (TypeError, ValueError):
-        raise BadLine("its time is not a time") from None
+        raise BadLine("its time cannot be read") from None
     if at.tzinfo is None:
         raise BadLine("its time has no time zone")
     return Record(raw["seq"], at, kind, cast("dict[str, Any]", raw["data"]))

@@ -41,11 +41,11 @@ def killed(ending: CommandEnding, *, sandboxed: bool) -> str:
         return "the sandbox of a command ended before the command did"
     code = ending.code
     if ending.oom and code != 0:
-        return "a command ran out of memory, and the kernel killed a process of it"
+        return "a command ran out of memory, and the kernel killed one of its processes"
     if -code in _SENT:
         return (
-            f"a command was killed ({signal.Signals(-code).name}), and not for its time: by a "
-            "person, by the system, or for want of memory"
+            f"a command was killed ({signal.Signals(-code).name}), but not by its time limit: by "
+            "a person, by the system, or for lack of memory"
         )
     if not sandboxed or code <= 128:
         return ""
@@ -54,7 +54,7 @@ def killed(ending: CommandEnding, *, sandboxed: bool) -> str:
     if code - 128 == signal.SIGKILL:
         return (
             f"a command ended with status {code}: something in it was killed (SIGKILL). If it "
-            "does that itself, let it say so with another status: '... || exit 1'"
+            "kills its own processes, let it end with another status: '... || exit 1'"
         )
     if not ending.exact and code - 128 in _SENT:
         return f"a command was killed ({signal.Signals(code - 128).name})"

@@ -17,7 +17,7 @@ _RESUME = """\
 {begin}
 
 1. Look at the work tree first: git status, git log, git diff, the files themselves. {holds}
-2. Compare it, point by point, with the instructions below. Take nothing for done that you have \
+2. Compare it, point by point, with the instructions below. Count nothing as done that you have \
 not seen there.
 3. Do everything that is still missing, with the same care as if nothing had happened, and check \
 what was finished. Do not start over.
@@ -138,7 +138,7 @@ def continued_prompt(prompt: str) -> str:
 
 
 READ_ONLY = (
-    "\n\nIn this step you only look: files that you change are put back when it ends. What git "
+    "\n\nThis step is read-only: files that you change are put back when it ends. What git "
     "ignores stays.\n"
 )
 """After the prompt of a step that is read-only."""

@@ -42,11 +42,11 @@ NOT_ELSEWHERE = (INCOMPLETE.partition(":")[0], NOTES["unpublished"].partition(":
 """Parts of the warnings that mean that the work tree holds work which no snapshot has."""
 
 PUT_BACK = (
-    "step {step} was only to look, so what it changed was put back: {names}. It is kept as "
+    "step {step} is read-only, so its changes were undone: {names}. They are kept as "
     "refs/rover/kept/{kept}"
 )
 
-NOT_ONE_LINE = "the branch is not one line since its base: its checkpoint commits were left in it"
+NOT_ONE_LINE = "the branch has merges since its base, so its checkpoint commits were left in it"
 
 
 class Checkpoints:
@@ -112,7 +112,7 @@ class Checkpoints:
             WorktreeInterrupted: git was killed, or stood still.
         """
         if before is None:
-            self._warn(f"step {step} was only to look; without a snapshot that is not checked")
+            self._warn(f"step {step} is read-only, which cannot be checked without a snapshot")
             return
         try:
             async with self._turn:
@@ -120,7 +120,7 @@ class Checkpoints:
         except WorktreeInterrupted:
             raise
         except WorktreeError as error:
-            self._warn(f"step {step} was only to look; what it changed stays: {error}")
+            self._warn(f"step {step} is read-only, but its changes could not be undone: {error}")
             return
         if undone is not None:
             names, kept = ", ".join(undone.names) or "commits", undone.kept

@@ -32,7 +32,7 @@ TIMEOUT_STATUS = 124
 """The exit_code of a command that took too long, as coreutils' timeout has it."""
 
 ERROR_TAIL = 500
-KILLED_WITHIN = "the kernel killed a process of its command, for want of memory"
+KILLED_WITHIN = "the kernel killed one of its command's processes, for lack of memory"
 
 
 class StepFailed(Exception):

@@ -78,12 +78,12 @@ _PLAIN_TYPES = (ValueType.STRING, ValueType.NUMBER, ValueType.BOOLEAN)
 
 # --- inputs and outputs ---
 
-NAME = Key("name", Name(), "the name by which it is meant")
+NAME = Key("name", Name(), "the name that refers to it")
 DESCRIPTION = Key("description", Text(), "what it is, for people and agents")
-REQUIRED = Key("required", TrueOrFalse(), "whether it must be there", default=False)
+REQUIRED = Key("required", TrueOrFalse(), "whether it is required", default=False)
 
-INPUT_LABEL = Key("label", Text(), "how a form calls it")
-INPUT_TYPE = Key("type", Word(_PLAIN_TYPES), "what its text must be", default=ValueType.STRING)
+INPUT_LABEL = Key("label", Text(), "its label in a form")
+INPUT_TYPE = Key("type", Word(_PLAIN_TYPES), "the type of its value", default=ValueType.STRING)
 INPUT_DEFAULT = Key("default", Text(), "its value where none is given")
 INPUT = Shape(
     "input",
@@ -92,11 +92,11 @@ INPUT = Shape(
     (NAME,),
 )
 
-OUTPUT_TYPE = Key("type", Word(tuple(ValueType)), "what its text must be", default=ValueType.STRING)
+OUTPUT_TYPE = Key("type", Word(tuple(ValueType)), "the type of its value", default=ValueType.STRING)
 FILENAME = Key(
     "filename",
     Filename(),
-    "the file in the work tree that the agent writes it to; no file that the repository has",
+    "the file in the work tree that the agent writes it to, which the repository must not have",
 )
 _VALUE_OUTPUT = Shape(
     "valueOutput", "an output", (NAME, DESCRIPTION, OUTPUT_TYPE, REQUIRED), (NAME,)
@@ -138,7 +138,7 @@ TYPE = Key(
             "conditional": "use `if` at the steps themselves",
         },
     ),
-    "who does it",
+    "what kind of step it is",
 )
 TITLE = Key("name", Text(), "what people see (default: the id)")
 IF = Key("if", ConditionText(), f"the step is skipped where this is false: {_CONDITION}")

@@ -42,8 +42,8 @@ _HELP = (
     "on this machine, and create the task again"
 )
 _TRIED_HELP = (
-    "the task continues without it, for it is the devcontainer's, and this sandbox does not have "
-    "the devcontainer's image or features. `setup` in .rover/config.yaml stands in for such "
+    "the task continues without it, because it is the devcontainer's, and this sandbox does not "
+    "have the devcontainer's image or features. `setup` in .rover/config.yaml stands in for such "
     "commands, `devcontainer: image` leaves them out"
 )
 

@@ -17,7 +17,7 @@ IN_IT = (
 )
 NOT_IN_IT = (
     "Not included: your repositories; keys and logins of providers; what Docker or podman keep "
-    "(images, and of their tasks what came after the last checkpoint); caches, daemon.log."
+    "(images, and the work of their tasks since the last checkpoint); caches, daemon.log."
 )
 SHARED = (
     "Not included: the PostgreSQL database. Copy it with pg_dump before each backup, and "

@@ -55,7 +55,7 @@ def _checked(file: str | None) -> Json:
     except ConfigError as error:
         wrong = {"line": error.line, "column": error.column, "message": error.reason}
         return {"file": name, "valid": False, "error": wrong, "line": error.message}
-    keys = ", ".join(_settings(config)) or "nothing: every default counts"
+    keys = ", ".join(_settings(config)) or "nothing: all defaults apply"
     return {"file": name, "valid": True, "line": f"{name}: ok: it sets {keys}"}
 
 

@@ -24,7 +24,7 @@ def disk_lines(disk: Json, paint: Paint) -> list[str]:
     """The total by kind, then a line for each project, the largest first."""
     used: Json | None = disk.get("used")
     if used is None:
-        return ["what the data folder takes is being measured; ask again"]
+        return ["the size of the data folder is being measured; try again in a moment"]
     when = paint(f"measured {about(used['age_s'])} ago", "dim")
     rows = [f"{size(used['bytes'])} in the data folder: {_by_kind(used['kinds'])}; {when}"]
     for project in used["projects"]:

@@ -137,7 +137,7 @@ def _chosen(result: Json, paint: Paint) -> list[str]:
         for i in result["items"]
     ]
     if until:
-        rows.append(f"What is in the trash can be given back until {local_times(until)}.")
+        rows.append(f"What is in the trash can be restored until {local_times(until)}.")
     if result["chosen"]:
         return [*rows, "Chosen."]
     command = f"rover choose {clean(result['task'][:8])} --yes"

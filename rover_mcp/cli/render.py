@@ -301,10 +301,10 @@ def deleted(result: Json, paint: Paint) -> list[str]:
         for i in result["items"]
     ]
     if until:
-        rows.append(f"What is in the trash can be given back until {local_times(until)}.")
+        rows.append(f"What is in the trash can be restored until {local_times(until)}.")
     if result["deleted"]:
         back = f"rover undelete {result['task'][:8]}"
-        return [*rows, f"Deleted. To give it back: {back}" if until else "Deleted."]
+        return [*rows, f"Deleted. To restore it: {back}" if until else "Deleted."]
     again = {"task": result["task"]}
     for action in result.get("next_actions") or ():
         again["branch"] = action["arguments"].get("branch")

@@ -136,7 +136,7 @@ def _would_go(result: Json, paint: Paint) -> list[str]:
     if not tasks:
         return ["Nothing to prune."]
     branches = (
-        "Their branches go, too, but for those that hold more than the task's work."
+        "Their branches are deleted, too, except those that hold more than the task's work."
         if result["branches"]
         else "Their branches stay in the repositories; --branch deletes them, too."
     )

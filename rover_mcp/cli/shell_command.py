@@ -198,6 +198,6 @@ def _lost() -> ClientError:
     return ClientError(
         "the sandbox of the shell has ended",
         code="shell_ended",
-        hint="it may have run out of memory, or the daemon was stopped; rover daemon status says "
-        "whether that runs",
+        hint="it may have run out of memory, or the daemon was stopped; rover daemon status "
+        "shows whether it is running",
     )

@@ -27,7 +27,7 @@ def trash_lines(result: Json, paint: Paint) -> list[str]:
     if not tasks:
         return ["The trash is empty."]
     rows = [_row(task, paint) for task in tasks]
-    return [*rows, "", "To give one back: rover undelete ID"]
+    return [*rows, "", "To restore one: rover undelete ID"]
 
 
 def _row(task: Json, paint: Paint) -> str:

@@ -108,7 +108,7 @@ class Reconciler:
         try:
             return {info.name: info for info in self._context.engines[engine].list()}
         except EnvironmentFault as fault:
-            log.debug("%s lists no sandboxes: %s", engine, fault.message)
+            log.debug("%s cannot list its sandboxes: %s", engine, fault.message)
             return None
 
     # Attempts

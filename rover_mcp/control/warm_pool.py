@@ -105,7 +105,7 @@ class WarmPool:
             wait = self.settings.spare_seconds + MARGIN_SECONDS
             self.engines[engine].ready(_specify(after, folders), wait)
         except (EnvironmentFault, OSError) as error:
-            log.info("no sandbox is made ready: %s", error)
+            log.info("no sandbox can be prepared in advance: %s", error)
             self._remove(spare.task_id, engine)
             return
         with self._lock:

@@ -168,7 +168,7 @@ class Daemon:
         try:
             await work()
         except Exception:
-            log.exception("a part of the daemon broke")
+            log.exception("a part of the daemon failed")
         end_process()
 
     def _end(self, why: str) -> NoReturn:
@@ -333,8 +333,8 @@ class Daemon:
         wrong = self._settings.wrong
         if wrong and not have_changed(self._settings):
             return (
-                f"{wrong}. The tasks that there are continue with the settings as they were; no "
-                "new one is made until it is corrected"
+                f"{wrong}. Existing tasks continue with the settings as they were; no new "
+                "one is created until it is corrected"
             )
         return busy_notice(self._outdated(caller))
 

@@ -63,7 +63,7 @@ class DiskMeter:
             deleted = {row.task_id for row in self._store.deletions.list()}
             self._last = measure(self._home, paths, tasks, begun, deleted)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("what the data folder takes cannot be measured: %s", error)
+            log.warning("the size of the data folder cannot be measured: %s", error)
         took = self._now() - begun
         self._due = begun + max(FRESH_SECONDS, SHARE * took)
 

@@ -45,7 +45,7 @@ class HostBranches:
         except UserFixable as error:
             # A repository that is gone or was moved: the task comes back without the branch, which
             # is delivered again when it is needed.
-            log.warning("the branch of task %s cannot be given back: %s", task.id, error)
+            log.warning("the branch of task %s cannot be restored: %s", task.id, error)
             return False
 
 

@@ -253,7 +253,7 @@ def _way(
 def _foreign(
     git: RemoteGit, way: PushKind, there: str | None, ours: Sequence[str]
 ) -> tuple[int, Sequence[ForeignCommit]]:
-    """The commits that a push would lose; none if they cannot be had: that they are there is
+    """The commits that a push would lose; none if they cannot be obtained: that they are there is
     known all the same."""
     if there is None or way is not PushKind.REFUSED:
         return 0, ()

@@ -38,7 +38,7 @@ class HubGarbage:
         try:
             return hub.collect(living, timeout=timeout)
         except (RoverError, OSError) as error:
-            log.warning("not all of %s that is not needed was removed: %s", hub.folder, error)
+            log.warning("not all that is obsolete in %s was removed: %s", hub.folder, error)
             return False
 
     def sweep(self) -> None:

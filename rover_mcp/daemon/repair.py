@@ -165,7 +165,7 @@ def _one(home: Path, settings: Settings, store: Rebuilds, task_id: str) -> list[
     remains = _Found(spec, folders, state, begun, is_locked(folders.run))
     project_id, path, unknown = _project(home, store, task_id)
     if project_id is None:
-        return [f"task {spec.number} ({task_id}): it is not known of which repository it is"]
+        return [f"task {spec.number} ({task_id}): its repository is not known"]
     values = _values(settings, remains, unknown)
     values |= {"project_id": project_id, "project_path": path}
     return [store.put(values, lives=remains.lives)]

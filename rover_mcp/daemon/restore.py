@@ -36,7 +36,7 @@ from rover_mcp.store.store import Store
 
 _OURS = frozenset(("daemon.lock", "daemon.log", ".doctor"))
 """The names in a data folder that was never used."""
-RAN = "it ran when the backup was made that it comes from; the work is kept up to that moment"
+RAN = "it was running when the backup was made; its work is kept up to that moment"
 
 
 def restore(home: Path, source: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class TrashExpiry:
             log.warning("the trash cannot be inspected: %s", error)
             return []
         for task_id in purged:
-            log.info("task %s has been in the trash for its days, and is gone for good", task_id)
+            log.info("task %s was deleted for good, as its time in the trash is over", task_id)
         return purged
 
     def _is_here(self, task_id: str) -> bool:

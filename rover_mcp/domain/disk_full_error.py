@@ -14,8 +14,8 @@ DISK_FULL: Final = "disk_full"
 """The error's code."""
 
 WHAT_TO_DO: Final = (
-    "free some space on that disk (rover status says what takes how much of the data folder, "
-    "rover gc shows and frees what Rover can do without), then try again"
+    "free some space on that disk (rover status shows what the data folder holds, rover gc "
+    "what can be freed), then try again"
 )
 
 

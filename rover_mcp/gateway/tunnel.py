@@ -185,7 +185,7 @@ class ClientHello:
         for kind, body in _extensions(hello):
             if kind == _ENCRYPTED_HELLO:
                 raise WrongServerName(
-                    "its TLS ClientHello is encrypted (ECH), so that it may be for any other host"
+                    "its TLS ClientHello is encrypted (ECH), so it may be for another host"
                 )
             if kind == _SERVER_NAME:
                 server_name = _server_name(body)

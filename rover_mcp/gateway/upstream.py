@@ -114,7 +114,7 @@ class Forwarding:
             response = await self._client.send(self._request(access), stream=True)
         except BodyTooLarge:
             self.progress.sent = False
-            await self._answer_fault(ProviderFault.TOO_LARGE, "the request has over 100 MB")
+            await self._answer_fault(ProviderFault.TOO_LARGE, "the request is larger than 100 MB")
             return
         except (*FAILURES, httpx2.InvalidURL) as failure:
             # A provider that breaks off before the first byte bills nothing; one that was silent

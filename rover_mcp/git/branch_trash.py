@@ -117,7 +117,7 @@ def put_back(view: RepositoryView, branch: str, task_id: str) -> bool:
         )
     created = [] if now else [f"create refs/heads/{branch} {kept}"]
     gone = f"delete {ASIDE}{task_id} {kept}"
-    _change(view, [*created, gone], f"the branch {branch} cannot be given back")
+    _change(view, [*created, gone], f"the branch {branch} cannot be restored")
     return True
 
 

@@ -112,7 +112,7 @@ class RemoteGit:
         newest of them. They are fetched into a repository that is thrown away.
 
         Raises:
-            EnvironmentFault, UserFixable: they cannot be had; see push_refusals.
+            EnvironmentFault, UserFixable: they cannot be obtained; see push_refusals.
         """
         ours = [commit for commit in ours if has_object(self.view, commit)]
         if has_object(self.view, there):

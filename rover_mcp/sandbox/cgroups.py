@@ -124,7 +124,7 @@ def remove(folders: Sequence[str]) -> None:
 
 
 def ran_out_of_memory(folders: Sequence[str]) -> bool:
-    """Whether the kernel killed something in these groups for want of memory."""
+    """Whether the kernel killed something in these groups for lack of memory."""
     for folder in folders:
         for file in ("memory.events", "memory.oom_control"):
             with suppress(OSError):

@@ -137,7 +137,7 @@ def _within(path: Path, folder: Path) -> bool:
 def private_folders(home: Path, environ: Mapping[str, str]) -> list[PrivateFolder]:
     """The folders that no sandbox may see; `home` is the data folder."""
     mounts = _read_mounts()
-    data = "name another data folder (ROVER_HOME, --home) that lies in no folder of the system's"
+    data = "name another data folder (ROVER_HOME, --home), outside of the system's folders"
     candidates = [("the data folder", home, True, data)]
     if (folder := socket_path(home).parent) != home:
         candidates.append(("the folder of the daemon's socket", folder, True, data))

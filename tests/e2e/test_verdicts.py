@@ -88,7 +88,7 @@ def test_a_missing_command_is_corrected_and_a_review_changes_nothing(
     assert delivered(done, "add.py") == "good"
     names = git(Path(done["repo_path"]), "ls-tree", "--name-only", done["branch"])
     assert names.splitlines() == ["add.py", "test.sh"]
-    [warning] = [w for w in done["warnings"] if "only to look" in w]
+    [warning] = [w for w in done["warnings"] if "is read-only" in w]
     assert "step review" in warning
     assert "extra.py" in warning
 

@@ -191,7 +191,7 @@ def test_a_review_that_edits_a_file_has_that_undone(tmp_path: Path) -> None:
     at = swe(tmp_path, review=[edit("add.py", "mine\n", **CLEAN)])
     assert at.start() is ExitCode.COMPLETED
     assert git(at.work, "show", "rover/7-mend:add.py") == "good"
-    assert "step review was only to look" in at.state.warnings[0]
+    assert "step review is read-only" in at.state.warnings[0]
     assert "add.py" in at.state.warnings[0]
 
 

@@ -56,7 +56,7 @@ def test_what_a_read_only_step_does_is_undone_and_named(tmp_path: Path, how: str
     assert state["review"].outputs == {"found": "nothing"}
     assert state["after"].outputs["stdout"] == "## rover/7-mend\n?? made.txt"
     [warning] = at.state.warnings
-    assert "step review was only to look" in warning
+    assert "step review is read-only" in warning
     assert "README" in warning
     assert "made.txt" in warning
     kept = warning.rpartition(" as ")[2]

@@ -79,7 +79,7 @@ def test_ones_own_settings_are_checked_too(here: Path, capsys: pytest.CaptureFix
 def test_a_file_can_be_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "other.yaml").write_text("version: 1\n")
     assert main(["config", "check", str(here / "other.yaml")]) == 0
-    assert "nothing: every default counts" in capsys.readouterr().out
+    assert "nothing: all defaults apply" in capsys.readouterr().out
 
 
 def test_the_schema_is_printed_for_editors(capsys: pytest.CaptureFixture[str]) -> None:

@@ -193,7 +193,7 @@ def test_a_bundle_that_no_journal_names_is_not_overwritten(site: Site) -> None:
     assert resume(site).first_snapshot == 8
 
 
-# Snapshots that cannot be had
+# Snapshots that cannot be obtained
 
 
 def refuse(site: Site, code: str = "bundle_refused") -> None:

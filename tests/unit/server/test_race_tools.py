@@ -50,7 +50,7 @@ def answered(desk: Desk, task: str, answer: str) -> CallToolResult:
 
     result = anyio.run(talk)
     assert len(asked) == 1
-    assert asked[0].startswith("Choose task 1 (claude)? The others go")
+    assert asked[0].startswith("Choose task 1 (claude)? The others are deleted")
     assert "task 2: scripted, FAILED" in asked[0]
     return result
 

@@ -325,7 +325,7 @@ def test_a_merged_branch_is_deleted_where_that_is_asked_for(stage: Stage) -> Non
     assert branches.deleted_at is None
     done = stage.merge(ME, stage.task, DELETE)
     assert branches.deleted_at == SOURCE
-    assert f"branch {stage.task.branch} {SOURCE[:10]}` gives it back. To take" in done.text
+    assert f"branch {stage.task.branch} {SOURCE[:10]}` restores it. To take" in done.text
     assert stage.states() == ["done"]
 
 

@@ -168,7 +168,7 @@ _RESET = NOW + timedelta(hours=3)
             None,
         ),
         ([agent("I could not find the file")], None, None, "I could not find the file"),
-        ([], None, None, "it failed and said nothing"),
+        ([], None, None, "it failed without a message"),
     ],
 )
 def test_evidence_is_believed_in_its_order(
@@ -287,7 +287,7 @@ def test_an_empty_message_takes_the_body_s() -> None:
     body = '{"error":{"type":"overloaded_error","message":"Overloaded"}}'
     assert classify([agent("", body=body)], NOW).message == "Overloaded"
     assert classify([agent("", status=503)], NOW).message == "it failed with status 503"
-    assert classify([agent(" \n ")], NOW).message == "it failed and said nothing"
+    assert classify([agent(" \n ")], NOW).message == "it failed without a message"
 
 
 @pytest.mark.parametrize(
