@@ -20,8 +20,8 @@ from fastmcp.exceptions import ToolError
 from fastmcp.skills.client import SkillsClientExtension
 from fastmcp_tasks import call_tool_task
 
-PATIENCE = 180.0
-"""Seconds for a task to pause or to end."""
+PATIENCE = 600.0
+"""Seconds for a task to pause or to end: a limit that only ends a hang."""
 
 
 class Driver:

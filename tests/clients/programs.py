@@ -22,6 +22,7 @@ from rover_mcp.store.store import Store
 from tests.conformance.suite import node
 from tests.support.docker_env import cache_folder
 from tests.support.fetched import made_once, npm_modules, run
+from tests.support.hangs import HANG_SECONDS
 from tests.support.samples import new_task, pause
 
 INSPECTOR = "@modelcontextprotocol/inspector"
@@ -49,7 +50,7 @@ def ran(
 ) -> subprocess.CompletedProcess[str]:
     """One run of a client without a terminal, which has to end with `status`."""
     done = subprocess.run(
-        argv, env=environ, cwd=cwd, capture_output=True, text=True, timeout=400, check=False,
+        argv, env=environ, cwd=cwd, capture_output=True, text=True, timeout=HANG_SECONDS, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr

@@ -13,7 +13,6 @@ from tests.e2e.processes import wait_until
 SIZE = (110, 1_500)
 """Lines enough that nothing scrolls away."""
 PROMPT = "$ "
-SECONDS = 300
 
 # Words that differ from run to run, and what stands for them.
 _CHANGING = (
@@ -71,17 +70,13 @@ class Shell:
         """Type each line, wait until it has ended, and look."""
         seen: list[Seen] = []
         with self._terminal as terminal:
-            wait_until(lambda: self._screen() == PROMPT.strip(), "the first prompt", SECONDS)
+            wait_until(lambda: self._screen() == PROMPT.strip(), "the first prompt")
             for step in steps:
                 before, ended = self._screen(), len(self._statuses())
                 terminal.type(step.line)
                 terminal.press("Enter")
-                wait_until(
-                    lambda ended=ended: len(self._statuses()) > ended, f"{step.line} ends", SECONDS
-                )
-                wait_until(
-                    lambda: self._screen().endswith(f"\n{PROMPT.strip()}"), "a prompt", SECONDS
-                )
+                wait_until(lambda ended=ended: len(self._statuses()) > ended, f"{step.line} ends")
+                wait_until(lambda: self._screen().endswith(f"\n{PROMPT.strip()}"), "a prompt")
                 seen.append(Seen(step, self._new(before)))
                 self._check(seen[-1])
             return seen

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from tests.e2e.processes import wait_until
+from tests.support.hangs import HANG_SECONDS
 
 COLUMNS, LINES = 170, 50
-WAIT_SECONDS = 180
 KEY_SECONDS = (5, 10, 20, 40, 80)
 """Seconds to wait for a key's effect before it is pressed again."""
 
@@ -80,7 +80,7 @@ class Terminal:
         self.wait_for(text)
         self.press("Enter")
 
-    def wait_for(self, text: str, timeout: float = WAIT_SECONDS) -> str:
+    def wait_for(self, text: str, timeout: float = HANG_SECONDS) -> str:
         """The screen, once `text` is on it."""
         seen = ""
 
@@ -101,14 +101,14 @@ class Terminal:
             last, before = before, self.screen()
             return text in before and before == last
 
-        wait_until(rests, f"{text!r} on a screen that rests", WAIT_SECONDS)
+        wait_until(rests, f"{text!r} on a screen that rests", HANG_SECONDS)
         return before
 
-    def wait_for_end(self, timeout: float = WAIT_SECONDS) -> None:
+    def wait_for_end(self, timeout: float = HANG_SECONDS) -> None:
         wait_until(lambda: not self.running(), "the program has ended", timeout)
 
     def _tmux(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["tmux", "-S", self._socket, *words], capture_output=True, text=True, check=check,
-            timeout=300,
+            timeout=HANG_SECONDS,
         )  # fmt: skip

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.programs import bare_environment, ran, set_up
+from tests.support.hangs import HANG_SECONDS
 from tests.support.real_claude import claude_binary
 
 pytestmark = pytest.mark.real_agent
@@ -25,8 +26,6 @@ pytestmark = pytest.mark.real_agent
 KERNEL = "Linux version 5.15.167.4-microsoft-standard-WSL2 (root@wsl) (gcc) #1 SMP\n"
 ON_WINDOWS = "/mnt/c/Users/ann/AppData/Roaming/Claude"
 DOWN, ENTER = b"\x1b[B", b"\r"
-SECONDS = 180
-"""For each thing that is waited for on the screen."""
 
 
 class Screen:
@@ -43,7 +42,7 @@ class Screen:
 
     def shows(self, pattern: str) -> None:
         """Wait until what is drawn from now on, without colours and spaces, matches."""
-        drawn, end = b"", time.monotonic() + SECONDS
+        drawn, end = b"", time.monotonic() + HANG_SECONDS
         while not re.search(pattern, text := plain(drawn)):
             left = max(0.0, end - time.monotonic())
             assert select.select([self._ours], [], [], left)[0], text
@@ -87,7 +86,7 @@ def test_claude_code_imports_it_and_connects(shared: Path, tmp_path: Path) -> No
         screen.shows("❯(?!✔rover)")
         screen.press(ENTER)
         screen.shows("Imported1MCPserver")
-        assert screen.process.wait(SECONDS) == 0
+        assert screen.process.wait(HANG_SECONDS) == 0
     finally:
         screen.close()
     assert "✔ Connected" in ran([*claude, "list"], environ, user).stdout

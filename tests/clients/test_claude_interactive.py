@@ -26,7 +26,6 @@ WORKS = {
 }
 
 
-@pytest.mark.timeout(900)
 def test_it_follows_pauses_answers_leaves_comes_back_stops_and_goes_on(home: Path) -> None:
     """T2: and one task is one handle, one dialog, one end."""
     session, page = play(home.parent)
@@ -59,7 +58,6 @@ class Waiting(Assistant):
         return text("I will hear of it.")
 
 
-@pytest.mark.timeout(900)
 def test_a_status_line_shows_the_task_and_a_command_wakes_the_model(
     home: Path,
 ) -> None:

@@ -24,7 +24,7 @@ enabled = false
 [mcp_servers.rover]
 command = {command}
 args = {arguments}
-startup_timeout_sec = 60
+startup_timeout_sec = 600
 """
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.clients.programs import fastmcp_python
 from tests.support.frames import MODERN, LauncherClient
+from tests.support.hangs import HANG_SECONDS
 from tests.support.http_front import HttpFront, token_of
 from tests.support.repos import FIXED, git
 from tests.support.scripts import CREDITS, script
@@ -35,7 +36,7 @@ def drive(**where: Any) -> dict[str, Any]:
     done = subprocess.run(
         [fastmcp_python(), DRIVER],
         input=json.dumps({"arguments": ARGUMENTS, **where}),
-        capture_output=True, text=True, timeout=400, check=False,
+        capture_output=True, text=True, timeout=2 * HANG_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

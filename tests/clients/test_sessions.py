@@ -12,7 +12,7 @@ import pytest
 
 from tests.clients.sessions import PAGES, SESSIONS, Session, Stage, page, play, stage_in
 
-pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.real_agent
 
 LEAST = 0.6
 """The share of a page's lines that has to be seen again: what else is on a machine differs."""

@@ -10,7 +10,6 @@ from typing import Any
 from tests.e2e.processes import wait_until
 
 Frame = dict[str, Any]
-WAIT_SECONDS = 180
 
 
 class Wire:
@@ -38,7 +37,7 @@ class Wire:
                     return True
             return False
 
-        wait_until(there, f"on the wire: {what}", WAIT_SECONDS)
+        wait_until(there, f"on the wire: {what}")
         return found[0]
 
     def request(self, method: str) -> Frame:

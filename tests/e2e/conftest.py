@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -39,8 +40,6 @@ def daemon_pid(home: Path) -> int:
 
 def end_daemon(home: Path) -> None:
     """SIGTERM, then wait until the lock is free."""
-    import fcntl
-
     lock = home / "daemon.lock"
     if not lock.exists():
         return
@@ -50,16 +49,19 @@ def end_daemon(home: Path) -> None:
     except (ProcessLookupError, ValueError):
         return
     with lock.open() as file:
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.02)
-            else:
-                return
-    os.kill(daemon_pid(home), signal.SIGKILL)
-    raise AssertionError("the daemon does not end on SIGTERM")
+        try:
+            wait_until(lambda: _is_free(file), "the daemon ends on SIGTERM")
+        except AssertionError:
+            os.kill(daemon_pid(home), signal.SIGKILL)
+            raise
+
+
+def _is_free(file: IO[str]) -> bool:
+    """Whether nobody holds the lock; from then on, this process does."""
+    with suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 @pytest.fixture(scope="session", autouse=True)

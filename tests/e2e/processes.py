@@ -9,8 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.hangs import HANG_SECONDS
 
-def wait_until(true: Callable[[], object], what: str, timeout: float = 180) -> None:
+
+def wait_until(true: Callable[[], object], what: str, timeout: float = HANG_SECONDS) -> None:
     """Poll until something outside this process is true; bounded."""
     end = time.monotonic() + timeout
     while True:

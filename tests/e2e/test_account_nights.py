@@ -19,15 +19,16 @@ from tests.e2e.conftest import end_daemon
 from tests.support.docker_env import cache_folder
 from tests.support.fake_models import FakeModels, Session
 from tests.support.frames import LauncherClient
+from tests.support.hangs import HANG_SECONDS
 from tests.support.models.turns import Behaviour, error, text, usage_window, write
 from tests.support.real_claude import claude_binary
 from tests.support.repos import git, make_repository
+from tests.support.timers import its_account_opens
 
-pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(3600)]
 
 AGENTS = ["claude", "codex"]
 PROVIDERS = {"claude": "anthropic", "codex": "openai"}
-PATIENCE = 400.0
 RETRY = {"credits_first": 2, "credits_most": 4, "transient_first": 2, "jitter": 0}
 CLAIM = "anthropic-ratelimit-unified-representative-claim"
 
@@ -134,19 +135,16 @@ def keys_of(session: Session) -> set[str | None]:
 def test_two_accounts_take_turns(named: Night, provider: FakeModels, agent: str) -> None:
     """Q6, M2: each is asked with its own key while it is open, and is called by its name."""
     work, home = (provider.session(f"{agent}-{name}") for name in ("work", "home"))
-    work.push(write("hello.txt", "one\n"), usage_window(12))
-    home.push(write("more.txt", "two\n"), usage_window(3600))
+    work.push(write("hello.txt", "one\n"), usage_window(3600))
+    home.push(write("more.txt", "two\n"), usage_window(7200))
     work.push(text("It is written."))
     label = f"{PROVIDERS[agent]}:"
     with named.client(f"turns-{agent}") as client:
         task = create(client, agent)
-        home.wait_for(
-            lambda s: any(r.answered == "usage_window" for r in s.main_requests), PATIENCE
-        )
-        client.until(
-            lambda: f"{label}home" in held(client), "both are held by their names", PATIENCE
-        )
-        client.until(lambda: is_completed(client, task), "it has completed", PATIENCE)
+        home.wait_for(lambda s: any(r.answered == "usage_window" for r in s.main_requests))
+        client.until(lambda: f"{label}home" in held(client), "both are held by their names")
+        its_account_opens(named.home, f"{label}work")
+        client.until(lambda: is_completed(client, task), "it has completed")
         done = client.tool("inspect", task=task)["task"]
         branch = done["branch"]
         assert (
@@ -182,16 +180,16 @@ def test_one_models_window_stops_no_task_on_another_model(
     session.push(write("hello.txt", "hi\n"), one_models_window(agent, closed))
     with keys.client(f"model-{agent}", session) as client:
         first = create(client, agent, closed)
-        pause = client.wait_until(first, "PAUSED", timeout=PATIENCE)["pause"]
+        pause = client.wait_until(first, "PAUSED")["pause"]
         assert pause["model"] == closed
         assert pause["auto_resume"]
         asked = len(session.main_requests)
         session.clear()
         waiting = create(client, agent, closed)
-        shut = client.wait_until(waiting, "PAUSED", timeout=PATIENCE)["pause"]
+        shut = client.wait_until(waiting, "PAUSED")["pause"]
         assert shut["model"] == closed
         assert shut["account"] == pause["account"]
-        client.wait_until(create(client, agent, other), "COMPLETED", timeout=PATIENCE)
+        client.wait_until(create(client, agent, other), "COMPLETED")
         later = session.main_requests[asked:]
         assert later
         assert all(other in str(request.model) for request in later)
@@ -203,7 +201,7 @@ def test_one_models_window_stops_no_task_on_another_model(
         assert closed not in proposed
         asked = len(session.main_requests)
         client.tool("resume_task", task=first, model=other)
-        done = client.wait_until(first, "COMPLETED", timeout=PATIENCE)
+        done = client.wait_until(first, "COMPLETED")
         assert done["model"] == other
         assert all(other in str(request.model) for request in session.main_requests[asked:])
 
@@ -223,7 +221,7 @@ def test_one_step_outlasts_twelve_windows(keys: Night, provider: FakeModels) -> 
         tasks = {agent: create(client, agent) for agent, client in clients.items()}
         for agent, client in clients.items():
             completed = partial(is_completed, client, tasks[agent])
-            client.until(completed, f"{agent} has completed", 2 * PATIENCE)
+            client.until(completed, f"{agent} has completed", 2 * HANG_SECONDS)
             branch = client.tool("inspect", task=tasks[agent])["task"]["branch"]
             names = git(client_repository(keys, f"long-{agent}"), "ls-tree", "--name-only", branch)
             assert {f"part-{part}.txt" for part in range(WINDOWS)} <= set(names.split())
@@ -265,11 +263,11 @@ def test_refusals_that_tell_no_time_are_asked_again_until_they_end(
             tasks[what] = create(clients[what], agent)
         for what, (_, reason) in REFUSALS.items():
             paused = partial(reasons, clients[what], tasks[what])
-            clients[what].until(paused, f"{what} has paused", PATIENCE)
+            clients[what].until(paused, f"{what} has paused")
             assert set(paused()) == {reason}, what
             sessions[what].clear()
             completed = partial(is_completed, clients[what], tasks[what])
-            clients[what].until(completed, f"{what} has completed", PATIENCE)
+            clients[what].until(completed, f"{what} has completed")
     finally:
         for client in clients.values():
             client.close()
@@ -308,7 +306,7 @@ def test_windows_are_told_before_they_close_and_while_they_are_closed(
     )
     with keys.client(f"windows-{agent}", session) as client:
         task = create(client, agent)
-        pause = client.wait_until(task, "PAUSED", timeout=PATIENCE)["pause"]
+        pause = client.wait_until(task, "PAUSED")["pause"]
         five, seven = pause["windows"].split("; ")
         assert re.fullmatch(r"the 5-hour window is 100 % used, opens [\d -]*\d\d:\d\dZ", five)
         assert seven == "the 7-day window was at 83 %"
@@ -339,10 +337,10 @@ def test_codexs_words_for_one_model_hold_it_alone(
     session.push(error(429, kind, message, headers=headers, times=9))
     with keys.client(f"words-{kind}", session) as client:
         task = create(client, "codex", CODEX_MODEL)
-        pause = client.wait_until(task, "PAUSED", timeout=PATIENCE)["pause"]
+        pause = client.wait_until(task, "PAUSED")["pause"]
         assert (pause["reason"], pause["model"]) == ("usage_window", CODEX_MODEL)
         holds = [h for h in client.tool("get_status")["holds"] if h["account"] == pause["account"]]
         assert [(h["model"], h["waiting"]) for h in holds] == [(CODEX_MODEL, 1)]
         session.clear()
         client.tool("resume_task", task=task, model="gpt-5.1-mini")
-        client.wait_until(task, "COMPLETED", timeout=PATIENCE)
+        client.wait_until(task, "COMPLETED")

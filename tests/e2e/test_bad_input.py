@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.conftest import end_daemon
 from tests.support.frames import LauncherClient, ToolError
+from tests.support.hangs import HANG_SECONDS
 from tests.support.repos import git, make_repository
 from tests.support.scripts import script
 
@@ -246,7 +247,7 @@ def test_the_launcher_ends_at_once_on_eof_sigint_and_sigterm(home: Path, reposit
         client.open()
         if ending:
             os.kill(client.process.pid, ending)
-            assert client.process.wait(timeout=120) == 0
+            assert client.process.wait(HANG_SECONDS) == 0
         assert client.close() == 0
 
 

@@ -42,5 +42,5 @@ def test_work_is_delivered_once_the_user_has_left_its_branch(home: Path, reposit
         def is_done() -> bool:
             return bool(client.tool("inspect", task=task)["task"]["status"] == "COMPLETED")
 
-        wait_until(is_done, "it is delivered by itself", timeout=300)
+        wait_until(is_done, "it is delivered by itself")
         assert git(repository, "show", f"{branch}:new.txt") == "new"

@@ -30,6 +30,9 @@ from tests.support.frames import (
     StartingClient,
     ToolError,
 )
+from tests.support.gates import GATE, open_gate
+from tests.support.hangs import HANG_SECONDS
+from tests.support.models.turns import held
 from tests.support.repos import FIXED, git
 from tests.support.scripts import fix_after_credits, script
 from tests.support.timers import its_time_comes
@@ -48,7 +51,7 @@ def preamble(home: Path, version: str) -> Frame:
     """The daemon's answer to a client of that version; the connection is closed."""
     hello = {"rover": 1, "client_id": "c" * 32, "version": version, "cwd": "/", "env": {}}
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(120)
+        connection.settimeout(HANG_SECONDS)
         connection.connect(str(socket_path(home)))
         connection.sendall(json.dumps(hello).encode() + b"\n")
         return json.loads(connection.makefile().readline())
@@ -62,7 +65,7 @@ def settings(home: Path, text_: str) -> None:
 def test_a_daemon_of_another_version_gives_way_when_it_is_idle(
     home: Path, repository: Path
 ) -> None:
-    settings(home, "idle_exit: 60\n")
+    settings(home, "idle_exit: 3600\n")
     with StartingClient(home, repository) as client:
         client.open()
     pid = daemon_pid(home)
@@ -73,11 +76,11 @@ def test_a_daemon_of_another_version_gives_way_when_it_is_idle(
 
 def test_an_edited_configuration_counts_at_the_next_call(home: Path, repository: Path) -> None:
     """A daemon that has nothing to do gives way; a busy one goes on and says so."""
-    settings(home, "idle_exit: 60\n")
+    settings(home, "idle_exit: 3600\n")
     with ForkingClient(home, repository) as client:
         client.open()
         pid = daemon_pid(home)
-        (home / "config.yaml").write_text("idle_exit: 60\nconcurrency: 7\n")
+        (home / "config.yaml").write_text("idle_exit: 3600\nconcurrency: 7\n")
         status = client.tool("get_status")
         assert status["queue"]["limit"] != 7
         assert "config.yaml has changed" in status["notice"]
@@ -95,19 +98,19 @@ def test_a_corrected_configuration_counts_although_a_task_waits(
 ) -> None:
     """A daemon that read a wrong one makes no task. It does not go on so for as long as one waits
     for its money."""
-    settings(home, "idle_exit: 60\n")
+    settings(home, "idle_exit: 3600\n")
     with ForkingClient(home, repository) as client:
         client.open()
         task = client.tool("create_task", **DEMO)["task"]
         client.wait_until(task["id"], "PAUSED")
         kill(pid := daemon_pid(home))
         wait_until(lambda: not is_alive(pid), "it ended")
-    (home / "config.yaml").write_text("idle_exit: [60\n")
+    (home / "config.yaml").write_text("idle_exit: [3600\n")
     with ForkingClient(home, repository) as client:
         client.open()
         with pytest.raises(ToolError, match="rover config check"):
             client.tool("create_task", **WAITS)
-        (home / "config.yaml").write_text("idle_exit: 60\n")
+        (home / "config.yaml").write_text("idle_exit: 3600\n")
         with pytest.raises(ToolError, match="rover daemon restart"):
             client.tool("create_task", **WAITS)
     wait_until(lambda: preamble(home, __version__) == _retiring(), "it gives way")
@@ -213,8 +216,10 @@ def _status(home: Path, task_id: str) -> str:
 
 
 def test_one_of_many_that_resume_wins(client: LauncherClient, repository: Path) -> None:
-    """J1: the others get already_resuming."""
-    task = client.tool("create_task", **DEMO)["task"]
+    """J1: the others get already_resuming, as long as it runs."""
+    paused, done = json.loads(fix_after_credits())["steps"]["implement"]
+    played = script(implement=[paused, {**done, "run": GATE}])
+    task = client.tool("create_task", **DEMO | {"script": played})["task"]
     client.wait_until(task["id"], "PAUSED")
     others = [ForkingClient(client.home, repository) for _ in range(3)]
     results: list[str] = []
@@ -228,10 +233,11 @@ def test_one_of_many_that_resume_wins(client: LauncherClient, repository: Path) 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=120)
+        thread.join(HANG_SECONDS)
     for other in others:
         other.close()
     assert sorted(results) == ["already_resuming"] * 3 + ["resumed"]
+    open_gate(client.home, task["id"])
     assert client.wait_until(task["id"], "COMPLETED")["attempt"] == 2
 
 
@@ -239,7 +245,8 @@ def test_a_missing_credential_pauses_and_another_client_brings_it(
     home: Path, repository: Path
 ) -> None:
     """D9, M2, Q5: reason auth, with what is missing; it continues once a client has it."""
-    with FakeAnthropic([text("Nothing to do.")]) as provider:
+    # Its only answer comes once it was resumed by a call, too.
+    with FakeAnthropic([held(text("Nothing to do."))]) as provider:
         env = environment(provider, home.parent / "bin")
         with ForkingClient(home, repository, {"PATH": env["PATH"]}) as poor:
             poor.open()
@@ -256,6 +263,7 @@ def test_a_missing_credential_pauses_and_another_client_brings_it(
                 rich.open()
                 result = rich.tool("resume_task", task=task["id"])["result"]
                 assert result in ("resumed", "already_resuming")
+                provider.session().go_on()
                 rich.wait_until(task["id"], "COMPLETED")
 
 
@@ -280,7 +288,7 @@ def test_foreground_serves_one_client_without_a_socket(home: Path, repository: P
         assert json.loads(process.stdout.readline())["result"]["serverInfo"]["name"] == "rover"
         assert not socket_path(home).exists()
         process.stdin.close()
-        assert process.wait(timeout=120) == 0
+        assert process.wait(HANG_SECONDS) == 0
 
 
 def test_frames_that_are_none_do_not_end_the_connection(client: LauncherClient) -> None:
@@ -296,10 +304,10 @@ def test_frames_that_are_none_do_not_end_the_connection(client: LauncherClient) 
 
 def test_a_daemon_that_was_restarted_hears_the_runner_again(client: LauncherClient) -> None:
     """The gateway is served again: the end is told at once, not found by a sweep."""
-    task = start(client, [{**DONE, "run": "until test -e $HOME/go; do sleep 0.1; done"}])
+    task = start(client, [{**DONE, "run": GATE}])
     kill(daemon_pid(client.home))
     inspect_again(client, task)
-    (client.home / "tasks" / task["id"] / "home/go").touch()
+    open_gate(client.home, task["id"])
     done = client.wait_for(
         lambda f: (
             f.get("method") == "notifications/message"

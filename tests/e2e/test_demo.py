@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hangs import HANG_SECONDS
+
 ROVER = Path(sys.executable).parent / "rover"
 
 
@@ -19,7 +21,7 @@ def demo(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG_SECONDS,
         check=False,
     )
 

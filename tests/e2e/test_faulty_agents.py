@@ -17,7 +17,7 @@ from tests.support.frames import LauncherClient, ToolError
 from tests.support.models.turns import Behaviour, text, tool, write
 from tests.support.repos import git
 
-pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.real_agent
 
 CHECK = "sh test.sh"
 NOBODY_KNOWS = "mystery"
@@ -74,7 +74,7 @@ def test_a_fault_of_the_agents_costs_no_work(
     session = provider.session(f"{workflow}-{fault.replace(' ', '-')}")
     session.push(*plan)
     task = create(client, session.name, workflow, inputs=inputs)
-    client.wait_until(task["id"], "COMPLETED", timeout=300)
+    client.wait_until(task["id"], "COMPLETED")
     done = client.tool("inspect", task=task["id"])["task"]
     assert delivered(done, "add.py") == "good"
     assert done.get("verdict") == verdict
@@ -91,7 +91,7 @@ def test_no_price_stops_a_budget_in_money_before_it_is_spent(
     with pytest.raises(ToolError, match="no price is known for anthropic's claude-99"):
         create(client, session.name, workflow, model="claude-99", budget_usd=0.01)
     task = create(client, session.name, workflow, model=NOBODY_KNOWS, budget_usd=0.01)
-    paused = client.wait_until(task["id"], "PAUSED", timeout=300)
+    paused = client.wait_until(task["id"], "PAUSED")
     assert paused["pause"]["reason"] == "budget"
     assert f"no price is known for anthropic's {NOBODY_KNOWS}" in paused["pause"]["message"]
     assert session.requests == []
@@ -102,5 +102,5 @@ def test_no_price_stops_a_budget_in_money_before_it_is_spent(
         return
     session.push(write("add.py", "good\n"), text("Done."))
     client.tool("resume_task", **action["arguments"])
-    client.wait_until(task["id"], "COMPLETED", timeout=300)
+    client.wait_until(task["id"], "COMPLETED")
     assert git(Path(task["repo_path"]), "show", f"{task['branch']}:add.py") == "good"

@@ -59,9 +59,11 @@ def test_a_work_tree_goes_a_day_after_the_end_if_all_of_it_is_elsewhere(
         (home / "tasks" / changed["id"] / "work/mine.txt").write_text("notes")
         ended(home, changed["id"], seconds_ago=60)
         assert sweep(home, days=0.9) == []
-        with subprocess.Popen(["sleep", "60"], cwd=tree / "build") as user:
-            assert sweep(home) == []
-            user.kill()
+        with subprocess.Popen(["sleep", "3600"], cwd=tree / "build") as user:
+            try:
+                assert sweep(home) == []
+            finally:
+                user.kill()
         assert (tree / "build/x").exists()
         assert sweep(home) == [task["id"]]
         assert not tree.exists()

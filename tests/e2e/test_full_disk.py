@@ -13,17 +13,17 @@ import pytest
 
 from tests.e2e.conftest import daemon_pid, end_daemon
 from tests.e2e.processes import wait_until
-from tests.e2e.test_survival import SLOWLY
+from tests.e2e.test_survival import GATED
 from tests.support.frames import LauncherClient, StartingClient, ToolError
 from tests.support.repos import FIXED, git
 from tests.support.scripts import script
 
-PROMPT_SECONDS = 60.0
 PLAN = [{"say": "planned", "outputs": {"plan": "p"}}]
 CONFIG = """
 min_free_bytes: 0
 sweep_interval: 1
-idle_exit: 60
+idle_exit: 600
+spare_sandboxes: 0
 retry: {interrupted_first: 0.1, transient_first: 0.1, jitter: 0}
 """
 
@@ -34,9 +34,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=True)
-    yield folder
-    end_daemon(folder / "data")
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    try:
+        yield folder
+        end_daemon(folder / "data")
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def fill(disk: Path) -> Path:
@@ -48,15 +50,12 @@ def fill(disk: Path) -> Path:
 
 
 def ask(client: LauncherClient, tool: str, **arguments: Any) -> dict[str, Any] | str:
-    """The result, or the code of the tool's error; promptly."""
-    begun = time.monotonic()
+    """The result, or the code of the tool's error. One that waited for room would never come: the
+    disk stays full until all have answered."""
     try:
-        answer: dict[str, Any] | str = client.tool(tool, **arguments)
+        return client.tool(tool, **arguments)
     except ToolError as refused:
-        answer = str(refused.error["code"])
-    took = time.monotonic() - begun
-    assert took < PROMPT_SECONDS, f"{tool} took {took:.1f} s"
-    return answer
+        return str(refused.error["code"])
 
 
 def test_a_disk_that_fills_up_costs_no_work(disk: Path, repository: Path) -> None:
@@ -68,7 +67,7 @@ def test_a_disk_that_fills_up_costs_no_work(disk: Path, repository: Path) -> Non
     with StartingClient(home, repository) as client:
         client.open()
         new = {"description": "Fix add", "workflow": "demo", "agent": "scripted",
-               "engine": "bubblewrap", "script": script(plan=PLAN, implement=SLOWLY)}  # fmt: skip
+               "engine": "bubblewrap", "script": script(plan=PLAN, implement=GATED)}  # fmt: skip
         task = client.tool("create_task", **new)["task"]["id"]
         wait_until(lambda: _runs(client, task, "implement"), "implement runs")
         before = daemon_pid(home)

@@ -136,7 +136,6 @@ def test_a_fork_with_instructions_starts_from_the_work_that_is_there(
 
 
 @pytest.mark.real_agent
-@pytest.mark.timeout(300)
 def test_claude_continues_in_a_copy_of_its_conversation(home: Path, repository: Path) -> None:
     """N14: under an id of its own, so that the other task's conversation stays as it is."""
     plan = [write("hello.txt", "hi from claude\n"), text("It is written.")]

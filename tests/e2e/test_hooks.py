@@ -20,6 +20,7 @@ from rover_mcp.tasks.contract import schemas
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import is_alive, kill, wait_until
 from tests.support.frames import Frame, LauncherClient
+from tests.support.hangs import HANG_SECONDS
 from tests.support.hook_receiver import HookReceiver, Received
 from tests.support.scripts import CREDITS, script
 
@@ -59,7 +60,7 @@ def pause(client: LauncherClient) -> str:
 def rover(home: Path, *words: str) -> Frame:
     done = subprocess.run(
         [sys.executable, "-m", "rover_mcp.cli.command_line", "--home", str(home), "--json", *words],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=HANG_SECONDS, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr
     return json.loads(done.stdout)
@@ -74,6 +75,12 @@ def verified(request: Received) -> Frame:
     message = json.loads(request.body)
     jsonschema.validate(message, schemas()["hook-message.schema.json"])
     return message
+
+
+def listed(home: Path) -> list[tuple[str, int, int]]:
+    """Each hook's name, and how many messages were delivered and given up."""
+    hooks = rover(home, "hooks", "list")["hooks"]
+    return [(h["name"], h["delivered"], h["dead"]) for h in hooks]
 
 
 def test_the_address_of_a_webhook_stands_in_no_log(
@@ -109,11 +116,9 @@ def test_a_pause_and_an_end_are_told_to_a_webhook_and_a_command(
         paused, completed = map(verified, receiver.requests)
         wait_until(lambda: seen.exists() and seen.read_text().count("\n") == 2, "the command too")
         assert [json.loads(line) for line in seen.read_text().splitlines()] == [paused, completed]
-        hooks = rover(home, "hooks", "list")["hooks"]
-        assert [(h["name"], h["delivered"], h["dead"]) for h in hooks] == [
-            ("webhook", 2, 0),
-            ("command", 2, 0),
-        ]
+        # What became of a delivery is recorded after it.
+        wait_until(lambda: [d for _, d, _ in listed(home)] == [2, 2], "all are recorded")
+        assert listed(home) == [("webhook", 2, 0), ("command", 2, 0)]
     assert (paused["type"], paused["data"]["reason"]) == ("task.paused", "credits")
     assert paused["data"]["resume"]["arguments"] == {"task": task}
     assert completed["type"] == "task.completed"

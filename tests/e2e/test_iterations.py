@@ -88,7 +88,6 @@ def test_a_base_that_has_moved_is_named(client: LauncherClient, repository: Path
 
 
 @pytest.mark.real_agent
-@pytest.mark.timeout(300)
 def test_claude_continues_its_conversation_in_the_next_iteration(
     home: Path, repository: Path
 ) -> None:

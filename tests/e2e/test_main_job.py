@@ -3,16 +3,22 @@ sandbox, with the scripted agent."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.processes import wait_until
 from tests.support.frames import LEGACY, MODERN, LauncherClient, StartingClient
+from tests.support.gates import GATE, open_gate
 from tests.support.repos import FIXED, git
 from tests.support.scripts import fix_after_credits, script
 
 ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
+
+
+MANY = 30
+"""More tasks than begin before a sandbox is ready."""
 
 
 def paused_task(client: LauncherClient, engine: str) -> dict[str, object]:
@@ -76,7 +82,8 @@ def test_a_later_task_of_a_project_takes_the_sandbox_that_was_made_ready(
     with StartingClient(home, repository) as client:
         client.open()
         tasks: list[str] = []
-        for _ in range(3):
+        # Some may come before one is ready, which is marked from when it is begun.
+        while not ready & set(tasks) and len(tasks) < MANY:
             task = client.tool(
                 "create_task", description="Fix add", workflow="quick", agent="scripted",
                 engine="bubblewrap", script=script(),
@@ -85,13 +92,17 @@ def test_a_later_task_of_a_project_takes_the_sandbox_that_was_made_ready(
             client.wait_until(task["id"], "COMPLETED")
             wait_until(lambda: any(waiting.glob("*")), "one is made ready")
             ready |= {marker.name for marker in waiting.glob("*")}
-    # The second may have come before one was ready.
     assert ready & set(tasks)
 
 
-def journal(client: LauncherClient, task: dict[str, object]) -> list[dict[str, object]]:
-    import json
+def pauses_behind_a_gate() -> str:
+    """As fix_after_credits, but nothing ends before the test has begun to listen."""
+    steps = json.loads(fix_after_credits())["steps"]
+    steps["plan"][0]["run"] = GATE
+    return script(**steps)
 
+
+def journal(client: LauncherClient, task: dict[str, object]) -> list[dict[str, object]]:
     path = client.home / "tasks" / str(task["id"]) / "iterations" / "1" / "run" / "journal.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -100,10 +111,11 @@ def test_a_pause_is_heard_on_the_legacy_wire(client: LauncherClient, repository:
     """`resources/updated` for what was subscribed, notifications/message, attention."""
     task = client.tool(
         "create_task", description="Fix add", workflow="demo", agent="scripted",
-        engine="bubblewrap", script=fix_after_credits(),
+        engine="bubblewrap", script=pauses_behind_a_gate(),
     )["task"]  # fmt: skip
     uri = f"rover://tasks/{task['id']}"
     assert client.request("resources/subscribe", {"uri": uri})["result"] == {}
+    open_gate(client.home, task["id"])
     message = client.wait_for(
         lambda f: (
             f.get("method") == "notifications/message"
@@ -133,7 +145,7 @@ def test_create_pause_and_resume_in_both_eras(home: Path, repository: Path, era:
         assert opened["serverInfo" if era == LEGACY else "supportedVersions"]
         task = client.tool(
             "create_task", description="Fix add", workflow="demo", agent="scripted",
-            engine="bubblewrap", script=fix_after_credits(),
+            engine="bubblewrap", script=pauses_behind_a_gate(),
         )["task"]  # fmt: skip
         if era == MODERN:
             uri = f"rover://tasks/{task['id']}"
@@ -141,6 +153,7 @@ def test_create_pause_and_resume_in_both_eras(home: Path, repository: Path, era:
                 "subscriptions/listen", {"notifications": {"resourceSubscriptions": [uri]}}
             )
             client.wait_for(lambda f: f.get("method") == "notifications/subscriptions/acknowledged")
+        open_gate(home, task["id"])
         paused = client.wait_until(task["id"], "PAUSED")
         assert paused["pause"]["reason"] == "credits"
         if era == MODERN:

@@ -14,7 +14,7 @@ from tests.support.frames import LauncherClient
 from tests.support.models.turns import Behaviour, text, tool, write
 from tests.support.repos import git
 
-pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.real_agent
 
 WORKFLOW = """
 version: "1.0"

@@ -77,7 +77,6 @@ steps:
 """
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("engine", ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)])
 def test_a_sandbox_trusts_the_companys_authority_and_never_sees_its_proxy(
     home: Path, repository: Path, tmp_path: Path, engine: str

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 ASK = f"""
 for url in http://{NAME}:{PORT}/a http://{THERE}:{PORT}/a; do
   python3 -c 'import sys, urllib.request as u
-try: print(sys.argv[1], u.urlopen(sys.argv[1], timeout=20).read().decode())
+try: print(sys.argv[1], u.urlopen(sys.argv[1], timeout=600).read().decode())
 except OSError as error: print(sys.argv[1], error)' $url
 done
 """

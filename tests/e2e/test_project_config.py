@@ -18,7 +18,7 @@ CONFIG = """\
 agent: scripted
 workflow: demo
 engine: {engine}
-limits: {{memory: 1GiB, pids: 200, agent_timeout: 2m, cpus: 64}}
+limits: {{memory: 1GiB, pids: 200, agent_timeout: 2h, cpus: 64}}
 environment:
   GREETING: hello there
   PORT: 8080

@@ -78,7 +78,6 @@ def racer(result: Frame, agent: str) -> dict[str, Any]:
 
 
 @pytest.mark.real_agent
-@pytest.mark.timeout(400)
 def test_real_agents_race_after_a_paid_plan_and_one_is_chosen(home: Path, repository: Path) -> None:
     """N15: the real Claude Code and Codex and a script; the account of one is closed meanwhile."""
     with (

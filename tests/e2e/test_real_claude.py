@@ -34,7 +34,6 @@ def environment(provider: FakeAnthropic, folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_claude_pauses_on_credits_and_goes_on_in_the_same_session(
     home: Path, repository: Path, engine: str
@@ -79,7 +78,6 @@ def test_claude_pauses_on_credits_and_goes_on_in_the_same_session(
         assert_secret_is_nowhere(home)
 
 
-@pytest.mark.timeout(900)
 def test_swe_tdd_pauses_in_its_review_loop_and_goes_on_there(home: Path, repository: Path) -> None:
     """G7, G8, D7, F5, F8: each step a conversation of its own, the interrupted one goes on."""
 

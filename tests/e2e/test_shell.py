@@ -16,6 +16,7 @@ from tests.clients.terminal import Terminal
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import wait_until
 from tests.support.frames import Frame, LauncherClient
+from tests.support.hangs import HANG_SECONDS
 from tests.support.podman_env import podman_host
 from tests.support.repos import git
 from tests.support.scripts import script
@@ -55,7 +56,7 @@ def shell(
 ) -> subprocess.CompletedProcess[str]:
     argv = [*ROVER, "--home", str(client.home), "shell", task["id"], "--", *command]
     return subprocess.run(
-        argv, input=stdin, capture_output=True, text=True, check=False, timeout=300,
+        argv, input=stdin, capture_output=True, text=True, check=False, timeout=HANG_SECONDS,
         cwd=client.home.parent,
     )  # fmt: skip
 
@@ -155,7 +156,7 @@ def test_after_the_daemons_death_the_next_one_removes_what_is_left(
         with LauncherClient(client.home, repository) as again:
             again.open()
             wait_until(lambda: not left(client), "the next daemon removes it")
-        assert process.wait(timeout=120) != 0
+        assert process.wait(HANG_SECONDS) != 0
     assert not (client.home / "tasks" / marker.name).exists()
 
 
@@ -181,7 +182,7 @@ def test_the_tasks_network_is_the_shells(client: LauncherClient) -> None:
     task = ended(client)
     asked = (
         "import os, urllib.request as u\n"
-        "try: u.urlopen('http://example.com/', timeout=20)\n"
+        "try: u.urlopen('http://example.com/', timeout=600)\n"
         "except Exception as e: print('refused', e)\n"
     )
     done = shell(client, task, "python3", "-c", asked)

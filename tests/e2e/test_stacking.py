@@ -10,17 +10,22 @@ from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import is_alive, kill, wait_until
 from tests.e2e.test_iterations import QUICK
 from tests.support.frames import LauncherClient, ToolError
+from tests.support.gates import GATE, open_gate
 from tests.support.repos import git
 from tests.support.scripts import script
 
 TOO_LARGE = {"status": 413, "type": "request_too_large", "message": "x", "provider": "x"}
-ONE = script(implement=[{"delay": 3, "edits": [{"path": "one.txt", "content": "one\n"}]}])
+ONE = script(implement=[{"run": GATE, "edits": [{"path": "one.txt", "content": "one\n"}]}])
 TWO = script(implement=[{"edits": [{"path": "two.txt", "content": "two\n"}]}])
 FAILS = script(implement=[{"error": TOO_LARGE}, {"edits": [{"path": "a", "content": "a\n"}]}])
 
 
 def create(client: LauncherClient, played: str, **more: object) -> dict[str, object]:
     return client.tool("create_task", **(QUICK | {"script": played} | more))["task"]
+
+
+def status_of(client: LauncherClient, task: dict[str, object]) -> object:
+    return client.tool("inspect", task=task["id"])["task"]["status"]
 
 
 def test_a_task_starts_from_the_result_of_another_once_that_is_completed(
@@ -33,6 +38,7 @@ def test_a_task_starts_from_the_result_of_another_once_that_is_completed(
     assert str(above["phase"]).startswith("waits for task 1 (")
     assert above["origin"] == "starts from the result of task 1"
     assert last["origin"] == "comes after task 2"
+    open_gate(client.home, str(below["id"]))
     done = client.wait_until(str(above["id"]), "COMPLETED")
     first = client.tool("inspect", task=below["id"])["task"]
     assert first["status"] == "COMPLETED"
@@ -54,11 +60,11 @@ def test_it_starts_once_though_the_daemon_is_killed_meanwhile(
     """N16: the next daemon finds in the store who waits for whom."""
     below = create(client, ONE)
     above = create(client, TWO, base_branch="task:1")
-    begun = "IN_PROGRESS", "COMPLETED"
-    wait_until(lambda: client.tool("inspect", task=below["id"])["task"]["status"] in begun, "begun")
+    wait_until(lambda: status_of(client, below) == "IN_PROGRESS", "it has begun")
     before = daemon_pid(client.home)
     kill(before)
     wait_until(lambda: not is_alive(before), "the daemon is dead")
+    open_gate(client.home, str(below["id"]))
     done = client.wait_until(str(above["id"]), "COMPLETED")
     assert done["attempt"] == 1
     assert git(repository, "show", f"{done['branch']}:one.txt") == "one"

@@ -9,12 +9,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 from uuid import uuid4
 
-import docker
 import pytest
 
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import is_alive, kill, processes_with, runners, wait_until
+from tests.support.docker_env import docker_client
 from tests.support.frames import Frame, LauncherClient, StartingClient
+from tests.support.gates import GATE, open_gate, open_gate_in_container
 from tests.support.repos import FIXED, git
 from tests.support.scripts import script
 
@@ -24,7 +25,7 @@ ENGINES = ["bubblewrap", pytest.param("docker", marks=pytest.mark.docker)]
 DONE = {
     "say": "done", "outputs": {"summary": "s"}, "edits": [{"path": "calc.py", "content": FIXED}]
 }  # fmt: skip
-SLOWLY = [{**DONE, "delay": 8}]
+GATED = [{**DONE, "run": GATE}]
 NEVER = [{"delay": 3600}]
 
 
@@ -39,9 +40,9 @@ def asleep(client: LauncherClient, engine: str = "bubblewrap") -> Frame:
 
 
 def start(
-    client: LauncherClient, implement: Sequence[Frame] = SLOWLY, engine: str = "bubblewrap"
+    client: LauncherClient, implement: Sequence[Frame] = GATED, engine: str = "bubblewrap"
 ) -> Frame:
-    """A task whose step `implement` is running."""
+    """A task whose step `implement` is running, until it is let go on."""
     plan = [{"say": "planned", "outputs": {"plan": "p"}}]
     task = client.tool(
         "create_task", description="Fix add", workflow="demo", agent="scripted",
@@ -72,6 +73,10 @@ def test_a_sandbox_survives_its_daemon_and_the_next_one_attaches(
     before = daemon_pid(client.home)
     kill(before)
     wait_until(lambda: not is_alive(before), "the daemon is dead")
+    if engine == "docker":
+        open_gate_in_container(task["id"])
+    else:
+        open_gate(client.home, task["id"])
     done = client.wait_until(task["id"], "COMPLETED")
     assert done["attempt"] == 1
     assert daemon_pid(client.home) != before
@@ -92,6 +97,7 @@ def test_a_task_goes_on_after_the_daemon_died_with_no_client_connected(
         kill(daemon_pid(home))
     with StartingClient(home, repository) as second:
         second.open()
+        open_gate(home, task["id"])
         done = second.wait_until(task["id"], "COMPLETED")
         assert done["attempt"] == 1
         assert completed(second, task) == {"plan": 1, "implement": 1, "test": 1}
@@ -141,7 +147,7 @@ def test_killing_the_container_goes_on_from_the_checkpoint_once(
 ) -> None:
     """L1, L2 on Docker: the volume with the work tree outlives the container."""
     task = asleep(client, "docker")
-    with closing(docker.from_env()) as engine:
+    with closing(docker_client()) as engine:
         engine.containers.get(f"rover-{task['id'][:12]}-1").kill()
     done = client.wait_until(task["id"], "COMPLETED") if _second(client, task) else {}
     assert done["attempt"] == 2

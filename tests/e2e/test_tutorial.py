@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.hangs import HANG_SECONDS
+
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text("utf-8")
 
 
@@ -21,7 +23,7 @@ def test_the_tutorial_does_what_it_says(home: Path) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG_SECONDS,
         cwd=home.parent,
         env={
             **clean,

@@ -15,7 +15,7 @@ from tests.support.frames import LauncherClient
 from tests.support.models.turns import Behaviour, text, tool, write
 from tests.support.repos import git
 
-pytestmark = [pytest.mark.real_agent, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.real_agent
 
 TESTS = """\
 status=0
@@ -40,7 +40,7 @@ def completed(
         "create_task", description=f"Make add.py good [session:{name}]", workflow=workflow,
         agent="claude", engine="bubblewrap", inputs=inputs,
     )["task"]  # fmt: skip
-    client.wait_until(task["id"], "COMPLETED", timeout=300)
+    client.wait_until(task["id"], "COMPLETED")
     return client.tool("inspect", task=task["id"])["task"]
 
 

@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import docker
-
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox import layout
 from tests.e2e.processes import wait_until
 from tests.matrix.cells import CELLS, MODELS, SESSIONS, Cell, Paused, Seen, wrong_in
+from tests.support.docker_env import docker_client
 from tests.support.fake_models import FakeModels, Session
 from tests.support.frames import LauncherClient
+from tests.support.hangs import HANG_SECONDS
 from tests.support.models.turns import text, write
 from tests.support.repos import git, make_repository
 
-PATIENCE = 400.0
+PATIENCE = 2 * HANG_SECONDS
 """Seconds for one task to pause or to end, where many run side by side."""
 
 SETTINGS = """\
@@ -90,7 +90,7 @@ class Column:
 
 @contextlib.contextmanager
 def _engine(address: str | None) -> Iterator[Any]:
-    with contextlib.closing(docker.DockerClient(base_url=address)) as client:
+    with contextlib.closing(docker_client(address)) as client:
         yield client
 
 

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.real_agent, pytest.mark.docker]
 CHOSEN = AGENTS if os.environ.get("ROVER_MATRIX") == "all" else IN_CI
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("agent", CHOSEN)
 def test_the_agent_pauses_rightly_and_goes_on_in_its_session(
     docker_host: str, agent: str, monkeypatch: pytest.MonkeyPatch

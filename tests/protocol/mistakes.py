@@ -200,7 +200,7 @@ def scene(folder: Path) -> Scene:
 
 def outcome(client: LauncherClient, tool: str, arguments: Frame) -> Outcome:
     """One call, and what its answer names."""
-    answer = client.request("tools/call", {"name": tool, "arguments": arguments}, timeout=90)
+    answer = client.request("tools/call", {"name": tool, "arguments": arguments})
     if "error" in answer:
         error = answer["error"]
         return Outcome(error["message"], True, (error.get("data") or {}).get("next_call"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.frames import LEGACY, MODERN, Frame, LauncherClient, ToolError
+from tests.support.hangs import HANG_SECONDS
 from tests.support.repos import git
 from tests.support.scripts import script
 
@@ -40,7 +41,7 @@ def gone(client: LauncherClient, task: str) -> bool:
 def rover(home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "rover_mcp.cli.command_line", *words, "--home", str(home)]
     return subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
+        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=HANG_SECONDS, check=False,
         cwd=cwd,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 from tests.e2e.processes import wait_until
 from tests.protocol.test_delete import ended
 from tests.support.frames import LauncherClient
+from tests.support.hangs import HANG_SECONDS
 from tests.support.repos import git, make_repository
 from tests.support.scripts import CREDITS, script
 from tests.support.trusting import at_terminal
@@ -21,7 +22,12 @@ Json = dict[str, Any]
 def rover(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "rover_mcp.cli.command_line", *words, "--home", str(home)]
     return subprocess.run(
-        argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
+        argv,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
     )
 
 

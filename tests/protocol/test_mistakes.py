@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.protocol.mistakes import MISTAKES, PAGE, page, play, scene
 
 
-@pytest.mark.timeout(600)
 def test_every_mistake_leads_to_what_was_meant(home: Path) -> None:
     """T5: each answer's next call is made, and works; the page is what happened."""
     assert len(MISTAKES) >= 31

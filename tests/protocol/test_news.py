@@ -13,9 +13,11 @@ from rover_mcp.tasks.contract import schemas
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import is_alive, kill, wait_until
 from tests.support.frames import LEGACY, MODERN, DaemonRestarted, Frame, LauncherClient
+from tests.support.gates import GATE, open_gate
 from tests.support.scripts import CREDITS, script
 
 PAUSES = script(implement=[{"error": CREDITS}, {"say": "done"}])
+GATED = script(implement=[{"run": GATE, "error": CREDITS}, {"say": "done"}])
 CHANNEL = "notifications/claude/channel"
 
 
@@ -30,11 +32,18 @@ def configure(home: Path, text: str) -> None:
     (home / "config.yaml").write_text(f"auto_resume: false\n{text}")
 
 
-def create(client: LauncherClient) -> str:
+def create(client: LauncherClient, played: str = PAUSES) -> str:
     return client.tool(
         "create_task", description="Fix calc.add", agent="scripted", engine="bubblewrap",
-        workflow="quick", script=PAUSES,
+        workflow="quick", script=played,
     )["task"]["id"]  # fmt: skip
+
+
+def waited(client: LauncherClient, task: str) -> Frame:
+    """What wait_for_task returns once the task pauses or ends."""
+    while (said := client.tool("wait_for_task", task=task))["returned"] == "timeout":
+        pass
+    return said
 
 
 def news(result: Frame) -> list[str]:
@@ -55,7 +64,7 @@ def test_news_that_went_down_with_a_connection_are_told_to_the_next(
     with LauncherClient(home, repository) as first:
         first.open(era)
         task = create(first)
-        said = first.tool("wait_for_task", task=task, timeout_s=120)
+        said = waited(first, task)
         # What the result shows is not repeated beside it.
         assert (said["task"]["status"], news(said)) == ("PAUSED", [])
         first.process.send_signal(signal.SIGKILL)
@@ -82,7 +91,7 @@ def test_events_that_a_dead_daemon_left_unacknowledged_are_sent_again(
 ) -> None:
     client.open(era)
     task = create(client)
-    assert client.tool("wait_for_task", task=task, timeout_s=120)["task"]["status"] == "PAUSED"
+    assert waited(client, task)["task"]["status"] == "PAUSED"
     pid = daemon_pid(home)
     kill(pid)
     wait_until(lambda: not is_alive(pid), "it is dead")
@@ -98,9 +107,10 @@ def test_every_event_of_a_run_is_pushed_and_is_what_the_schema_says(
 ) -> None:
     client.open(LEGACY)
     client.request("logging/setLevel", {"level": "debug"})
-    task = create(client)
+    task = create(client, GATED)
     uri = f"rover://tasks/{task}"
     client.request("resources/subscribe", {"uri": uri})
+    open_gate(client.home, task)
     client.wait_until(task, "PAUSED")
     client.tool("resume_task", task=task)
     client.wait_until(task, "COMPLETED")
@@ -132,6 +142,8 @@ def test_a_pause_is_pushed_to_its_maker_after_the_daemon_was_killed(
     kill(pid)
     wait_until(lambda: not is_alive(pid), "it is dead")
     wait_until(lambda: daemon_pid(home) != pid, "the launcher has started another")
+    # Nothing is told to a session before it is there again.
+    wait_until(lambda: "result" in client.request("ping"), "its session is there again")
     with LauncherClient(home, client.home.parent / "repo") as other:
         other.open(LEGACY)
         other.tool("cancel_task", task=task)

@@ -153,7 +153,7 @@ def test_tasks_steps_and_workflows_are_completed(client: LauncherClient) -> None
     assert str(task["number"]) in complete(client, prompt, "task", "")
     assert complete(client, prompt, "task", "none") == []
     address = {"type": "ref/resource", "uri": "rover://tasks/{id}/steps/{step}/log"}
-    assert complete(client, address, "id", task["id"][:4]) == [task["id"]]
+    assert complete(client, address, "id", task["id"][:12]) == [task["id"]]
     assert complete(client, address, "step", "imp", id=task["id"]) == ["implement"]
     assert "quick" in complete(
         client, {"type": "ref/resource", "uri": "rover://workflows/{name}"}, "name", "q"

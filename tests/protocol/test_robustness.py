@@ -130,17 +130,13 @@ def test_a_thousand_wrong_calls_change_nothing(client: LauncherClient) -> None:
 
 
 class Deaf(LauncherClient):
-    """A client that reads its opening, and then nothing more until it is to `hear`."""
+    """A client that reads until it is told to `go_deaf`, and then nothing more until it is to
+    `hear`."""
 
     def __init__(self, home: Path, cwd: Path) -> None:
         self._may_read = threading.Event()
         self._may_read.set()
         super().__init__(home, cwd)
-
-    def open(self, era: str = LEGACY) -> Frame:
-        opened = super().open(era)
-        self._may_read.clear()
-        return opened
 
     def _read(self) -> None:
         assert self.process.stdout
@@ -150,6 +146,9 @@ class Deaf(LauncherClient):
                 self._new.put(json.loads(line))
             self._may_read.wait()
         self._new.put(None)
+
+    def go_deaf(self) -> None:
+        self._may_read.clear()
 
     def hear(self) -> None:
         self._may_read.set()
@@ -172,6 +171,7 @@ def test_a_client_that_asks_on_without_reading_costs_little_and_recovers(
         other.open(era)
         lives(other)
         deaf.open(era)
+        deaf.go_deaf()
         before = resident_bytes(daemon_pid(home))
         numbers = [deaf.start_request("tools/list") for _ in range(FLOOD)]
         task = other.tool("create_task", **ARGUMENTS)["task"]["id"]
@@ -202,8 +202,9 @@ def test_who_does_not_read_keeps_no_other_from_hearing(shared: Path) -> None:
     with Deaf(home, repository) as deaf, LauncherClient(home, repository) as other:
         other.open(LEGACY)
         deaf.open(LEGACY)
-        deaf.start_request("logging/setLevel", {"level": "debug"})
-        deaf.start_request("resources/subscribe", {"uri": "rover://tasks"})
+        deaf.request("logging/setLevel", {"level": "debug"})
+        deaf.request("resources/subscribe", {"uri": "rover://tasks"})
+        deaf.go_deaf()
         numbers = [deaf.start_request("tools/list") for _ in range(100)]
         steps = {"workflow": "demo", "inputs": {"test_command": "true"}}
         task = other.tool("create_task", **{**ARGUMENTS, **steps})["task"]["id"]
@@ -301,7 +302,7 @@ def test_over_http_the_state_follows_the_acknowledgement(
         assert state["params"] == first
         answer_pause(ann, task, first)
         second = stream.wait_for(
-            lambda f: is_told(task, "input_required")(f) and f["params"] != first, 60
+            lambda f: is_told(task, "input_required")(f) and f["params"] != first
         )["params"]
         assert set(second["inputRequests"]).isdisjoint(first["inputRequests"])
         answer_pause(ann, task, second)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.processes import wait_until
 from tests.support.frames import LEGACY, MODERN, Frame, LauncherClient
+from tests.support.gates import GATE, open_gate
 from tests.support.scripts import CREDITS, fix_after_credits, script
 
 EXTENSION = "io.modelcontextprotocol/tasks"
@@ -47,8 +48,7 @@ def told(client: LauncherClient, task: str, status: str, *, after: int = 0) -> F
             and f["params"]["taskId"] == task
             and f["params"]["status"] == status
             and f not in client.frames[:after]
-        ),
-        60,
+        )
     )["params"]
 
 
@@ -78,6 +78,7 @@ def client(shared: Path) -> Iterator[LauncherClient]:
 
 TWO_PAUSES = script(implement=[{"error": CREDITS}, {"error": CREDITS}, {"say": "done"}])
 ONE_PAUSE = script(implement=[{"error": CREDITS}, {"say": "done"}])
+GATED_PAUSE = script(implement=[{"run": GATE, "error": CREDITS}, {"say": "done"}])
 
 
 def test_discover_offers_the_extension(client: LauncherClient) -> None:
@@ -207,9 +208,11 @@ def test_taskids_that_are_no_list_of_texts_are_refused(client: LauncherClient) -
 def test_a_stream_of_tasks_and_resources_tells_both_and_stays_open(
     client: LauncherClient,
 ) -> None:
-    task = create(client, ONE_PAUSE)["taskId"]
+    task = create(client, GATED_PAUSE)["taskId"]
     uri = f"rover://tasks/{task}"
     number = listen(client, taskIds=[task], resourceSubscriptions=[uri])
+    client.wait_for(lambda f: f.get("method") == "notifications/subscriptions/acknowledged")
+    open_gate(client.home, task)
     paused = told(client, task, "input_required")
     client.wait_for(lambda f: f.get("method") == "notifications/resources/updated")
     client.request("tasks/cancel", {"taskId": task})

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.processes import wait_until
 from tests.support.frames import LEGACY, MODERN, Frame, LauncherClient
+from tests.support.hangs import HANG_SECONDS
 from tests.support.scripts import CREDITS, script
 
 READS = {
@@ -99,7 +100,7 @@ def test_a_set_in_the_variable_that_is_none_is_refused_at_once(tmp_path: Path) -
     command = [sys.executable, "-m", "rover_mcp.launcher.main", "--home", str(tmp_path)]
     env = {**os.environ, "ROVER_TOOLS": "reed"}
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=300, env=env,
+        command, check=False, capture_output=True, text=True, timeout=HANG_SECONDS, env=env,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 2
@@ -112,7 +113,12 @@ def test_a_set_in_the_variable_that_is_none_is_refused_at_once(tmp_path: Path) -
 def test_a_set_that_is_none_is_refused_at_once(tmp_path: Path, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "rover_mcp.launcher.main", "--home", str(tmp_path), *arguments]
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 2
     assert "rover-mcp: " in done.stderr

@@ -23,6 +23,7 @@ from tests.e2e.processes import wait_until
 from tests.support.facts import told_by
 from tests.support.fake_anthropic import FakeAnthropic
 from tests.support.frames import MODERN, Frame, LauncherClient
+from tests.support.hangs import HANG_SECONDS
 from tests.support.real_claude import claude_binary
 from tests.support.repos import make_repository
 
@@ -87,7 +88,7 @@ class Assistant:
 
     def _result(self, tool: str, arguments: Frame) -> Frame:
         asked = {"name": tool, "arguments": arguments}
-        result = self._client.request("tools/call", asked, timeout=300)["result"]
+        result = self._client.request("tools/call", asked)["result"]
         text = json.dumps(result, separators=(",", ":"), ensure_ascii=False)
         self._measured.append(Measured(tool, len(text) / CHARACTERS_A_TOKEN))
         return result
@@ -128,7 +129,7 @@ class Stage:
         with LauncherClient(self.home, self.repository, self.env) as client:
             client.capabilities = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
             client.open(MODERN)
-            task = client.request("tools/call", asked, timeout=300)["result"]["taskId"]
+            task = client.request("tools/call", asked)["result"]["taskId"]
             made = json.loads(_read(client, f"rover://tasks/{task}"))
         return self.until(task, wanted) if wanted else made
 
@@ -155,7 +156,7 @@ class Stage:
 
 def _whole(home: Path, task: str) -> str:
     """The id that begins so."""
-    with closing(sqlite3.connect(home / "rover.db", timeout=30)) as database:
+    with closing(sqlite3.connect(home / "rover.db", timeout=HANG_SECONDS)) as database:
         query = "SELECT id FROM rover_tasks WHERE id LIKE ?"
         return database.execute(query, (f"{task}%",)).fetchone()[0]
 

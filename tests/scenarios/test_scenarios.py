@@ -22,7 +22,7 @@ def played(request: pytest.FixtureRequest) -> Iterator[Played]:
 
 @pytest.mark.parametrize("name", [s.name for s in SCENARIOS])
 def test_a_scenario_needs_few_calls_and_tokens(played: Played, name: str) -> None:
-    measured = played[name].result(timeout=500)
+    measured = played[name].result()
     assert len(measured) <= MAX_CALLS
     assert tokens(measured) <= MAX_TOKENS
     assert [m.tool for m in measured] == written()[name], "run: python -m tests.scenarios"

@@ -13,6 +13,7 @@ from pathlib import Path
 import docker
 
 from tests.support.docker_env import BASE_IMAGE, cache_folder
+from tests.support.hangs import HANG_SECONDS
 
 NO_PYTHON = "rover-test/no-python:1"
 """Debian with git and bash, without Python, /etc/passwd and /etc/group."""
@@ -23,13 +24,12 @@ RUN rm -rf /usr/bin/python3* /usr/lib/python3* /usr/lib/x86_64-linux-gnu/libpyth
 RUN rm -f /etc/passwd /etc/group
 """
 _PACKAGES = ("busybox-static", "bash-static")
-_TIMEOUT = 300.0
 
 
 def ensure_image(address: str, reference: str) -> str:
     """`reference`, which is one of those above, made where the engine does not have it."""
     with (
-        contextlib.closing(docker.DockerClient(base_url=address, timeout=600)) as client,
+        contextlib.closing(docker.DockerClient(base_url=address, timeout=HANG_SECONDS)) as client,
         (cache_folder() / "bare-images.lock").open("w") as lock,
     ):
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -52,10 +52,10 @@ def static_rootfs() -> Path:
     with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
         folder = Path(scratch)
         command = ["apt-get", "download", "-qq", *_PACKAGES]
-        subprocess.run(command, cwd=folder, check=True, timeout=_TIMEOUT, capture_output=True)
+        subprocess.run(command, cwd=folder, check=True, timeout=HANG_SECONDS, capture_output=True)
         root = folder / "root"
         for package in folder.glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", package, root], check=True, timeout=_TIMEOUT)
+            subprocess.run(["dpkg-deb", "-x", package, root], check=True, timeout=HANG_SECONDS)
         (root / "bin" / "bash").symlink_to("bash-static")
         applets = subprocess.run(
             [root / "bin" / "busybox", "--list"], check=True, capture_output=True, text=True

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store
+from tests.support.hangs import HANG_SECONDS
 
 PROCESSES = 8
-BOUND = 120
 
 Round = Callable[[Store, str], bool]
 """What a contender does with what is named; whether it won."""
@@ -30,9 +30,9 @@ def contend(url: str, names: Sequence[str], what: Round, again: Round | None = N
     processes = [context.Process(target=_contender, args=(n, *arguments)) for n in range(PROCESSES)]
     for process in processes:
         process.start()
-    won = [results.get(timeout=BOUND) for _ in processes]
+    won = [results.get(timeout=HANG_SECONDS) for _ in processes]
     for process in processes:
-        process.join(BOUND)
+        process.join(HANG_SECONDS)
         assert process.exitcode == 0
         process.close()
     return [sum(each) for each in zip(*won, strict=True)]
@@ -54,10 +54,10 @@ def _contender(
         engine.dispose()
     store, won = Store(engine), list[bool]()
     for name in names:
-        barrier.wait(BOUND)
+        barrier.wait(HANG_SECONDS)
         won.append(what(store, name))
         if again is not None:
-            barrier.wait(BOUND)
+            barrier.wait(HANG_SECONDS)
             assert number or again(store, name)
     results.put(won)
     engine.dispose()

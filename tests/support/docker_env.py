@@ -12,16 +12,17 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 
 from rover_mcp.sandbox.layout import home_label
+from tests.e2e.processes import wait_until
+from tests.support.hangs import HANG_SECONDS
 
 BASE_IMAGE = "debian:bookworm-slim"
 _SCRIPT = Path(__file__).with_name("start_docker.sh")
-_START_TIMEOUT = 600.0
-_STOP_SECONDS = 30.0
 
 
 def cache_folder() -> Path:
@@ -47,7 +48,7 @@ def docker_engine() -> Iterator[str]:
             ["bash", str(_SCRIPT)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_START_TIMEOUT,
+            timeout=2 * HANG_SECONDS,
             check=False,
             text=True,
         )
@@ -83,22 +84,41 @@ def _wait_for_end(handle: int) -> None:
 
     poll = select.poll()
     poll.register(handle, select.POLLIN)
-    poll.poll(_STOP_SECONDS * 1000)
+    poll.poll(HANG_SECONDS * 1000)
+
+
+def docker_client(address: str | None = None) -> docker.DockerClient:
+    """A client of the engine, or of DOCKER_HOST's, that waits: a busy engine takes its time, and a
+    volume may hold a hundred thousand files."""
+    return docker.DockerClient(
+        base_url=address or os.environ["DOCKER_HOST"], timeout=int(HANG_SECONDS)
+    )
 
 
 def remove_sandboxes(home: Path, address: str) -> None:
     """What the tasks of this data folder left in the engine, which is kept between runs."""
     mine = {"label": f"dev.rover.home={home_label(home)}"}
-    # A volume may hold a hundred thousand files.
-    with contextlib.closing(docker.DockerClient(base_url=address, timeout=600)) as client:
-        containers = client.containers.list(all=True, filters=mine, ignore_removed=True)
-        for left in [*containers, *client.volumes.list(filters=mine)]:
-            try:
-                left.remove(force=True)
-            except docker.errors.APIError as error:
-                # The daemon, which has just ended, had begun to.
-                if error.status_code not in (404, 409):
-                    raise
+    with contextlib.closing(docker_client(address)) as client:
+
+        def are_gone() -> bool:
+            containers = client.containers.list(all=True, filters=mine, ignore_removed=True)
+            for container in containers:
+                _remove(container)
+            return not containers
+
+        # The daemon, which has just ended, may have begun to remove one, and its volume is in use
+        # until the engine has finished.
+        wait_until(are_gone, "no container is left")
+        for volume in client.volumes.list(filters=mine):
+            _remove(volume)
+
+
+def _remove(left: Any) -> None:
+    try:
+        left.remove(force=True)
+    except docker.errors.APIError as error:
+        if error.status_code not in (404, 409):
+            raise
 
 
 @pytest.fixture(scope="session")

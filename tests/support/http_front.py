@@ -30,7 +30,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rover_mcp.config.http_tokens import new_token
-from tests.support.frames import LEGACY, MODERN, WAIT_SECONDS, Frame, ToolError, envelope
+from tests.support.frames import LEGACY, MODERN, Frame, ToolError, envelope
+from tests.support.hangs import HANG_SECONDS
 from tests.support.preloaded_daemons import start_preloaded
 
 JSON_TYPES = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
@@ -63,10 +64,10 @@ class HttpFront:
             self.process.send_signal(signal.SIGTERM)
         self.ended()
 
-    def ended(self, timeout: float = 120) -> int:
+    def ended(self, timeout: float = HANG_SECONDS) -> int:
         """Its exit status."""
         code = self.process.wait(timeout)
-        self._reader.join(timeout=120)
+        self._reader.join(HANG_SECONDS)
         assert self.process.stderr
         self.process.stderr.close()
         return code
@@ -77,7 +78,7 @@ class HttpFront:
             self._said.put(line.decode())
         self._said.put(None)
 
-    def wait_for_line(self, part: str, timeout: float = WAIT_SECONDS) -> str:
+    def wait_for_line(self, part: str, timeout: float = HANG_SECONDS) -> str:
         """The next line that it says with this in it."""
         end = time.monotonic() + timeout
         while True:
@@ -129,7 +130,7 @@ class HttpClient:
         self.capabilities: Frame = {}
         self._numbers = itertools.count(1)
 
-    def connect(self, timeout: float = WAIT_SECONDS) -> http.client.HTTPConnection:
+    def connect(self, timeout: float = HANG_SECONDS) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(*self.address, timeout=timeout)
 
     def send(
@@ -139,7 +140,7 @@ class HttpClient:
         *,
         method: str = "POST",
         path: str | None = None,
-        timeout: float = WAIT_SECONDS,
+        timeout: float = HANG_SECONDS,
     ) -> Answer:
         """A request as it is, with this client's token."""
         connection = self.connect(timeout)
@@ -174,13 +175,13 @@ class HttpClient:
         return json.dumps(body).encode(), headers
 
     def answer(
-        self, method: str, params: Frame | None = None, timeout: float = WAIT_SECONDS
+        self, method: str, params: Frame | None = None, timeout: float = HANG_SECONDS
     ) -> Answer:
         body, headers = self.message(method, params)
         return self.send(body, headers, timeout=timeout)
 
     def request(
-        self, method: str, params: Frame | None = None, timeout: float = WAIT_SECONDS
+        self, method: str, params: Frame | None = None, timeout: float = HANG_SECONDS
     ) -> Frame:
         """The answer's frame."""
         return self.answer(method, params, timeout).frame
@@ -212,7 +213,7 @@ class HttpClient:
             raise ToolError(result["structuredContent"]["error"])
         return result["structuredContent"]
 
-    def wait_until(self, task: str, status: str, timeout: float = 300) -> Frame:
+    def wait_until(self, task: str, status: str, timeout: float = HANG_SECONDS) -> Frame:
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             view = self.tool("wait_for_task", task=task, timeout_s=10)["task"]
@@ -255,7 +256,7 @@ class Stream:
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(2)
-        self._thread.join(timeout=120)
+        self._thread.join(HANG_SECONDS)
         self._response.close()
         self._connection.close()
 
@@ -269,7 +270,7 @@ class Stream:
             pass
         self._new.put(None)
 
-    def wait_for(self, wanted: Callable[[Frame], bool], timeout: float = WAIT_SECONDS) -> Frame:
+    def wait_for(self, wanted: Callable[[Frame], bool], timeout: float = HANG_SECONDS) -> Frame:
         for frame in self.frames:
             if wanted(frame):
                 return frame
@@ -284,7 +285,7 @@ class Stream:
             if wanted(frame):
                 return frame
 
-    def rest(self, timeout: float = WAIT_SECONDS) -> list[Frame]:
+    def rest(self, timeout: float = HANG_SECONDS) -> list[Frame]:
         """All that comes until its end."""
         rest: list[Frame] = []
         end = time.monotonic() + timeout

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.docker_env import cache_folder
+from tests.support.hangs import HANG_SECONDS
 
 PACKAGE = "@anthropic-ai/mcpb"
 VERSION = "2.1.2"
@@ -27,7 +28,12 @@ def mcpb(*arguments: str) -> str:
     """
     command = ["node", str(_installed() / "dist" / "cli" / "cli.js"), *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=300, stdin=subprocess.DEVNULL
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=HANG_SECONDS,
+        stdin=subprocess.DEVNULL,
     ).stdout
 
 
@@ -41,7 +47,7 @@ def resolved(manifest: dict[str, Any], folder: Path, given: dict[str, str]) -> d
     program = _RESOLVE.format(module=module)
     done = subprocess.run(
         ["node", "--input-type=module", "-e", program, json.dumps(options)],
-        capture_output=True, text=True, check=True, timeout=300,
+        capture_output=True, text=True, check=True, timeout=HANG_SECONDS,
     )  # fmt: skip
     return json.loads(done.stdout)
 

@@ -23,6 +23,7 @@ import docker
 import pytest
 
 from tests.support.docker_env import BASE_IMAGE, cache_folder
+from tests.support.hangs import HANG_SECONDS
 
 CONTENT_LABEL = "rover-tests.content"
 CONTENT = "2"
@@ -33,7 +34,6 @@ ROOTLESS = Path("/var/tmp/rover-tests-rootless")
 _SUBORDINATE = "700000-765535"
 _IDLE_SECONDS = 3600
 """Longer than the suite takes: files that use it may be far apart, and it is started once."""
-_BOUND = 120.0
 # Debian's crun refuses mixed cgroups, and podman's own default limits need CAP_SYS_RESOURCE.
 _CONTAINERS = """[containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
@@ -79,7 +79,7 @@ class Podman:
                         env=self.environment(), cwd=self.folder, stdin=subprocess.DEVNULL,
                         stdout=log, stderr=log, check=True,
                     )  # fmt: skip
-                end = time.monotonic() + _BOUND
+                end = time.monotonic() + HANG_SECONDS
                 while not self._answers():
                     if time.monotonic() > end:
                         said = (self.folder / "log").read_text()[-2000:]
@@ -94,7 +94,9 @@ class Podman:
         return False
 
     def _import(self) -> None:
-        with contextlib.closing(docker.DockerClient(base_url=self.address, timeout=300)) as client:
+        with contextlib.closing(
+            docker.DockerClient(base_url=self.address, timeout=HANG_SECONDS)
+        ) as client:
             name, _, tag = BASE_IMAGE.partition(":")
             with contextlib.suppress(docker.errors.ImageNotFound):
                 if client.images.get(BASE_IMAGE).labels.get(CONTENT_LABEL) == CONTENT:

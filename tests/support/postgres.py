@@ -9,10 +9,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
+
+from tests.e2e.processes import wait_until
+from tests.support.hangs import HANG_SECONDS
 
 USER = "rover"
 
@@ -50,7 +53,7 @@ class Cluster:
             "--no-locale",
         ]
         with self._spawn(initdb) as done:
-            assert done.wait(300) == 0, (self._folder / "log").read_text()
+            assert done.wait(120) == 0, (self._folder / "log").read_text()
         quick = ["-c", "fsync=off", "-c", "max_connections=200"]
         self._server = self._spawn(
             ["postgres", "-D", data, "-k", str(self._folder), "-c", "listen_addresses=", *quick]
@@ -61,19 +64,21 @@ class Cluster:
         """At once: no data of a test are worth a checkpoint."""
         if self._server is not None:
             self._server.send_signal(signal.SIGQUIT)
-            self._server.wait(300)
+            self._server.wait(HANG_SECONDS)
         shutil.rmtree(self._folder)
 
     def _until_it_answers(self) -> None:
-        end = time.monotonic() + 300
-        while True:
-            try:
-                psycopg.connect(self._conninfo("postgres")).close()
-            except psycopg.OperationalError:
-                assert time.monotonic() < end, (self._folder / "log").read_text()
-                time.sleep(0.05)
-            else:
-                return
+        wait_until(lambda: self._has_ended() or self._answers(), "PostgreSQL answers")
+        assert not self._has_ended(), (self._folder / "log").read_text()
+
+    def _has_ended(self) -> bool:
+        return self._server is None or self._server.poll() is not None
+
+    def _answers(self) -> bool:
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(self._conninfo("postgres")).close()
+            return True
+        return False
 
     def new_database(self) -> str:
         """The SQLAlchemy URL of a new, empty database."""

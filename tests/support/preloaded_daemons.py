@@ -47,6 +47,7 @@ from tests.support.forked_runners import (
     fork_supervisors,
     supervise_forked,
 )
+from tests.support.hangs import HANG_SECONDS
 
 VARIABLE = "ROVER_PRELOADED"
 _ROOT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ _IMPORTED = (
     "agent_runner.process.late_spec", "agent_runner.process.spawn", "agent_runner.run.runner_command",
     "anyio._backends._asyncio",
 )  # fmt: skip
-_PAUSE, _BOUND = 0.01, 120.0
+_PAUSE = 0.01
 
 
 def start_preloaded(home: Path, environ: Mapping[str, str]) -> int | None:
@@ -166,7 +167,7 @@ def _is_free(lock: Path) -> bool:
 
 def _wait_until_it_listens(home: Path, pid: int) -> None:
     """Or until it has ended, or is slow: the launcher then finds out what is wrong."""
-    ended, end = select.poll(), time.monotonic() + _BOUND
+    ended, end = select.poll(), time.monotonic() + HANG_SECONDS
     with contextlib.suppress(ProcessLookupError):
         handle = os.pidfd_open(pid)
         ended.register(handle, select.POLLIN)

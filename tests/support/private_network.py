@@ -129,7 +129,7 @@ def main(words: Sequence[str]) -> int:
             hosts.write(f"127.0.0.1 localhost\n{THERE} {NAME}\n")
             hosts.flush()
             subprocess.run(["mount", "--bind", hosts.name, "/etc/hosts"], check=True)
-            resolver.write(f"nameserver {THERE}\noptions timeout:2 attempts:1\n")
+            resolver.write(f"nameserver {THERE}\noptions timeout:30 attempts:1\n")
             resolver.flush()
             if os.environ.get(SITE):
                 resolv = os.path.realpath("/etc/resolv.conf")

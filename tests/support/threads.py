@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from tests.support.hangs import HANG_SECONDS
+
 T = TypeVar("T")
 
 
@@ -15,11 +17,11 @@ def together(count: int, call: Callable[[int], T]) -> list[T]:
 
     Raises: what the first of them raised.
     """
-    barrier = threading.Barrier(count, timeout=120)
+    barrier = threading.Barrier(count, timeout=HANG_SECONDS)
 
     def run(index: int) -> T:
         barrier.wait()
         return call(index)
 
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count), timeout=300))
+        return list(pool.map(run, range(count), timeout=HANG_SECONDS))

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.hangs import HANG_SECONDS
+
 
 def at_terminal(home: Path, *command: str, typed: str = "y\n") -> subprocess.CompletedProcess[str]:
     """Run `rover` with a terminal for what is typed and what is asked, a pipe for what it prints."""
@@ -20,7 +22,7 @@ def at_terminal(home: Path, *command: str, typed: str = "y\n") -> subprocess.Com
             stderr=terminal,
             text=True,
             check=False,
-            timeout=300,
+            timeout=HANG_SECONDS,
         )
     finally:
         os.close(terminal)
