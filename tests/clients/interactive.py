@@ -32,6 +32,7 @@ from tests.support.models.turns import Behaviour
 from tests.support.real_claude import claude_binary
 from tests.support.repos import FIXED, make_repository
 from tests.support.scripts import script
+from tests.support.timers import ANY_TASK, its_time_comes
 
 PAGE = Path(__file__).parents[2] / "docs" / "transcripts" / "claude-code-interactive.md"
 KEY = "sk-ant-api03-of-nobody-at-all"
@@ -42,7 +43,7 @@ AGAIN = "I have paused it for a moment. Let it go on now."
 NOTES = "NOTES.md"
 RATE_LIMIT = {
     "provider": "anthropic", "status": 429, "type": "rate_limit_error",
-    "message": "This request would exceed your account's rate limit.", "retry_after": 20,
+    "message": "This request would exceed your account's rate limit.", "retry_after": 3600,
 }  # fmt: skip
 AUTH = {
     "provider": "anthropic", "status": 401, "type": "authentication_error",
@@ -57,7 +58,7 @@ FIX = {
         implement=[
             {"say": "a limit", "error": RATE_LIMIT},
             {"say": "no entry", "error": AUTH},
-            {"edits": [{"path": NOTES, "content": "half"}], "delay": 600},
+            {"edits": [{"path": NOTES, "content": "half"}], "delay": 3600},
             {
                 "say": "done",
                 "edits": [{"path": "calc.py", "content": FIXED}, {"path": NOTES, "delete": True}],
@@ -70,7 +71,7 @@ WRITE = {
     **_COMMON,
     "script": script(
         implement=[
-            {"say": "writing", "delay": 600},
+            {"say": "writing", "delay": 3600},
             {"say": "done", "edits": [{"path": "USAGE.md", "content": "add(a, b)\n"}]},
         ]
     ),
@@ -270,6 +271,7 @@ def first_task(session: Session, terminal: Terminal, page: Page) -> None:
         wire.task("working", "resumes automatically"),
     )
     assert "requests your input" not in terminal.screen()
+    its_time_comes(session.home, ANY_TASK)
 
     asking = wire.task("input_required")
     terminal.wait_for("requests your input")

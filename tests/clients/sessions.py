@@ -22,6 +22,7 @@ from tests.support.models.turns import text, usage_window, write
 from tests.support.real_claude import claude_binary
 from tests.support.repos import BROKEN, FIXED, git, make_repository
 from tests.support.scripts import CREDITS, script
+from tests.support.timers import ANY_TASK, its_time_comes
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "transcripts" / "terminal"
@@ -92,9 +93,13 @@ def _nothing(stage: Stage) -> None:
     """Nothing has to be there."""
 
 
+def _nobody(stage: Stage, step: Step) -> None:
+    """Nobody does anything between the steps."""
+
+
 @dataclass(frozen=True)
 class Session:
-    """What one person does. `prepare` sets the stage."""
+    """What one person does. `prepare` sets the stage; `meanwhile` happens before each step."""
 
     name: str
     title: str
@@ -102,6 +107,7 @@ class Session:
     steps: tuple[Step, ...]
     prepare: Callable[[Stage], None] = _nothing
     cwd: Callable[[Stage], Path] = lambda stage: stage.shop
+    meanwhile: Callable[[Stage, Step], None] = _nobody
 
 
 @contextmanager
@@ -128,7 +134,7 @@ def play(session: Session, stage: Stage) -> list[Seen]:
     """One person's session, on the stage."""
     session.prepare(stage)
     shell = Shell(stage.folder / f"tmux-{session.name}", stage.environ(), session.cwd(stage))
-    return shell.play(session.steps)
+    return shell.play(session.steps, lambda step: session.meanwhile(stage, step))
 
 
 def page(session: Session, seen: list[Seen], stage: Stage) -> str:
@@ -153,8 +159,13 @@ def _first_claude(stage: Stage) -> None:
 
 def _window(stage: Stage) -> None:
     stage.provider.session("").push(
-        usage_window(20), write("calc.py", FIXED), text("add adds now.")
+        usage_window(3600), write("calc.py", FIXED), text("add adds now.")
     )
+
+
+def _window_opens(stage: Stage, step: Step) -> None:
+    if step.line.startswith("until "):
+        its_time_comes(stage.data, ANY_TASK)
 
 
 def _credits(stage: Stage) -> None:
@@ -236,6 +247,7 @@ SESSIONS = (
             ),
         ),
         _window,
+        meanwhile=_window_opens,
     ),
     Session(
         "04-credits",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,12 +66,15 @@ class Shell:
         argv = ["bash", "--norc", "--noprofile", "-i"]
         self._terminal = Terminal(folder, argv, variables, cwd, SIZE)
 
-    def play(self, steps: Sequence[Step]) -> list[Seen]:
+    def play(
+        self, steps: Sequence[Step], before_each: Callable[[Step], None] = lambda _: None
+    ) -> list[Seen]:
         """Type each line, wait until it has ended, and look."""
         seen: list[Seen] = []
         with self._terminal as terminal:
             wait_until(lambda: self._screen() == PROMPT.strip(), "the first prompt")
             for step in steps:
+                before_each(step)
                 before, ended = self._screen(), len(self._statuses())
                 terminal.type(step.line)
                 terminal.press("Enter")

@@ -13,7 +13,7 @@ from tests.e2e.processes import wait_until
 from tests.support.hangs import HANG_SECONDS
 
 COLUMNS, LINES = 170, 50
-KEY_SECONDS = (5, 10, 20, 40, 80)
+KEY_SECONDS = (10, 20, 40, 80, 160)
 """Seconds to wait for a key's effect before it is pressed again."""
 
 
