@@ -28,8 +28,9 @@ from rover_mcp.tasks.task_ports import Repositories
 
 KEY = "roots"
 MOST_ROOTS = 50
-ANSWER_SECONDS = 5.0
-"""How long a client of the older era may take to report its roots; no person is involved."""
+ANSWER_SECONDS = 15.0
+"""How long a client of the older era may take to report its roots; no person is involved, but the
+machine may be busy."""
 
 
 Run = Callable[[Arguments], Awaitable[Result | InputRequiredResult]]

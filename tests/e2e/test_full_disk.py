@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from tests.e2e.conftest import daemon_pid, end_daemon
-from tests.e2e.processes import wait_until
-from tests.e2e.test_survival import GATED
+from tests.e2e.processes import processes_with, wait_until
+from tests.e2e.test_survival import DONE
 from tests.support.frames import LauncherClient, StartingClient, ToolError
+from tests.support.gates import GATE, open_gate
 from tests.support.repos import FIXED, git
 from tests.support.scripts import script
 
@@ -42,10 +43,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
+    """Take all that is free, also what was freed since it was filled before."""
     filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"x" * 65536)
+    with filler.open("ab", buffering=0) as file:
+        for size in (65536, 1):
+            with suppress(OSError):
+                while file.write(b"x" * size):
+                    pass
     return filler
 
 
@@ -66,19 +70,22 @@ def test_a_disk_that_fills_up_costs_no_work(disk: Path, repository: Path) -> Non
     (home / "config.yaml").write_text(CONFIG)
     with StartingClient(home, repository) as client:
         client.open()
+        gate = f": {uuid4()}; {GATE}"
         new = {"description": "Fix add", "workflow": "demo", "agent": "scripted",
-               "engine": "bubblewrap", "script": script(plan=PLAN, implement=GATED)}  # fmt: skip
+               "engine": "bubblewrap",
+               "script": script(plan=PLAN, implement=[{**DONE, "run": gate}])}  # fmt: skip
         task = client.tool("create_task", **new)["task"]["id"]
-        wait_until(lambda: _runs(client, task, "implement"), "implement runs")
+        wait_until(lambda: processes_with(gate), "implement runs")
         before = daemon_pid(home)
         filler = fill(disk)
+        open_gate(home, task)
+        wait_until(lambda: not processes_with(gate), "its step has ended, and is to be recorded")
         for _ in range(3):
+            fill(disk)
             for tool in ("list_tasks", "get_status"):
                 assert isinstance(ask(client, tool), dict)
             assert isinstance(ask(client, "inspect", task=task), dict)
             assert ask(client, "create_task", **new) in ("disk_full", "data_folder")
-            # Long enough for its step to end, and to find the disk full.
-            time.sleep(2)
         assert daemon_pid(home) == before
         filler.unlink()
         wait_until(lambda: _rests(client, task), "it comes to rest")
@@ -88,11 +95,6 @@ def test_a_disk_that_fills_up_costs_no_work(disk: Path, repository: Path) -> Non
         assert git(repository, "show", f"{done['branch']}:calc.py") == FIXED.strip()
         assert daemon_pid(home) == before
         assert len(client.tool("list_tasks")["tasks"]) == 1
-
-
-def _runs(client: LauncherClient, task: str, step: str) -> bool:
-    steps = client.tool("inspect", task=task)["task"].get("steps") or []
-    return any(s["id"] == step and s["status"] == "running" for s in steps)
 
 
 def _rests(client: LauncherClient, task: str) -> bool:

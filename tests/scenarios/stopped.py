@@ -13,7 +13,8 @@ from tests.scenarios.stage import (
     Stage,
     scenario,
 )
-from tests.support.fake_anthropic import write
+from tests.support.fake_anthropic import text, write
+from tests.support.models.turns import held
 from tests.support.repos import FIXED, git
 from tests.support.scripts import CREDITS, fix_after_credits, script
 from tests.support.timers import its_time_comes
@@ -76,7 +77,10 @@ def another_agent_continues(stage: Stage) -> None:
 
 @scenario("It says something about a key. ... I have set the key now; try again.")
 def bad_key(stage: Stage) -> None:
-    stage.earlier(PAUSED, agent="claude")
+    # It is not done before the assistant has asked for it, too.
+    session = stage.provider.session("key")
+    session.push(held(text("Done.")))
+    stage.earlier(PAUSED, agent="claude", description="Fix add [session:key]")
     with stage.assistant() as assistant:
         pause = assistant.call("inspect", task="1")["task"]["pause"]
         assert pause["reason"] == "auth"
@@ -85,6 +89,7 @@ def bad_key(stage: Stage) -> None:
     with stage.assistant(ANTHROPIC_API_KEY="sk-ant-api03-good") as assistant:
         # It may have resumed automatically already.
         assert assistant.call("resume_task", task="1")["result"] in ("resumed", "already_resuming")
+        session.go_on()
         assert assistant.call("wait_for_task", task="1")["task"]["status"] == COMPLETED
 
 

@@ -3,12 +3,12 @@ nothing that comes after the step happens before what the test does meanwhile.""
 
 from __future__ import annotations
 
-import os
-import subprocess
+from contextlib import closing
 from pathlib import Path
 
 from rover_mcp.sandbox import layout
 from tests.e2e.processes import wait_until
+from tests.support.docker_env import docker_client
 
 GATE = "until test -e $HOME/go; do sleep 0.1; done"
 """The `run` of a scripted turn."""
@@ -23,7 +23,8 @@ def open_gate(home: Path, task: str, gate: str = GATE) -> None:
 
 
 def open_gate_in_container(task: str) -> None:
-    """Let the first attempt of a task of Docker's go on, which is at its gate."""
-    name = f"rover-{task[:12]}-1"
-    argv = ["docker", "exec", "--user", str(layout.AGENT_UID), name, "touch", f"{layout.HOME}/go"]
-    subprocess.run(argv, env=dict(os.environ), check=True, capture_output=True)
+    """Let the first attempt of a task of Docker's go on."""
+    with closing(docker_client()) as engine:
+        container = engine.containers.get(f"rover-{task[:12]}-1")
+        command = ["touch", f"{layout.HOME}/go"]
+        assert container.exec_run(command, user=str(layout.AGENT_UID)).exit_code == 0
