@@ -138,8 +138,9 @@ def rendered(told: list[dict[str, Any]]) -> Iterator[str]:
 def settled(text: str) -> str:
     """Without what is another each time."""
     text = re.sub(r"\b[0-9a-f]{32}\b", "TASK", text)
-    text = re.sub(r"(\"(?:task|id)\": \")[0-9a-f]{8}(?=\")", r"\1TASK", text)
-    text = re.sub(r"\b(?=[0-9]*[a-f])[0-9a-f]{8}\b(?=\")", "TASK", text)
+    # Eight digits, or more where these would be read as a number.
+    short = r"\b(?:(?=[0-9]*[a-f])[0-9a-f]{8}|[0-9]{8,30}[a-f])\b(?=\")"
+    text = re.sub(short, "TASK", text)
     return re.sub(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d[:.\d]*Z", "TIME", text)
 
 

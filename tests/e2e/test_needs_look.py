@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rover_mcp.domain.ids import short_id
 from tests.e2e.test_survival import completed
 from tests.support.frames import Frame, LauncherClient, ToolError
 from tests.support.repos import git, make_repository
@@ -57,7 +58,7 @@ def test_a_branch_without_most_files_waits_to_be_accepted(
     assert "d3/ 20, d4/ 20" in pause["message"]
     assert (pause["auto_resume"], branches(repository)) == (False, ["main"])
     calls = [(a["tool"], a["arguments"]) for a in view["next_actions"]]
-    named = {"task": task["id"][:8]}
+    named = {"task": short_id(task["id"])}
     assert calls == [("resume_task", {**named, "accept": True}), ("get_diff", named)]
     assert client.tool("get_diff", **named)["changes"]["files"] == 141
 

@@ -390,7 +390,7 @@ def test_news_are_told_once_to_a_user_and_client_name(site: Site) -> None:
     task = made(create(ann))
     with ann.stream("subscriptions/listen", {"notifications": {"taskIds": [task]}}) as stream:
         stream.wait_for(_paused(task))
-    assert [e["task"] for e in ann.tool("list_tasks")["attention"]] == [task[:8]]
+    assert [e["task"] for e in ann.tool("list_tasks")["attention"]] == [short_id(task)]
     assert ann.tool("list_tasks")["attention"] == []
     again = site.client("ann")
     assert again.tool("list_tasks")["attention"] == []

@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from rover_mcp.domain.ids import short_id
 from tests.e2e.processes import wait_until
 from tests.support.frames import LEGACY, MODERN, Frame, LauncherClient
 from tests.support.gates import GATE, open_gate
@@ -436,4 +437,4 @@ def test_the_news_that_came_with_a_handle_are_not_lost(client: LauncherClient) -
     told(client, first, "input_required")
     create(client, fix_after_credits(), workflow="swe")
     listed = client.tool("list_tasks")
-    assert first[:8] in [e["task"] for e in listed["attention"]]
+    assert short_id(first) in [e["task"] for e in listed["attention"]]
