@@ -153,10 +153,13 @@ def test_a_window_of_four_days_that_opens_early_outlives_the_daemon(
             pause = first.wait_until(task, "PAUSED")["pause"]
             assert pause["reason"] == "usage_window"
             assert days - 120 < pause["retry_in_s"] <= days + 120
-            daemon = daemon_pid(home)
-            kill(daemon)
-            wait_until(lambda: not is_alive(daemon), "it is dead")
-        its_time_comes(home, task)
+            # The launcher first: it would start another daemon at once.
+            kill(first.process.pid)
+            first.process.wait()
+            kill(daemon := daemon_pid(home))
+        wait_until(lambda: not is_alive(daemon), "it is dead")
+        # Not before: it would look while the first client still watches.
+        settings(home, retry={**SOON, "look_again": 1})
         with LauncherClient(home, repository, env) as late:
             late.open()
             done = goes_on_to_its_end(late, task)
