@@ -59,6 +59,12 @@ _SHOWN = ("number", "title", "status", "branch", "pause")
 _PAUSE = ("reason", "message", "where", "retry_at", "auto_resume")
 
 
+PATIENT = {
+    "MCP_CONNECTION_NONBLOCKING": "0", "MCP_CONNECT_TIMEOUT_MS": "600000", "MCP_TIMEOUT": "600000",
+}  # fmt: skip
+"""It asks its model once its servers are there: else without those that took longer than a moment."""
+
+
 def play(folder: Path) -> tuple[Path, str]:
     """The repository afterwards, and the page. `folder` is empty."""
     home, repository, user = folder / "data", make_repository(folder / "repo"), folder / "user"
@@ -93,6 +99,7 @@ def claude(
         "ANTHROPIC_API_KEY": "sk-ant-api03-of-nobody",
         "DISABLE_AUTOUPDATER": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        **PATIENT,
     }
     argv = [
         claude_binary(), "-p", *arguments,

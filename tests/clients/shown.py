@@ -9,6 +9,7 @@ is played: it creates a task, and says that it did.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rover_mcp.server.tools import TOOLS
+from tests.clients.delegation import PATIENT
 from tests.clients.programs import agent_program, bare_environment, launcher, ran
 from tests.clients.test_codex import codex_exec
 from tests.clients.test_gemini import gemini
@@ -124,6 +126,7 @@ def run_claude(server: list[str], repository: Path, user: Path, provider: FakeAn
         "ANTHROPIC_API_KEY": "sk-ant-api03-of-nobody",
         "DISABLE_AUTOUPDATER": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        **PATIENT,
     }
     more = ["--mcp-config", config, "--strict-mcp-config", "--allowedTools", "mcp__rover"]
     return ran([claude_binary(), "-p", PROMPT, *more], environ, repository)
@@ -181,7 +184,8 @@ def read_from(bodies: Sequence[Mapping[str, Any]], calls: int) -> Shown:
         tools=sum(name in said[0] for name in TOOLS),
         descriptions=any(DESCRIPTION in one for one in said),
         instructions=INSTRUCTIONS in said[0],
-        text="Task 1 NEW" in result,
+        # It may have begun before the answer was written.
+        text=re.search(r"Task 1 (NEW|IN_PROGRESS)", result) is not None,
         json='"number":1' in result.replace(" ", ""),
         branch="rover/1-do-it" in result,
         following="wait_for_task" in result,
