@@ -106,7 +106,8 @@ def test_a_client_that_does_not_declare_it_gets_the_result(
     with LauncherClient(shared / "data", shared / "repo") as other:
         other.open(MODERN)
         made = create(other, ONE_PAUSE)
-        assert made["structuredContent"]["task"]["status"] == "NEW"
+        # It may have begun before the answer was written.
+        assert made["structuredContent"]["task"]["status"] in ("NEW", "IN_PROGRESS")
         task = made["structuredContent"]["task"]["id"]
         for method in ("tasks/get", "tasks/cancel"):
             error = other.request(method, {"taskId": task})["error"]
