@@ -17,6 +17,7 @@ import pytest
 from tests.attacks.conftest import ENGINES
 from tests.attacks.stage import Stage, strays
 from tests.e2e.conftest import daemon_pid
+from tests.e2e.processes import wait_until
 from tests.support.listeners import descendants, listeners
 from tests.support.repos import git, make_repository
 from tests.support.scripts import script
@@ -47,15 +48,12 @@ def running(request: pytest.FixtureRequest, stage: Stage) -> Iterator[Running]:
     client = stage.connect(repository)
     made = client.tool(
         "create_task", description=LARGE, workflow="waits", agent="scripted", engine=engine,
-        base_branch=f"{MARK}=x,dst=/h'$(x)", script=script(wait=[{"run": "echo up; sleep 300"}]),
+        base_branch=f"{MARK}=x,dst=/h'$(x)", script=script(wait=[{"run": "echo up; sleep 3000"}]),
         auto_resume=False, network="allowlist",
     )["task"]  # fmt: skip
     log = stage.data / "tasks" / made["id"] / "iterations/1/run/logs/wait.log"
-    view = made
-    for _ in range(60):
-        if log.exists() and "up" in log.read_text():
-            break
-        view = client.tool("wait_for_task", task=made["id"], timeout_s=1)["task"]
+    wait_until(lambda: log.exists() and "up" in log.read_text(), "its command runs")
+    view = client.tool("inspect", task=made["id"])["task"]
     assert view["status"] == "IN_PROGRESS", view
     yield Running(engine, made, container_of(stage, engine, made["id"]), daemon_pid(stage.data))
     client.tool("cancel_task", task=made["id"])

@@ -305,7 +305,7 @@ def test_an_automatic_resume_that_cannot_start_counts_until_it_gives_up(
         task = site.task()
         assert task.status is S.PAUSED
         assert task.auto_retries == attempt - 1
-        waits += [round(task.retry_at - time.time(), -1)] if task.retry_at else []
+        waits += [60 * round((task.retry_at - time.time()) / 60)] if task.retry_at else []
         attempt += 1
     assert site.task().auto_retries == site.settings.retry.max_auto_retries == 5
     assert site.task().retry_at is None

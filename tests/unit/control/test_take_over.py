@@ -62,7 +62,7 @@ def test_the_next_account_takes_over_at_once(site: Site) -> None:
     assert task.retry_at is not None
     assert task.retry_at <= time.time()
     goes_on_with(site, 2, HOME)
-    assert hold(site, WORK).until == pytest.approx(time.time() + 3600, abs=10)
+    assert hold(site, WORK).until == pytest.approx(time.time() + 3600, abs=60)
 
 
 def test_where_all_are_closed_the_one_that_opens_first_is_waited_for(site: Site) -> None:
@@ -119,7 +119,7 @@ def test_another_model_goes_on_at_once_and_the_first_stays_held(site: Site) -> N
     assert site.claim(won[1].attempt)
     assert (site.task().model, site.task().account) == ("sonnet", WORK)
     held = hold(site, f"{WORK}#opus")
-    assert (held.probe_task, held.until) == (None, pytest.approx(time.time() + 3600, abs=10))
+    assert (held.probe_task, held.until) == (None, pytest.approx(time.time() + 3600, abs=60))
 
 
 def test_another_model_that_cannot_start_keeps_the_schedule(

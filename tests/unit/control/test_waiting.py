@@ -211,7 +211,7 @@ def test_a_delay_that_an_account_repeats_in_vain_grows(site: Site) -> None:
     for _ in range(4):
         soon = datetime.now(UTC) + timedelta(seconds=7)
         attempt = refused_again(site, attempt, reason=R.RATE_LIMIT, retry_at=soon).attempt + 1
-        waits.append(round(hold_of(site).until - time.time(), -1))
+        waits.append(60 * round((hold_of(site).until - time.time()) / 60))
         the_hold_is_over(site)
         site.attempts.waiting.release_due()
         assert site.claim(attempt)
