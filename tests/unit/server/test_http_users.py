@@ -77,7 +77,9 @@ def test_what_happens_is_told_on_the_owners_bus_and_the_machines(desk: Desk) -> 
                 lambda e: there.set() if isinstance(e, ResourcesListChanged) else None
             )
             group.start_soon(broadcaster.run)
-            await anyio.wait_all_tasks_blocked()
+            while broadcaster._seq is None:
+                # A thread reads where the events begin.
+                await anyio.lowlevel.checkpoint()
             maker = replace(sessions["ann"].caller, client_id="another of hers")
             desk.tasks.create(maker, create_request("Do it", agent="scripted"))
             broadcaster.wake()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -143,10 +144,11 @@ def test_a_call_that_is_withdrawn_has_told_nothing(
     fail(desk)
     app, mine = desk.app(), session(desk)
     real = desk.status.event_views
-    inside = anyio.Event()
+    inside, cancelled = anyio.Event(), threading.Event()
 
     def slow(*given: Any) -> Any:
         anyio.from_thread.run_sync(inside.set)
+        assert cancelled.wait(300)
         return real(*given)
 
     async def body() -> list[list[str]]:
@@ -162,6 +164,9 @@ def test_a_call_that_is_withdrawn_has_told_nothing(
                     group.start_soon(call)
                     await inside.wait()
                     scope.cancel()
+            # The server has taken note of it.
+            await anyio.wait_all_tasks_blocked()
+            cancelled.set()
             monkeypatch.setattr(desk.status, "event_views", real)
             result = await client.call_tool("list_tasks", {})
             return [[e["event"] for e in (result.structured_content or {})["attention"]]]
