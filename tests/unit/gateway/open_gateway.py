@@ -68,7 +68,9 @@ async def open_gateway(
     await gateway.open(lease)
     transport = httpx2.AsyncHTTPTransport(uds=str(path))
     try:
-        async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://gateway", timeout=300
+        ) as client:
             yield OpenGateway(gateway, lease, client, told, bells)
     finally:
         await gateway.aclose()

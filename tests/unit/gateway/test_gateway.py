@@ -255,7 +255,9 @@ def test_opening_again_replaces_a_stale_socket_and_keeps_the_records(path: Path)
         assert path.lstat().st_ino != inode
         await here.client.aclose()
         transport = httpx2.AsyncHTTPTransport(uds=str(path))
-        async with httpx2.AsyncClient(transport=transport, base_url="http://g") as client:
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://g", timeout=300
+        ) as client:
             assert (
                 await client.post("/anthropic/v1/messages", json=ASK, headers={"x-api-key": TOKEN})
             ).status_code == 200

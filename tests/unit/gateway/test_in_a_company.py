@@ -132,7 +132,9 @@ def asked_through_the_gateway(folder: Path, url: str) -> tuple[int, dict[str, An
         )  # fmt: skip
         transport = httpx2.AsyncHTTPTransport(uds=str(folder / "g.sock"))
         headers = {"authorization": f"Bearer {TOKEN}"}
-        async with httpx2.AsyncClient(transport=transport, base_url="http://g") as client:
+        async with httpx2.AsyncClient(
+            transport=transport, base_url="http://g", timeout=300
+        ) as client:
             body = {"model": "m", "messages": []}
             path = "/openai/v1/chat/completions"
             answer = await client.post(path, json=body, headers=headers, timeout=300)

@@ -94,7 +94,7 @@ def test_an_answer_is_in_the_books_by_the_time_that_the_agent_sees_its_end(path:
 
 def _client(path: Path) -> Any:
     transport = httpx2.AsyncHTTPTransport(uds=str(path))
-    return httpx2.AsyncClient(transport=transport, base_url="http://gateway")
+    return httpx2.AsyncClient(transport=transport, base_url="http://gateway", timeout=300)
 
 
 def test_a_stream_that_is_cut_is_booked_as_far_as_it_told(path: Path) -> None:

@@ -88,7 +88,7 @@ def test_it_plays_a_plan_from_a_process_of_its_own(tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.01)
         url = f"http://127.0.0.1:{(tmp_path / 'port').read_text()}"
-        with httpx2.Client(base_url=url, headers={"x-api-key": "k"}) as client:
+        with httpx2.Client(base_url=url, headers={"x-api-key": "k"}, timeout=300) as client:
             first = client.post("/v1/messages", json=ASK).json()
             written = {"file_path": "/workspace/a.txt", "content": "A"}
             assert first["content"][0]["input"] == written
@@ -125,7 +125,7 @@ def call_in(dialect: str, answer: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("dialect", CALLS)
 def test_each_api_calls_the_agents_own_tool_by_its_schema(dialect: str) -> None:
     path, ask = CALLS[dialect]
-    with FakeModels() as provider, httpx2.Client(base_url=provider.url) as client:
+    with FakeModels() as provider, httpx2.Client(base_url=provider.url, timeout=300) as client:
         session = provider.session("one")
         session.push(write("a.txt", "A") if dialect != "responses" else bash("echo A"))
         answer = client.post(f"/s/one{path}", json=ask, headers={"authorization": "Bearer k"})
@@ -143,7 +143,7 @@ def test_each_api_calls_the_agents_own_tool_by_its_schema(dialect: str) -> None:
 def test_each_api_streams_and_breaks_off(dialect: str) -> None:
     path, ask = CALLS[dialect]
     path = path.replace(":generate", ":streamGenerate")
-    with FakeModels() as provider, httpx2.Client(base_url=provider.url) as client:
+    with FakeModels() as provider, httpx2.Client(base_url=provider.url, timeout=300) as client:
         provider.push(slow("one-two-", 2, 0), stream_overloaded(), cut())
         whole = client.post(path, json={**ask, "stream": True}).text
         assert all(word in whole for word in ("one-", "two-"))
@@ -167,7 +167,7 @@ ERRORS: list[tuple[Behaviour, dict[str, int]]] = [
 def test_each_api_fails_in_its_own_shape(dialect: str) -> None:
     path, ask = CALLS[dialect]
     who = {"responses": "openai", "chat": "openai", "gemini": "google"}.get(dialect, dialect)
-    with FakeModels() as provider, httpx2.Client(base_url=provider.url) as client:
+    with FakeModels() as provider, httpx2.Client(base_url=provider.url, timeout=300) as client:
         for behaviour, status in ERRORS:
             provider.push(behaviour)
             answer = client.post(path, json=ask)
@@ -188,7 +188,7 @@ def _tells_when(provider: str, behaviour: Behaviour) -> bool:
 
 
 def test_a_session_is_also_chosen_by_a_word_in_the_text() -> None:
-    with FakeModels() as provider, httpx2.Client(base_url=provider.url) as client:
+    with FakeModels() as provider, httpx2.Client(base_url=provider.url, timeout=300) as client:
         provider.session("b").push(text("for b"))
         ask = {**ASK, "messages": [{"role": "user", "content": "do it [session:b]"}]}
         assert "for b" in client.post("/anthropic/v1/messages", json=ask).text
