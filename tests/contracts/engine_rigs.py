@@ -24,10 +24,11 @@ from rover_mcp.sandbox.process_engine import ProcessEngine
 from rover_mcp.sandbox.protocol import Engine, SandboxFolders, SandboxSpec
 from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.support import stand_in_runner
+from tests.support.hangs import HANG_SECONDS
 from tests.support.podman_env import USER
 
 RUNNER = ("{spec}/runner.py", "{spec}")
-_BOUND = 300.0
+_BOUND = HANG_SECONDS
 
 
 def wait_for(happened: Callable[[], bool], what: str) -> None:

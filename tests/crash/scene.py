@@ -23,6 +23,7 @@ from tests.e2e.conftest import end_daemon
 from tests.e2e.processes import pause_after_look, runners, wait_until
 from tests.support.docker_env import remove_sandboxes
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient
+from tests.support.hangs import HANG_SECONDS
 from tests.support.repos import git, make_repository
 from tests.support.scripts import script
 
@@ -31,7 +32,7 @@ FEWEST_KILLS, MOST_KILLS = 2, 6
 KILLS_WITHIN = 7.0
 """Seconds: about what an undisturbed run takes."""
 MOST_RESUMES = 8
-COMPLETED_WITHIN = 600.0
+COMPLETED_WITHIN = HANG_SECONDS
 PROMPT = 1.0
 WORKFLOW = r"""
 version: "1.0"

@@ -20,6 +20,7 @@ from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_d
 from tests.e2e.processes import is_alive, wait_until
 from tests.support.fake_anthropic import FakeAnthropic, text, write
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient
+from tests.support.hangs import HANG_SECONDS
 from tests.support.models.turns import usage_window
 from tests.support.preloaded_daemons import exit_status, start_preloaded
 from tests.support.real_claude import claude_binary
@@ -30,7 +31,7 @@ __all__ = ["docker_host", "engine_for_daemons"]
 
 P = ControlPoint
 ENDINGS = ("task.paused", "task.resumed", "task.completed", "task.failed")
-COMPLETED_WITHIN = 600.0
+COMPLETED_WITHIN = HANG_SECONDS
 OF_HOLDS = (P.HOLD_PLACED, P.HOLD_UNTIMED, P.PROBE_CHOSEN, P.ACCOUNT_OPENED)
 OF_TASKS = [point for point in P if point not in OF_HOLDS]
 # Passages beside the first: those of the second attempt, which was enqueued by itself.

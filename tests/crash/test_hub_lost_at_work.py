@@ -18,6 +18,7 @@ from tests.e2e.conftest import end_daemon
 from tests.e2e.processes import wait_until
 from tests.support.docker_env import docker_host, remove_sandboxes
 from tests.support.frames import Frame, LauncherClient
+from tests.support.hangs import HANG_SECONDS
 from tests.support.repos import FIXED, git, make_repository
 from tests.support.scripts import script
 
@@ -159,7 +160,7 @@ HARMS = {
 
 def ended(client: LauncherClient, task: Running) -> Frame:
     """The task's view once nothing runs any more."""
-    end = time.monotonic() + 400
+    end = time.monotonic() + HANG_SECONDS
     while True:
         view = client.tool("wait_for_task", task=task.task, timeout_s=10)["task"]
         if view["status"] in ENDED:

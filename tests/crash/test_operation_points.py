@@ -18,6 +18,7 @@ from tests.e2e.conftest import daemon_pid, docker_host, end_daemon, engine_for_d
 from tests.e2e.processes import is_alive, wait_until
 from tests.support.frames import DaemonRestarted, Frame, LauncherClient, ToolError
 from tests.support.git_server import bare, git_server
+from tests.support.hangs import HANG_SECONDS
 from tests.support.preloaded_daemons import exit_status, start_preloaded
 from tests.support.repos import git, make_repository
 from tests.support.scripts import CREDITS, script
@@ -25,7 +26,7 @@ from tests.support.scripts import CREDITS, script
 __all__ = ["docker_host", "engine_for_daemons"]
 
 P = OperationPoint
-WITHIN = 300.0
+WITHIN = HANG_SECONDS
 DONE_THEN = (P.REFERENCE_MOVED, P.CARRIED_OUT, P.STATUS_CHANGED)
 """Where the merge has happened when the daemon dies."""
 

@@ -34,9 +34,10 @@ from rover_mcp.store.store import Store
 from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.e2e.processes import pause_after_look
 from tests.support.attempts_site import FakeDoor, FakeHub, Run
+from tests.support.hangs import HANG_SECONDS
 from tests.support.samples import new_task, pause
 
-BOUND = 300
+BOUND = HANG_SECONDS
 
 
 @dataclass

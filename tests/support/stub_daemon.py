@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from rover_mcp.launcher.handshake import socket_path
+from tests.support.hangs import HANG_SECONDS
 
-BOUND = 300.0
+BOUND = HANG_SECONDS
 PROGRAM = [sys.executable, "-m", "tests.support.stub_daemon"]
 ROOT = Path(__file__).parents[2]
 

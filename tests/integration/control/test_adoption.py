@@ -33,12 +33,13 @@ from rover_mcp.store.records import AttemptRow
 from rover_mcp.store.store import Store
 from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.support.attempts_site import FakeDoor, FakeHub, Run
+from tests.support.hangs import HANG_SECONDS
 from tests.support.planes import end_dbos
 from tests.support.postgres import Cluster
 from tests.support.samples import new_task
 
 LEASE = 60.0
-BOUND = 300
+BOUND = HANG_SECONDS
 
 
 @dataclass

@@ -15,9 +15,10 @@ from rover_mcp.daemon.trash import FOLDER, Trash
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.sandbox.attempt_folder import remove_tree
 from rover_mcp.sandbox.protocol import Engine, SandboxInfo
+from tests.support.hangs import HANG_SECONDS
 from tests.support.samples import task_row
 
-LONG = 300.0
+LONG = HANG_SECONDS
 TASK = "a" * 32
 
 

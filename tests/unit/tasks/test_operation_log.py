@@ -13,10 +13,10 @@ from rover_mcp.domain.operation import OperationKind, OperationState
 from rover_mcp.store.operations import OperationRow
 from rover_mcp.tasks.operation_log import OperationLog
 from tests.support.desk import Desk
+from tests.support.hangs import HANG_SECONDS
 
 TASK = "t1"
-LIMIT = 300.0
-"""Seconds, against a hang."""
+LIMIT = HANG_SECONDS
 
 
 class SlowSettler:
