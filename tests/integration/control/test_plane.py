@@ -30,9 +30,16 @@ LIMIT = 2
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     home = tmp_path_factory.mktemp("plane") / "home"
-    retry = RetrySettings(transient_first=0.3, credits_first=10, jitter=0)
+    retry = RetrySettings(transient_first=0.3, credits_first=3600, jitter=0)
     with open_plane(home, database_url(home), concurrency=LIMIT, retry=retry) as made:
         yield made
+
+
+def the_timer_is_due(plane: Plane, task_id: str, attempt: int) -> None:
+    """DBOS's own, which nobody could move otherwise."""
+    with plane.store.database.engine.begin() as connection:
+        due = "UPDATE workflow_status SET delay_until_epoch_ms = 1 WHERE workflow_uuid = ?"
+        connection.exec_driver_sql(due, (f"attempt-{task_id}-{attempt}",))
 
 
 def test_a_task_goes_through_the_queue_to_its_end(plane: Plane) -> None:
@@ -76,8 +83,9 @@ def test_a_resume_before_the_time_does_not_run_twice(plane: Plane) -> None:
     task_id = plane.create(play)
     eventually(lambda: plane.workflow(task_id, 2) is not None)
     won = plane.store.transitions.resume(task_id, "client-2")
-    assert won is not None, "the timer of 10 s was quicker than this machine"
+    assert won is not None
     plane.plane.enqueue(won[1])
+    the_timer_is_due(plane, task_id, 2)
     eventually(lambda: plane.workflow(task_id, 2) == "SUCCESS")
     assert plane.task(task_id).status is S.IN_PROGRESS
     gate.set()
