@@ -132,7 +132,7 @@ def test_the_making_of_a_base_is_told_once_and_can_be_stopped(repo: Path, tmp_pa
         waiting = pool.submit(hub.lend, repo, head, tmp_path / "lent", told.append, stop)
         stop.ask()
         with pytest.raises(Stopped):
-            waiting.result(120)
+            waiting.result(300)
     with pytest.raises(Stopped):
         hub.lend(repo, head, tmp_path / "lent", told.append, stop)
     assert packs(hub.base / "objects") == []

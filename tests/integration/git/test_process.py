@@ -66,7 +66,7 @@ def test_a_git_is_stopped_from_another_thread(repo: Path, when: str) -> None:
             running = pool.submit(run_git, argv, repo / ".git", stdin=reads, stop=stop)
             stop.ask()
             with pytest.raises(Stopped):
-                running.result(120)
+                running.result(300)
     finally:
         os.close(reads)
         os.close(writes)

@@ -52,7 +52,7 @@ def without_roots_rights(call: Callable[[], T]) -> T:
         return call()
 
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(run).result(120)
+        return pool.submit(run).result(300)
 
 
 def fault(path: Path) -> EnvironmentFault:
@@ -145,7 +145,7 @@ def test_readers_do_not_wait_for_a_writer(path: Path) -> None:
             assert len(store.events.after(0)) == 1
         finally:
             release.set()
-        writing.result(120)
+        writing.result(300)
     found = store.tasks.get(task.id)
     assert found is not None
     assert found.title == "half done"
