@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from rover_mcp.daemon.git_adapters import GitRepositories
+from rover_mcp.daemon.remembered import Remembered
 from rover_mcp.domain.errors import Conflict, NotFound, RoverError, UserFixable
 from rover_mcp.domain.secret_search import SecretMatch
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.git.branch_merge import (
+    Merged,
     commit_merge,
     contains,
     count_beyond,
+    has_object,
     merge,
     tip,
 )
 from rover_mcp.git.branch_trash import kept_aside
 from rover_mcp.git.hook_files import active_hooks
 from rover_mcp.git.move_branch import BranchMove, move_branch, settle
-from rover_mcp.git.repository import is_branch_name, list_branches
+from rover_mcp.git.repository import info_attributes, is_branch_name, list_branches
 from rover_mcp.git.repository_view import RepositoryView, opened
 from rover_mcp.git.user_identity import committer
 from rover_mcp.git.work_tree import work_tree_of
@@ -33,6 +36,7 @@ from rover_mcp.tasks.operation_log import settled
 log = logging.getLogger("rover.merge")
 
 BRANCHES_NAMED = 10
+MERGES_KEPT = 8
 
 Search = Callable[[RepositoryView, TaskRow, str, Sequence[str]], list[SecretMatch]]
 """Finds secrets in what a commit reaches and none of some others does."""
@@ -44,6 +48,7 @@ class HostMerges:
     def __init__(self, repositories: GitRepositories, search: Search) -> None:
         self._repositories = repositories
         self._search = search
+        self._merged = Remembered[tuple[Path, str, str, bytes], Merged](MERGES_KEPT)
 
     def plan(self, task: TaskRow, into: str | None, hooks: Sequence[str]) -> MergePlan:
         repository = Path(task.project_path)
@@ -53,9 +58,11 @@ class HostMerges:
             merged_before = task.status is TaskStatus.MERGED and kept_if_deleted(view, task)
             source = merged_before or delivered_tip(self._repositories, view, task, head)
             into, old = _target(view, task, into)
-            with ThreadPoolExecutor(1) as aside:
+            with ThreadPoolExecutor(2) as aside:
+                # None of the three needs what the others find out.
                 present = aside.submit(active_hooks, view, hooks)
-                merged = merge(view, old, source)
+                searched = aside.submit(self._secrets, view, task, source, old)
+                merged = self._merge(view, old, source)
             top = work_tree_of(view, into)
             return MergePlan(
                 repository=str(repository),
@@ -73,8 +80,19 @@ class HostMerges:
                 contained=merged.contained,
                 work_tree=str(top) if top else None,
                 hooks=present.result(),
-                secrets=() if merged.contained else self._secrets(view, task, source, old),
+                secrets=() if merged.contained else searched.result(),
             )
+
+    def _merge(self, view: RepositoryView, old: str, source: str) -> Merged:
+        """The merge of the two, which a preview and the merge that follows need once."""
+        if view.bare:
+            return merge(view, old, source)  # some versions of git obey the attributes of HEAD
+        key = (view.place.common, old, source, info_attributes(view.place.common))
+        merged = self._merged.get(key, lambda: merge(view, old, source))
+        if merged.tree and not has_object(view, merged.tree, "tree"):
+            # Nothing refers to the tree, so that a git gc may have removed it.
+            return merge(view, old, source)
+        return merged
 
     def _secrets(
         self, view: RepositoryView, task: TaskRow, source: str, old: str

@@ -24,7 +24,7 @@ from rover_mcp.domain.secret_search import (
     SecretMatch,
     values_of_file,
 )
-from rover_mcp.git.outgoing import search_for_secrets
+from rover_mcp.git.outgoing import is_clean, search_for_secrets
 from rover_mcp.git.repository_view import RepositoryView
 from rover_mcp.store.records import TaskRow
 
@@ -36,6 +36,7 @@ class TaskSecrets:
     def __init__(self, home: Path, credentials: Credentials) -> None:
         self._home = home
         self._credentials = credentials
+        self._clean = Remembered[tuple[Path, str, str, bytes], bool]()
         self._searched = Remembered[tuple[Path, str, tuple[str, ...], bytes], list[SecretMatch]]()
 
     def search(
@@ -48,8 +49,21 @@ class TaskSecrets:
             UserFixable, EnvironmentFault: it cannot be searched, so it must not leave.
         """
         known = self.known(task)
+        if task.base_commit in there and self._is_clean(view, task, tip, known):
+            return []
         key = (view.place.common, tip, tuple(there), known.digest)
         return self._searched.get(key, lambda: search_for_secrets(view, tip, there, known))
+
+    def _is_clean(self, view: RepositoryView, task: TaskRow, tip: str, known: KnownValues) -> bool:
+        """Whether all that `tip` adds to the task's base is seen to have no secret. Then what goes
+        to any branch or remote has none, and the previews of both need a single search."""
+        if task.onto:
+            return False  # rebased: that is mostly what came to the new base meanwhile
+        base = task.base_commit
+        key = (view.place.common, tip, base, known.digest)
+        with suppress(EnvironmentFault):
+            return self._clean.get(key, lambda: is_clean(view, tip, [base], known))
+        return False
 
     def known(self, task: TaskRow) -> KnownValues:
         """

@@ -260,7 +260,11 @@ def _services(
     builds = ImageBuilds(
         core.settings, create, keepers, repositories.hub, core.gateway_adapter, core.warm_pool
     )
-    merge = _merge(core, operations)
+    secrets = TaskSecrets(home, core.credentials)
+    merges = HostMerges(repositories, secrets.search)
+    merge = MergeTask(store, merges, operations, HostBranches(repositories))
+    pushes = HostPushes(repositories, home, secrets.search)
+    push = PushTask(store, pushes, operations, core.settings.allowed_secrets)
     host_rebases = HostRebases(home, repositories, attempts.finish.import_snapshots)
     rebase = RebaseTask(store, host_rebases, operations)
     resolutions = HostResolutions(home, store, repositories, rebase)
@@ -269,7 +273,7 @@ def _services(
     checkout = CheckoutTask(store, HostCheckouts(repositories, home), operations)
     return Services(
         tasks, status, broadcaster, touch, images, hooks, trash, FreeSpace(sources, operations),
-        builds, forget, merge, _push(core, operations), rebase, checkout, _shell(core, attempts),
+        builds, forget, merge, push, rebase, checkout, _shell(core, attempts),
         ChooseTask(store, trash.delete, operations), resolve,
     )  # fmt: skip
 
@@ -279,18 +283,6 @@ def _trash(core: _Core, leftovers: TaskLeftovers, operations: OperationLog) -> T
         core.store, DeleteTask(core.store, leftovers), operations, core.settings.trash_days,
         HostBranches(core.repositories),
     )  # fmt: skip
-
-
-def _merge(core: _Core, operations: OperationLog) -> MergeTask:
-    secrets = TaskSecrets(core.settings.home, core.credentials)
-    merges = HostMerges(core.repositories, secrets.search)
-    return MergeTask(core.store, merges, operations, HostBranches(core.repositories))
-
-
-def _push(core: _Core, operations: OperationLog) -> PushTask:
-    home, secrets = core.settings.home, TaskSecrets(core.settings.home, core.credentials)
-    pushes = HostPushes(core.repositories, home, secrets.search)
-    return PushTask(core.store, pushes, operations, core.settings.allowed_secrets)
 
 
 def _shell(core: _Core, attempts: Attempts) -> OpenShell:

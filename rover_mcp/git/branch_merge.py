@@ -77,9 +77,9 @@ def count_beyond(view: RepositoryView, tip: str, head: str) -> int:
     return int(counted.text)
 
 
-def has_object(view: RepositoryView, commit: str) -> bool:
-    """Whether the repository has a commit."""
-    return view.run(["cat-file", "-e", f"{commit}^{{commit}}"]).code == 0
+def has_object(view: RepositoryView, name: str, kind: str = "commit") -> bool:
+    """Whether the repository has a commit, or an object of another kind."""
+    return view.run(["cat-file", "-e", f"{name}^{{{kind}}}"]).code == 0
 
 
 def merge(view: RepositoryView, old: str, source: str) -> Merged:

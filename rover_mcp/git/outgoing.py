@@ -48,21 +48,34 @@ def search_for_secrets(
         UserFixable: more leaves than can be searched ("too_large_to_search").
         EnvironmentFault: git failed ("search_failed").
     """
+    if is_clean(view, tip, there, known):
+        return []
     listed = _LeavingCommits(view, tip, there)
-    commits, has_merge = listed.commits()
-    paths, all_paths = _paths(view, commits)
-    search = _Search(view, paths, all_paths, there, known)
-    # What the commits change is listed at once. Which of it the other side has elsewhere, in a file
-    # that was moved for example, takes git longer the larger the repository is, and matters only if
-    # something is found. A merge would list all that the other side's commits have changed.
-    if not has_merge:
-        objects = list(_facts(view, [*commits, *paths]))
-        if _fits(objects) and not search.matches(objects):
-            return []
+    paths, all_paths = _paths(view, listed.commits()[0])
     names = listed.rev_list("--objects", "--no-object-names")
     objects = [one for one in _facts(view, names) if one.kind in ("blob", "commit")]
     _check_sizes(objects, paths)
-    return search.matches(objects)
+    return _Search(view, paths, all_paths, there, known).matches(objects)
+
+
+def is_clean(
+    view: RepositoryView, tip: str, there: Sequence[str], known: KnownValues = NOTHING_KNOWN
+) -> bool:
+    """Whether a quick look sees that search_for_secrets would find nothing. Where it is so, it is
+    so too for any commits `there` that reach these.
+
+    Raises:
+        EnvironmentFault: git failed ("search_failed").
+    """
+    # What the commits change is listed at once. Which of it the other side has elsewhere, in a file
+    # that was moved for example, takes git longer the larger the repository is, and matters only if
+    # something is found. A merge would list all that the other side's commits have changed.
+    commits, has_merge = _LeavingCommits(view, tip, there).commits()
+    if has_merge:
+        return False
+    paths, all_paths = _paths(view, commits)
+    objects = list(_facts(view, [*commits, *paths]))
+    return _fits(objects) and not _Search(view, paths, all_paths, there, known).matches(objects)
 
 
 @dataclass(frozen=True)
