@@ -260,11 +260,7 @@ def _services(
     builds = ImageBuilds(
         core.settings, create, keepers, repositories.hub, core.gateway_adapter, core.warm_pool
     )
-    secrets = TaskSecrets(home, core.credentials)
-    merges = HostMerges(repositories, secrets.search)
-    merge = MergeTask(store, merges, operations, HostBranches(repositories))
-    pushes = HostPushes(repositories, home, secrets.search)
-    push = PushTask(store, pushes, operations, core.settings.allowed_secrets)
+    merge, push = _merge_and_push(core, operations)
     host_rebases = HostRebases(home, repositories, attempts.finish.import_snapshots)
     rebase = RebaseTask(store, host_rebases, operations)
     resolutions = HostResolutions(home, store, repositories, rebase)
@@ -283,6 +279,16 @@ def _trash(core: _Core, leftovers: TaskLeftovers, operations: OperationLog) -> T
         core.store, DeleteTask(core.store, leftovers), operations, core.settings.trash_days,
         HostBranches(core.repositories),
     )  # fmt: skip
+
+
+def _merge_and_push(core: _Core, operations: OperationLog) -> tuple[MergeTask, PushTask]:
+    store, home, repositories = core.store, core.settings.home, core.repositories
+    search = TaskSecrets(home, core.credentials).search  # what one finds out, the other knows
+    merges, pushes = HostMerges(repositories, search), HostPushes(repositories, home, search)
+    return (
+        MergeTask(store, merges, operations, HostBranches(repositories)),
+        PushTask(store, pushes, operations, core.settings.allowed_secrets),
+    )
 
 
 def _shell(core: _Core, attempts: Attempts) -> OpenShell:

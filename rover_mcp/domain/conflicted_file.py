@@ -39,9 +39,9 @@ class ConflictSide(_ConflictModel):
 
 
 class ConflictedFile(_ConflictModel):
-    """`kind`: contents, added twice, modify/delete, rename, binary, mode, link, submodule, lock
-    file, or other. `advice` says what to do where it is not a matter of text. The commits are those
-    that changed the file since both sides went apart."""
+    """`kind`: contents, added twice, modify/delete, rename, file/folder, binary, mode, link,
+    submodule, lock file, or other. `advice` says what to do where it is not a matter of text. The
+    commits are those that changed the file since both sides went apart."""
 
     path: str
     kind: str

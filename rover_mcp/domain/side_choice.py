@@ -1,6 +1,6 @@
 """Conflicts that no text of both sides resolves: one side deleted or renamed a file that the other
-one has, or it is a binary file, a symbolic link, a mode or a submodule. Each is resolved by a
-choice, which is judged here. Pure.
+one has, or has a folder in its place, or it is a binary file, a symbolic link, a mode or a
+submodule. Each is resolved by a choice, which is judged here. Pure.
 
 An answer has a line for each such file: `the path -> base: the reason`. `base` is what the new base
 has there, `branch` what the branch has; where that side has no such file, it is gone. `file` is the
@@ -17,6 +17,8 @@ from rover_mcp.domain.resolution import Resolution, form_problems, syntax_proble
 from rover_mcp.domain.text import one_line, visible_line
 
 MOST_OF_REASON = 300
+FILE_OR_FOLDER = "file/folder"
+"""The kind of a path at which one side has a file and the other one a folder."""
 
 
 class Side(StrEnum):
@@ -45,6 +47,7 @@ class SideContent:
 
     text: str | None
     shown: str
+    is_folder: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,25 @@ def judge_choices(
         ):
             for path in group:
                 verdicts[path] = Resolution(("by these choices none of the names is left",))
+    verdicts |= _in_replaced_folders(conflicts, answers)
     return verdicts, answers
+
+
+def _in_replaced_folders(
+    conflicts: Mapping[str, ChoiceConflict], answers: Mapping[str, FileAnswer]
+) -> dict[str, Resolution]:
+    """The verdicts on what would stay in a folder in whose place a file is chosen."""
+    verdicts: dict[str, Resolution] = {}
+    for path, answer in answers.items():
+        content = conflicts[path].of(answer.side)
+        if conflicts[path].kind != FILE_OR_FOLDER or not content or content.is_folder:
+            continue
+        for other, its in answers.items():
+            if other.startswith(f"{path}/") and _stays(conflicts[other], its):
+                folder = f"the folder `{visible_line(path)}`"
+                why = f"it is to stay in {folder}, for which a file is chosen"
+                verdicts[other] = Resolution((why,))
+    return verdicts
 
 
 def _stays(conflict: ChoiceConflict, answer: FileAnswer) -> bool:

@@ -14,7 +14,7 @@ from rover_mcp.domain.conflicted_file import (
     ConflictSide,
     SideCommit,
 )
-from rover_mcp.git.replay import Git, ReplayStop, StagedEntry
+from rover_mcp.git.replay import FOLDER, IN_THE_WAY, Git, ReplayStop, StagedEntry
 
 LOCK_FILES = {
     "Cargo.lock": "cargo update --workspace",
@@ -80,6 +80,8 @@ def conflict_kind(path: str, stages: Mapping[int, StagedEntry], kinds: Collectio
     """What sort of conflict a path has, by its sides and what git says of it."""
     modes = {entry.mode for entry in stages.values()}
     words = " ".join(kinds)
+    if IN_THE_WAY in kinds:
+        return "file/folder" if FOLDER in modes else "other"
     if SUBMODULE in modes or "submodule" in words:
         return "submodule"
     if LINK in modes:
@@ -182,6 +184,7 @@ def _advice(path: str, kind: str) -> str:
         "lock file": f"take one side and run `{LOCK_FILES.get(PurePosixPath(path).name, '')}`",
         "modify/delete": "keep the changed file, or delete it",
         "rename": "choose the name that it keeps",
+        "file/folder": "choose the file or the folder",
         "binary": "choose one side",
         "mode": "choose one side's mode",
         "link": "choose one side",

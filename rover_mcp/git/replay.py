@@ -7,8 +7,8 @@ conflict is a value that can be kept, not a state that somebody has to leave.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from agent_runner.worktree.worktree import USER_EMAIL, USER_NAME
 from rover_mcp.domain.errors import Conflict, EnvironmentFault
@@ -17,6 +17,10 @@ from rover_mcp.git.git_process import GitResult
 
 MOST_COMMITS = 500
 """Of a branch that is replayed: each takes some processes."""
+FOLDER = "040000"
+"""The mode of a folder."""
+IN_THE_WAY = "CONFLICT (file/directory)"
+"""What git says of a file and a folder of one name. The file's new place comes first."""
 _LIST_LIMIT = 64 * 1024**2
 ANYBODY = {
     f"GIT_{role}_{part}": text
@@ -30,7 +34,7 @@ Git = Callable[..., GitResult]
 @dataclass(frozen=True)
 class StagedEntry:
     """One side of a conflicted path. `stage` 1 is the base, 2 what the branch is replayed on, 3 the
-    replayed commit."""
+    replayed commit. `blob` is a tree where the mode is FOLDER: the other side has a file there."""
 
     mode: str
     blob: str
@@ -51,7 +55,8 @@ class MergeMessage:
 @dataclass(frozen=True)
 class ReplayStop:
     """`commit` conflicts with `onto`, which is what the branch is so far. `tree` has what git could
-    merge, and the conflicted files with markers."""
+    merge, and the conflicted files with markers. `aside` says where it has a file in whose place
+    the other side has a folder, by the path that this is about."""
 
     commit: str
     parent: str
@@ -59,6 +64,7 @@ class ReplayStop:
     tree: str
     entries: Sequence[StagedEntry]
     messages: Sequence[MergeMessage]
+    aside: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def paths(self) -> list[str]:
@@ -175,7 +181,7 @@ class Replay:
             return merged.stdout.partition(b"\0")[0].decode()
         if merged.code == 1 and not merged.truncated:
             tree, entries, messages = _conflicts(merged.stdout)
-            stop = ReplayStop(commit, parent, onto, tree, entries, messages)
+            stop = self._with_folders(ReplayStop(commit, parent, onto, tree, entries, messages))
             return self.resolve(stop) or stop
         if "usage: git merge-tree" in merged.stderr:
             raise EnvironmentFault(
@@ -188,6 +194,23 @@ class Replay:
             hint="rebase the task's branch yourself, to see what git says",
             code="not_rebasable",
         )
+
+    def _with_folders(self, stop: ReplayStop) -> ReplayStop:
+        """The stop with each file that git moved out of the way of a folder under its own name, and
+        the folder as the other side of it."""
+        moved = {m.paths[0]: m.paths[1] for m in stop.messages if m.kind == IN_THE_WAY}
+        entries = [replace(e, path=moved.get(e.path, e.path)) for e in stop.entries]
+        for name in moved.values():
+            stages = {entry.stage for entry in entries if entry.path == name}
+            tree = self.git(["rev-parse", "--verify", "-q", f"{stop.tree}:{name}"])
+            if tree.code == 0 and len(others := {2, 3} - stages) == 1:
+                entries.append(StagedEntry(FOLDER, tree.text, *others, name))
+        messages = [
+            replace(m, paths=list(dict.fromkeys(moved.get(path, path) for path in m.paths)))
+            for m in stop.messages
+        ]
+        aside = {name: place for place, name in moved.items()}
+        return replace(stop, entries=entries, messages=messages, aside=aside)
 
     def _child(self, commit: str, parent: str) -> str:
         """A commit with the files of `commit`, whose only parent is `parent`: so git takes that

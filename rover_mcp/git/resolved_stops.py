@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -17,8 +17,8 @@ from rover_mcp.domain.side_choice import FileAnswer, Side
 from rover_mcp.git.bundle import BundleHeader, render_header
 from rover_mcp.git.conflicts import LOCK_FILES
 from rover_mcp.git.git_errors import checked
-from rover_mcp.git.replay import ANYBODY, Git, ReplayStop, StagedEntry
-from rover_mcp.git.side_conflicts import STAGES, is_plain, stages_of
+from rover_mcp.git.replay import ANYBODY, FOLDER, Git, ReplayStop, StagedEntry
+from rover_mcp.git.side_conflicts import STAGES, files_of, is_plain, stages_of
 
 NO_ID = "0" * 40
 MARK = 7
@@ -62,7 +62,23 @@ class ResolvedStops:
             for path, one in files.items()
             if one.side is not Side.FILE
         }
-        return tree_with(self.git, stop.tree, texts, {**dict.fromkeys(old), **sides})
+        replaced = self._replaced(stop, sides)
+        if any(entry and path in replaced for path, entry in sides.items()):
+            return None  # one answer keeps a file in a folder that another one gives up
+        gone = dict.fromkeys([*old, *stop.aside.values(), *replaced])
+        kept = {path: e for path, e in sides.items() if e is None or e.mode != FOLDER}
+        return tree_with(self.git, stop.tree, texts, {**gone, **kept})
+
+    def _replaced(
+        self, stop: ReplayStop, sides: Mapping[str, StagedEntry | None]
+    ) -> Collection[str]:
+        """The files of the folders that give way to a file."""
+        return {
+            f"{path}/{name}"
+            for path, entry in sides.items()
+            if path in stop.aside and entry and entry.mode != FOLDER
+            for name in files_of(self.git, f"{stop.tree}:{path}")
+        }
 
 
 def conflict_key(stop: ReplayStop, path: str) -> str:

@@ -6,30 +6,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from difflib import unified_diff
 
-from rover_mcp.domain.side_choice import ChoiceConflict, Side, SideContent
-from rover_mcp.domain.text import plain
+from rover_mcp.domain.errors import EnvironmentFault
+from rover_mcp.domain.side_choice import FILE_OR_FOLDER, ChoiceConflict, Side, SideContent
+from rover_mcp.domain.text import plain, visible_line
 from rover_mcp.git.conflicts import LINK, MOST_BYTES, SUBMODULE, conflict_kind
-from rover_mcp.git.replay import Git, ReplayStop, StagedEntry
+from rover_mcp.git.replay import FOLDER, IN_THE_WAY, Git, ReplayStop, StagedEntry
 
 LOCK_FILE = "lock file"
 RESOLVABLE = frozenset({"contents", "added twice", LOCK_FILE})
 """Kinds of conflicts that end in a text: an agent's, or that of the program which writes the
 file."""
-CHOSEN = frozenset({"modify/delete", "rename", "binary", "link", "mode", "submodule"})
+CHOSEN = frozenset(
+    {"modify/delete", "rename", FILE_OR_FOLDER, "binary", "link", "mode", "submodule"}
+)
 """Kinds that end in what one side has, or in another text."""
 OLD_NAME = "old name"
 """The kind of a path that both sides renamed to another one each: it is gone in any case."""
 STAGES = {Side.BASE: 2, Side.BRANCH: 3}
 MOST_LINES = 120
 """Of what a side changed in a file that the other one deleted."""
+MOST_NAMES = 30
+"""Of files in a folder."""
+_LIST_LIMIT = 64 * 1024**2
 _RENAMED_TWICE = "CONFLICT (rename/rename)"
 _OF_TEXT = "CONFLICT (contents)"
 _PLAIN = (
     _OF_TEXT, _RENAMED_TWICE, "CONFLICT (binary)", "CONFLICT (modify/delete)",
     "CONFLICT (rename/delete)", "CONFLICT (rename involved in collision)", "CONFLICT (submodule",
+    IN_THE_WAY,
 )  # fmt: skip
-"""How git's names begin of conflicts in which each path stands for itself. For others, such as a
-file in the place of a folder, it has moved something out of the way."""
+"""How git's names begin of conflicts in which each path stands for itself, but for what is in a
+folder that a file may replace. For others, such as a file in the place of a link, git has moved
+something out of the way."""
 
 
 def stop_kinds(stop: ReplayStop, textual: Callable[[str], bool]) -> dict[str, str]:
@@ -57,7 +65,14 @@ def unresolvable(stop: ReplayStop, textual: Callable[[str], bool]) -> dict[str, 
     }
     solvable = {*RESOLVABLE, *CHOSEN, OLD_NAME}
     kinds = stop_kinds(stop, textual)
-    return {path: kind for path, kind in kinds.items() if kind not in solvable} | elsewhere
+    folders = tuple(f"{path}/" for path, kind in kinds.items() if kind == FILE_OR_FOLDER)
+    unsolved = {
+        path: kind
+        for path, kind in kinds.items()
+        # A text is not judged together with what becomes of the folder that it is in.
+        if kind not in solvable or (kind in RESOLVABLE and path.startswith(folders))
+    }
+    return unsolved | elsewhere
 
 
 def is_plain(stop: ReplayStop) -> bool:
@@ -80,8 +95,17 @@ def choice_conflicts(
             stages = stages_of(stop, path)
             before = _text(git, stages.get(1))
             base, branch = (_content(git, stages.get(n), before) for n in STAGES.values())
+            if kind == FILE_OR_FOLDER:
+                base, branch = (_beside(side, stop.aside[path]) for side in (base, branch))
             conflicts[path] = ChoiceConflict(path, kind, base, branch)
     return conflicts
+
+
+def _beside(side: SideContent | None, place: str) -> SideContent | None:
+    """What a side has where the other one has a folder or a file: to be chosen as it is."""
+    if side is None or side.is_folder:
+        return side
+    return SideContent(None, f"{side.shown}\n    (in your folder it is at {visible_line(place)})")
 
 
 def rename_groups(stop: ReplayStop, kinds: Mapping[str, str]) -> list[list[str]]:
@@ -95,6 +119,8 @@ def _content(git: Git, entry: StagedEntry | None, before: str | None) -> SideCon
         return None
     if entry.mode == SUBMODULE:
         return SideContent(None, f"a submodule at {entry.blob}")
+    if entry.mode == FOLDER:
+        return SideContent(None, _folder(git, entry.blob), is_folder=True)
     text = _text(git, entry)
     if entry.mode == LINK:
         return SideContent(None, f"a symbolic link to {plain(text or '')[:300]!r}")
@@ -103,6 +129,21 @@ def _content(git: Git, entry: StagedEntry | None, before: str | None) -> SideCon
         size = git(["cat-file", "-s", entry.blob]).text
         return SideContent(None, f"{what} of {size} bytes")
     return SideContent(text, f"{what}{_shown(before, text)}")
+
+
+def _folder(git: Git, tree: str) -> str:
+    files = files_of(git, tree)
+    more = [f"    [{len(files) - MOST_NAMES} more files]"] if len(files) > MOST_NAMES else []
+    names = [f"    | {visible_line(name)}" for name in files[:MOST_NAMES]]
+    return "\n".join(["a folder with these files:", *names, *more])
+
+
+def files_of(git: Git, tree: str) -> list[str]:
+    """The paths of all files below a tree."""
+    listed = git(["ls-tree", "-r", "-z", "--name-only", tree], output_limit=_LIST_LIMIT)
+    if listed.code != 0 or listed.truncated:
+        raise EnvironmentFault(f"a folder cannot be read: {listed.reason}", code="rebase_failed")
+    return listed.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1]
 
 
 def _shown(before: str | None, text: str) -> str:

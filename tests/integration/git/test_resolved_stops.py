@@ -19,7 +19,7 @@ from rover_mcp.git.resolved_stops import (
 )
 from rover_mcp.git.side_conflicts import stop_kinds, unresolvable
 from tests.integration.git.conftest import git
-from tests.integration.git.test_conflicts import LONG, forked, writes
+from tests.integration.git.test_conflicts import LONG, forked, links, writes
 from tests.integration.git.test_rebase import BRANCH, commit
 
 
@@ -81,16 +81,11 @@ def test_the_places_are_marked_and_their_commits_named(repo: Path) -> None:
     assert (file.onto_blame, file.branch_blame) == ([[main]], [[stop.commit]])
 
 
-def test_a_file_in_the_place_of_a_folder_is_not_resolvable(repo: Path) -> None:
-    def folder(path: Path) -> None:
-        (path / "f").unlink()
-        (path / "f").mkdir()
-        (path / "f/inside").write_text("x\n")
-
-    repo = forked(repo, writes("f", LONG), writes("f", LONG + "more\n"), folder)
+def test_a_file_in_the_place_of_a_link_is_not_resolvable(repo: Path) -> None:
+    repo = forked(repo, writes("a", "x\n"), writes("f", LONG), links("f", "a"))
     stop = replay(repo, {}).stop
     assert stop is not None
-    assert unresolvable(stop, lambda _: True)["f"] == "file/directory"
+    assert "distinct modes" in unresolvable(stop, lambda _: True).values()
     with opened(repo) as view, writing(view, keep=False) as run:
         assert ResolvedStops(run, lambda _: FileAnswer("x"))(stop) is None
 

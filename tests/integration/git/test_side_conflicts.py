@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
 from rover_mcp.daemon.judge_stop import AgentWords, faced_conflicts, judge_stop
-from rover_mcp.domain.side_choice import FileAnswer, choice_report
+from rover_mcp.domain.side_choice import FileAnswer, Side, choice_report
 from rover_mcp.git.branch_merge import tip
 from rover_mcp.git.rebase_branch import writing
 from rover_mcp.git.replay import Git, Replay, ReplayStop, own_commits
@@ -42,6 +43,20 @@ def module(commit: str) -> Edit:
     return lambda repo: git(
         repo, "update-index", "--add", "--cacheinfo", f"160000,{commit * 40},module"
     )
+
+
+def folder(name: str) -> Edit:
+    def edit(repo: Path) -> None:
+        (repo / name).unlink(missing_ok=True)
+        (repo / name).mkdir()
+        (repo / name / "inside").write_text("in\n")
+        (repo / name / "two").write_text("two\n")
+
+    return edit
+
+
+def removes_folder(name: str) -> Edit:
+    return lambda repo: rmtree(repo / name)
 
 
 def executable(name: str, content: str) -> Edit:
@@ -82,6 +97,30 @@ CASES: Mapping[str, tuple[Edit, Edit, Edit, Mapping[str, str], Mapping[str, str 
     "binary": (
         writes("f", b"\0a"), writes("f", b"\0task"), writes("f", b"\0main"), {"f": KEEP},
         {"f": "\0task"},
+    ),
+    "main's folder, the file": (
+        writes("f", LONG), writes("f", CHANGED), folder("f"), {"f": KEEP},
+        {"f": CHANGED, "f/inside": None, "f/two": None},
+    ),
+    "main's folder, the folder": (
+        writes("f", LONG), writes("f", CHANGED), folder("f"), {"f": DROP},
+        {"f/inside": "in\n", "f/two": "two\n"},
+    ),
+    "the task's folder, the folder": (
+        writes("f", LONG), folder("f"), writes("f", CHANGED), {"f": KEEP},
+        {"f/inside": "in\n", "f/two": "two\n"},
+    ),
+    "a folder with another link in its place": (
+        writes("a", "x"), links("f", "a"), folder("f"), {"f": KEEP},
+        {"f": "a", "f/inside": None, "f/two": None},
+    ),
+    "a folder in which something was changed, the file": (
+        folder("f"), both(removes_folder("f"), writes("f", LONG)), writes("f/inside", "main\n"),
+        {"f": KEEP, "f/inside": KEEP}, {"f": LONG, "f/inside": None, "f/two": None},
+    ),
+    "a folder in which something was changed, the folder": (
+        folder("f"), both(removes_folder("f"), writes("f", LONG)), writes("f/inside", "main\n"),
+        {"f": DROP, "f/inside": DROP}, {"f/inside": "main\n", "f/two": None},
     ),
     "a link": (links("f", "a"), links("f", "task"), links("f", "main"), {"f": DROP}, {"f": "main"}),
     "a mode": (
@@ -228,3 +267,39 @@ def test_the_report_says_what_each_side_has(repo: Path) -> None:
     assert "## f: modify/delete. Choose one of these in `choices`:" in text
     assert "`base`, as the new base (main) has it: there is no such file" in text
     assert "    | -line 5\n    | +changed 5\n" in text
+
+
+def test_a_file_and_what_is_in_its_place_are_not_both_chosen(repo: Path) -> None:
+    """N2: neither by one answer, nor by answers that were given at different stops."""
+    base, task, main, *_ = CASES["a folder in which something was changed, the file"]
+    repo = forked(repo, base, task, main)
+    with opened(repo) as view, writing(view, keep=False) as run:
+        stop = stop_of(run, repo)
+        words = chosen({"f": KEEP, "f/inside": DROP})
+        verdicts, _ = judge_stop(run, stop, lambda p: as_begun(run, stop, p), [], words)
+        assert "for which a file is chosen" in str(verdicts["f/inside"].problems)
+        sides = {"f": Side.BRANCH, "f/inside": Side.BASE}
+        kept = {conflict_key(stop, path): FileAnswer("", side) for path, side in sides.items()}
+        assert ResolvedStops(run, kept.get)(stop) is None
+
+
+def test_an_answer_for_a_folder_does_not_count_for_another_one(repo: Path) -> None:
+    """N2: what came into it since was not seen when the file was chosen."""
+    repo = forked(repo, writes("f", LONG), writes("f", CHANGED), folder("f"))
+    with opened(repo) as view, writing(view, keep=False) as run:
+        before = conflict_key(stop_of(run, repo), "f")
+        (repo / "f/three").write_text("new\n")
+        git(repo, "add", "-A")
+        git(repo, "commit", "-qm", "main's again")
+        assert conflict_key(stop_of(run, repo), "f") != before
+
+
+def test_the_report_names_the_files_of_a_folder(repo: Path) -> None:
+    """N2"""
+    repo = forked(repo, writes("f", LONG), writes("f", CHANGED), folder("f"))
+    with opened(repo) as view, writing(view, keep=False) as run:
+        stop = stop_of(run, repo)
+        text = choice_report([*faced_conflicts(run, stop).choices.values()], "main")
+    assert "`base`, as the new base (main) has it: a folder with these files:\n    | inside" in text
+    assert f"(in your folder it is at {stop.aside['f']})" in text
+    assert "`file`" not in text
