@@ -49,8 +49,8 @@ def test_a_git_that_stands_still_is_stopped(repo: Path, monkeypatch: pytest.Monk
 
 def test_a_git_that_gets_on_may_take_its_time(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """V1: it prints nothing, and mostly waits."""
-    monkeypatch.setattr(git_process, "PROGRESS", ProgressLimits(still=2.0))
-    git(repo, "config", "alias.slow", "!for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.3; done")
+    monkeypatch.setattr(git_process, "PROGRESS", ProgressLimits(still=4.0))
+    git(repo, "config", "alias.slow", "!for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.6; done")
     assert run_git(["slow"], repo / ".git").code == 0
 
 
