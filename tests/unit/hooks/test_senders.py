@@ -170,8 +170,8 @@ def test_what_a_command_leaves_running_ends_with_it(tmp_path: Path) -> None:
 
 
 def assert_gone(pid: int) -> None:
-    """It was killed; the kernel may take a moment."""
-    wait_until(lambda: not is_alive(pid), "it is gone")
+    """It was killed; the kernel may take a moment. By itself it would live for ten minutes."""
+    wait_until(lambda: not is_alive(pid), "it is gone", 60)
 
 
 def test_a_commands_output_is_cut() -> None:

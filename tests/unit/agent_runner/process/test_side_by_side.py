@@ -13,7 +13,7 @@ from agent_runner.process.process_tree import MARKER, is_alive_as
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import RunSpec
 from tests.unit.agent_runner.conftest import in_own_thread, worker_uid
-from tests.unit.agent_runner.process.test_spawn import alive
+from tests.unit.agent_runner.process.test_spawn import alive, assert_ended
 
 # Leaves a child in a session of its own, which ignores SIGTERM or has taken the marker off.
 STUBBORN = "trap '' TERM; setsid sleep 300 & echo $!; sleep "
@@ -58,10 +58,11 @@ def test_the_end_of_one_leaves_its_siblings_alone(
             await stopped.stop()
             over = await commands.run(["sh", "-c", STUBBORN + "0.05"])
             late = await commands.run(["sh", "-c", STUBBORN + "300"], timeout=10)
-            assert not any(alive(int(pid)) for pid in (gone, over.stdout, late.stdout))
+            for pid in (gone, over.stdout, late.stdout):
+                assert_ended(int(pid))
             assert late.timed_out
             assert alive(kept)
-        assert not alive(kept)
+        assert_ended(kept)
 
     in_own_thread(work)
 
@@ -108,6 +109,6 @@ def test_what_hides_from_its_marker_ends_with_the_last_that_runs(switched: RunSp
             await stopped.stop()
             assert alive(hidden)
             await last.stop()
-            assert not alive(hidden)
+            assert_ended(hidden)
 
     in_own_thread(work)

@@ -15,6 +15,7 @@ from agent_runner.process.commands import OutputLine
 from agent_runner.process.process_tree import LineSplitter, Tail
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import RunLimits, RunSpec, WrapCommand
+from tests.e2e.processes import wait_until
 from tests.unit.agent_runner.conftest import in_own_thread, make_spec, worker_uid
 
 # Forks twice into a session of its own, ignores SIGTERM, and says its number.
@@ -41,6 +42,12 @@ def alive(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"
+
+
+def assert_ended(pid: int) -> None:
+    """It was killed; on a busy machine the kernel takes a moment to end it. By itself it would live
+    for minutes."""
+    wait_until(lambda: not alive(pid), "it has ended", 60)
 
 
 def test_a_command_gets_an_environment_built_from_nothing(bare: RunSpec) -> None:
@@ -150,7 +157,7 @@ def test_stop_ends_a_tree_that_hides_and_ignores_sigterm(bare: RunSpec) -> None:
             hidden = await _first_number(running)
             assert alive(hidden)
             await running.stop()
-            assert not alive(hidden)
+            assert_ended(hidden)
             assert await running.wait() == -signal.SIGKILL
             await running.stop()
 
@@ -163,7 +170,7 @@ def test_what_a_command_leaves_behind_ends_with_it(bare: RunSpec) -> None:
     async def work() -> None:
         result = await make_commands(bare).run(stubborn(rest=0.05))
         assert result.code == 0
-        assert not alive(int(result.stdout))
+        assert_ended(int(result.stdout))
 
     anyio.run(work)
 
@@ -181,7 +188,7 @@ def test_cancellation_stops_the_tree(bare: RunSpec) -> None:
         assert scope.cancelled_caught
 
     anyio.run(work)
-    assert not alive(seen[0])
+    assert_ended(seen[0])
 
 
 def test_an_error_in_the_body_comes_out_as_it_is(bare: RunSpec) -> None:
@@ -305,7 +312,7 @@ def test_a_switched_process_without_the_marker_is_found_by_its_user(switched: Ru
                 while Path(f"/proc/{hidden}/environ").read_bytes():
                     await anyio.sleep(0.005)
             await running.stop()
-            assert not alive(hidden)
+            assert_ended(hidden)
 
     in_own_thread(work)
 
