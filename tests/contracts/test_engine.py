@@ -187,7 +187,7 @@ def test_an_unknown_agent_is_missing(rig: Rig) -> None:
     assert caught.value.hint
 
 
-def _ready(rig: Rig, wait: float = 60) -> tuple[Engine, SandboxSpec]:
+def _ready(rig: Rig, wait: float = 900) -> tuple[Engine, SandboxSpec]:
     """A sandbox that was started ahead of its task, by a daemon that is gone."""
     engine, spec = rig.engine(), rig.spec(new_task())
     engine.prepare(spec, lambda _: None)
