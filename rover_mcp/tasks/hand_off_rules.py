@@ -39,13 +39,14 @@ _SOURCES: Mapping[str, Mapping[str, str]] = {
             "https://github.com/google-gemini/gemini-cli/blob/main/docs/cli/configuration.md",
         ".qwen/ QWEN.md": "https://github.com/QwenLM/qwen-code",
         ".opencode/ opencode.json opencode.jsonc": "https://opencode.ai/docs/config/",
-        ".copilot/ .github/copilot-instructions.md .github/hooks/ .github/agents/ .github/"
-        "instructions/ .github/prompts/":
+        ".github/hooks/": "https://docs.github.com/en/copilot/reference/hooks-reference",
+        ".copilot/ .github/copilot-instructions.md .github/agents/ .github/instructions/ "
+        ".github/prompts/":
             "https://docs.github.com/en/copilot/how-tos/configure-custom-instructions/"
             "add-repository-instructions",
         ".kiro/": "https://kiro.dev/docs/hooks/",
         ".windsurf/ .windsurfrules": "https://docs.windsurf.com/windsurf/cascade/memories",
-        ".clinerules .clinerules/": "https://docs.cline.bot/features/cline-rules",
+        ".clinerules .clinerules/ .cline/": "https://docs.cline.bot/customization/cline-rules",
         ".roo/": "https://docs.roocode.com/features/custom-instructions",
         ".continue/": "https://docs.continue.dev/reference",
         ".aider.conf.yml": "https://aider.chat/docs/config/aider_conf.html",
@@ -78,8 +79,9 @@ _SOURCES: Mapping[str, Mapping[str, str]] = {
         ".envrc .envrc.* .direnv/": "https://direnv.net/man/direnv.1.html",
     },
     "a tool manager": {
-        "mise.toml .mise.toml mise.*.toml .mise/ .config/mise/":
+        "mise.toml .mise.toml mise.*.toml .mise.*.toml .mise/ mise/ .config/mise/":
             "https://mise.jdx.dev/configuration.html",
+        "mise-tasks/ .mise-tasks/": "https://mise.jdx.dev/tasks/task-discovery.html",
         ".tool-versions .asdfrc": "https://asdf-vm.com/manage/configuration.html",
         "devbox.json": "https://www.jetify.com/docs/devbox/configuration",
         "devenv.nix": "https://devenv.sh/basics/",
@@ -110,8 +112,8 @@ _SOURCES: Mapping[str, Mapping[str, str]] = {
     },
     "a hook manager": {
         ".husky/ .huskyrc*": "https://typicode.github.io/husky/",
-        "lefthook.y*ml .lefthook.y*ml lefthook.toml .lefthook/":
-            "https://lefthook.dev/configuration/",
+        "lefthook.y*ml lefthook.toml lefthook.json* lefthook-local.* .lefthook.* "
+        ".lefthook-local.* .lefthook/ .lefthook-local/": "https://lefthook.dev/configuration/",
         ".pre-commit-config.y*ml .pre-commit-hooks.y*ml": "https://pre-commit.com/",
         ".lintstagedrc* lint-staged.config.*": "https://github.com/lint-staged/lint-staged",
         ".overcommit.yml": "https://github.com/sds/overcommit",
