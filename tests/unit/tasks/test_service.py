@@ -306,7 +306,7 @@ def test_what_does_not_go_on_by_itself_is_not_started_in_place_of_that(
 
 def test_what_is_to_change_at_the_reset_is_not_lost_without_a_word(desk: Desk) -> None:
     refused = not_resumable(desk, paused(desk), "at_reset", budget=Budget(usd=3))
-    assert "at_reset changes no agent, model or budget" in refused.message
+    assert "at_reset cannot be combined with another agent, model or budget" in refused.message
 
 
 # Reading
