@@ -25,7 +25,7 @@ from agent_runner.run.attempt import PauseRequest
 from agent_runner.run.resume_plan import make_plan
 from agent_runner.workflow.loader import parse_workflow
 from benchmarks.tables import Row, interleaved, median_ms, show
-from tests.support.runs import GIT, Place, git
+from tests.support.runs import GIT, RunFolders, git
 
 LOOP = 10_000
 BEFORE = 9_900
@@ -49,7 +49,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def run_steps(place: Place, count: int) -> float:
+def run_steps(place: RunFolders, count: int) -> float:
     """Run so many steps and one more; the median of seconds from end to end."""
     ends: list[float] = []
     stop = PauseRequest()
@@ -65,7 +65,7 @@ def run_steps(place: Place, count: int) -> float:
     return statistics.median(late - early for early, late in itertools.pairwise(ends))
 
 
-def snapshots(place: Place, last: int) -> Iterator[Snapshot]:
+def snapshots(place: RunFolders, last: int) -> Iterator[Snapshot]:
     """Snapshots 2 to `last`, as a run leaves them: objects and names loose, a bundle for each."""
     stream: list[str] = []
     for number in range(2, last + 1):
@@ -113,9 +113,9 @@ def add_steps(
             journal.append(kind, data)
 
 
-def place_at(folder: Path, command: str, steps: int) -> Place:
+def place_at(folder: Path, command: str, steps: int) -> RunFolders:
     """A task whose loop has run one step, and stands behind so many."""
-    place = Place(folder, WORKFLOW.format(loop=LOOP, command=command))
+    place = RunFolders(folder, WORKFLOW.format(loop=LOOP, command=command))
     stop = PauseRequest()
 
     def write(fd: int, data: bytes, offset: int) -> int:
@@ -130,7 +130,7 @@ def place_at(folder: Path, command: str, steps: int) -> Place:
     return place
 
 
-def with_steps(place: Place, steps: int, taken: Iterator[Snapshot] | None) -> None:
+def with_steps(place: RunFolders, steps: int, taken: Iterator[Snapshot] | None) -> None:
     journal = Journal.open(place.run_folder / FILE_NAME, now)
     found = journal.recovered.fold()
     add_steps(journal, found, steps, taken)

@@ -40,7 +40,7 @@ _PYTEST = (
     "-p", "tests.support.progress",
     "--continue-on-collection-errors",
 )  # fmt: skip
-_SHARES_THE_STAGE = re.compile(r"\b(stage: Stage|attack_run: AttackRun|open_setting:)")
+_SHARES_THE_STAGE = re.compile(r"\b(stage: AttackedHost|attack_run: AttackRun|open_setting:)")
 """In a file of tests/attacks: it uses the attacked host, of which one is set up per process."""
 _LONGEST_GROUP = 150.0
 """Seconds: what takes longer is set up again in other workers, for one must not be the last by far."""
@@ -143,7 +143,7 @@ class Team:
         for worker in (self.collector, *self.workers):
             worker.signal(self._signals[-1])
 
-    def wait(self, watch: Watch) -> int:
+    def wait(self, watch: SlowTestReporter) -> int:
         """Until all have ended, however; the worst exit status, as a shell says it."""
         ready = select.poll()
         ready.register(self._reports, select.POLLIN)
@@ -174,7 +174,7 @@ class Team:
             worker.ended()
 
 
-class Watch:
+class SlowTestReporter:
     """Names each test that runs for long, once per period."""
 
     def __init__(self, period: float) -> None:
@@ -239,7 +239,7 @@ def run(
 
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, stop)
-        status = team.wait(Watch(long))
+        status = team.wait(SlowTestReporter(long))
     everybody = (team.collector, *team.workers)
     for worker in team.workers if team.collector.last == _SILENT else everybody:
         for line in (*worker.failures, worker.last):

@@ -43,7 +43,7 @@ class Attack:
 
 
 @dataclass(frozen=True)
-class Played:
+class AttackOutput:
     """What an attack printed, and its exit status."""
 
     status: int
@@ -91,14 +91,14 @@ def shell(attacks: Sequence[Attack], places: Mapping[str, str]) -> str:
     return f"echo {packed} | base64 -d > /tmp/.play.py && python3 /tmp/.play.py"
 
 
-def results(log: str) -> dict[str, Played]:
+def results(log: str) -> dict[str, AttackOutput]:
     """What each attack did, by its name, out of what `program` printed."""
-    found: dict[str, Played] = {}
+    found: dict[str, AttackOutput] = {}
     for line in log.splitlines():
         if line.startswith("@@played "):
             _, name, code, seconds, *said = line.split(" ")
             text = base64.b64decode("".join(said)).decode("utf-8", "replace")
-            found[name] = Played(int(code), text, float(seconds))
+            found[name] = AttackOutput(int(code), text, float(seconds))
     return found
 
 

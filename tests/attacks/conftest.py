@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.attacks.attack import Played, program, results, shell
+from tests.attacks.attack import AttackOutput, program, results, shell
 from tests.attacks.classes import INSIDE, all_attacks
-from tests.attacks.stage import Stage, open_stage, programs, repository_state
+from tests.attacks.stage import AttackedHost, open_stage, programs, repository_state
 from tests.support.docker_env import docker_host
 from tests.support.podman_env import podman_host
 from tests.support.scripts import script
@@ -27,7 +27,7 @@ ENGINES = [
 
 
 @pytest.fixture(scope="session")
-def stage(docker_host: str, podman_host: str) -> Iterator[Stage]:
+def stage(docker_host: str, podman_host: str) -> Iterator[AttackedHost]:
     with open_stage(docker_host, podman_host) as made:
         yield made
 
@@ -38,14 +38,14 @@ class AttackRun:
 
     engine: str
     task: dict[str, Any]
-    played: dict[str, Played]
+    played: dict[str, AttackOutput]
     hits: list[str]
     before: object
     after: object
 
 
 @pytest.fixture(scope="session", params=ENGINES)
-def attack_run(request: pytest.FixtureRequest, stage: Stage) -> AttackRun:
+def attack_run(request: pytest.FixtureRequest, stage: AttackedHost) -> AttackRun:
     """All attacks from inside, a step for each class, played once for all tests."""
     engine: str = request.param
     places = stage.places(engine)
@@ -57,7 +57,7 @@ def attack_run(request: pytest.FixtureRequest, stage: Stage) -> AttackRun:
     before = (repository_state(stage.repository), programs())
     turns = {c.name: [{"run": shell(c.attacks, places)}] for c in INSIDE}
     task = stage.ended(stage.create("assault", engine, script(**turns)))
-    played: dict[str, Played] = {}
+    played: dict[str, AttackOutput] = {}
     for kind in INSIDE:
         played |= results(stage.log(task, kind.name))
     hits = stage.hits()
@@ -67,7 +67,7 @@ def attack_run(request: pytest.FixtureRequest, stage: Stage) -> AttackRun:
 
 
 @pytest.fixture(scope="session")
-def open_setting(stage: Stage) -> tuple[dict[str, Played], list[str]]:
+def open_setting(stage: AttackedHost) -> tuple[dict[str, AttackOutput], list[str]]:
     """The attacks that can be shown to work, without a sandbox: in a shell of the user's."""
     root = stage.root / "open"
     for name in ("spec", "run", "work"):

@@ -69,14 +69,14 @@ def hook_names() -> list[str]:
 
 
 @dataclass(frozen=True)
-class Arsenal:
+class MarkerPrograms:
     """Programs that leave trophies; `value` is what a key that wants a program is given."""
 
     trophies: Path
     programs: Path
 
     @classmethod
-    def at(cls, folder: Path) -> Arsenal:
+    def at(cls, folder: Path) -> MarkerPrograms:
         made = cls(folder / "trophies", folder / "programs")
         for part in (made.trophies, made.programs):
             part.mkdir(parents=True)
@@ -100,7 +100,7 @@ class Arsenal:
             path.unlink()
 
 
-def numbered(keys: Sequence[str], arsenal: Arsenal) -> dict[str, str]:
+def numbered(keys: Sequence[str], arsenal: MarkerPrograms) -> dict[str, str]:
     """A number for each key, with the program of that name."""
     found = {key: str(number) for number, key in enumerate(keys, 7000)}
     for number in found.values():
@@ -120,13 +120,13 @@ def set_all(values: Mapping[str, Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def every_shape(key: str, number: str, arsenal: Arsenal) -> list[str]:
+def every_shape(key: str, number: str, arsenal: MarkerPrograms) -> list[str]:
     """A program as different keys take it. The last is no plain word."""
     path = arsenal.program(number)
     return [number, f"!{path}", f"ext::{path} ", f"{path}; :", str(path)]
 
 
-def plant_files(git_dir: Path, work: Path, arsenal: Arsenal) -> None:
+def plant_files(git_dir: Path, work: Path, arsenal: MarkerPrograms) -> None:
     """Hooks of every name, attributes that name drivers, and what else git reads."""
     hooks = git_dir / "hooks"
     shutil.rmtree(hooks, ignore_errors=True)
@@ -147,7 +147,7 @@ def plant_files(git_dir: Path, work: Path, arsenal: Arsenal) -> None:
     (git_dir / "branches" / PLANTED).write_text(f"ext::{arsenal.program('branches')} \n")
 
 
-def environment(arsenal: Arsenal) -> dict[str, str]:
+def environment(arsenal: MarkerPrograms) -> dict[str, str]:
     """Variables of git's, each with a program; and `git` itself in the folder one is in."""
     named = {name: str(arsenal.program(f"env-{name}")) for name in variables()}
     named["GIT_CONFIG_COUNT"] = "1"

@@ -20,7 +20,7 @@ NOT_OPENED = "the host opens no repository that an agent can write; what leaves 
 
 
 @dataclass(frozen=True)
-class Plant:
+class PayloadScript:
     """`script` plants; `@RUN@` in it stands for the payload. `trigger`: git on the host."""
 
     name: str
@@ -33,20 +33,20 @@ class Plant:
         return self.script.replace("@RUN@", PAYLOAD.format(name=self.name))
 
 
-def _config(name: str, key: str, value: str, trigger: str, attempts: str = "") -> Plant:
+def _config(name: str, key: str, value: str, trigger: str, attempts: str = "") -> PayloadScript:
     said = attempts or f"have git run a command named in {key}"
-    return Plant(name, said, f"git config {key} '{value}'", trigger)
+    return PayloadScript(name, said, f"git config {key} '{value}'", trigger)
 
 
-PLANTS: tuple[Plant, ...] = (
-    Plant(
+PLANTS: tuple[PayloadScript, ...] = (
+    PayloadScript(
         "hooks",
         "have git run a hook, of every name",
         f"mkdir -p .git/hooks; for h in {HOOKS}; do "
         "printf '#!/bin/sh\\n@RUN@\\n' > .git/hooks/$h; chmod +x .git/hooks/$h; done",
         "git commit -q --allow-empty -m x",
     ),
-    Plant(
+    PayloadScript(
         "hooks-path",
         "have git look for hooks elsewhere (core.hooksPath)",
         "mkdir -p .planted; printf '#!/bin/sh\\n@RUN@\\n' > .planted/post-commit; "
@@ -54,14 +54,14 @@ PLANTS: tuple[Plant, ...] = (
         "git commit -q --allow-empty -m x",
     ),
     _config("fsmonitor", "core.fsmonitor", "@RUN@; false", "git status"),
-    Plant(
+    PayloadScript(
         "filters",
         "have git run filters (clean, smudge, process) by attributes",
         "for k in clean smudge; do git config filter.planted.$k '@RUN@; cat'; done; "
         "echo '* filter=planted' >> .gitattributes; echo x > filtered.txt",
         "git add filtered.txt",
     ),
-    Plant(
+    PayloadScript(
         "diff-drivers",
         "have git run diff and text conversion programs by attributes",
         "git config diff.planted.textconv '@RUN@; cat'; git config diff.planted.command '@RUN@; :'; "
@@ -69,7 +69,7 @@ PLANTS: tuple[Plant, ...] = (
         "echo changed >> calc.py",
         "git diff",
     ),
-    Plant(
+    PayloadScript(
         "merge-driver",
         "have git run a merge program by attributes",
         "git config merge.planted.driver '@RUN@; :'; mkdir -p .git/info; "
@@ -78,7 +78,7 @@ PLANTS: tuple[Plant, ...] = (
         "git checkout -q planted-side; echo b > calc.py; git commit -qam b",
         "git merge -q --no-edit -",
     ),
-    Plant(
+    PayloadScript(
         "include",
         "have git read more configuration from a file of the work tree",
         "printf '[core]\\n\\tfsmonitor = \"@RUN@; false\"\\n' > .planted-config; "
@@ -87,34 +87,34 @@ PLANTS: tuple[Plant, ...] = (
     ),
     _config("ssh-command", "core.sshCommand", "@RUN@; false", "git fetch ssh://localhost/x"),
     _config("alias", "alias.planted", "!@RUN@", "git planted"),
-    Plant(
+    PayloadScript(
         "credential-helper",
         "have git run a credential helper",
         "git config credential.helper '!@RUN@; :'",
         "printf 'protocol=https\\nhost=localhost\\n\\n' | git credential fill",
     ),
-    Plant(
+    PayloadScript(
         "signing-program",
         "have git run a program that signs commits",
         "printf '#!/bin/sh\\n@RUN@\\n' > .planted-gpg; chmod +x .planted-gpg; "
         "git config gpg.program $PWD/.planted-gpg; git config commit.gpgSign true",
         "git commit -q --allow-empty -m x",
     ),
-    Plant(
+    PayloadScript(
         "instead-of",
         "lead git to another address, with a command in it (url.insteadOf, ext::)",
         "git config protocol.ext.allow always; "
         "git config url.'ext::@RUN@ '.insteadOf https://localhost/",
         "git fetch https://localhost/x",
     ),
-    Plant(
+    PayloadScript(
         "remote-programs",
         "have git run the programs of a remote (uploadpack, vcs)",
         "git config remote.planted.url .; git config remote.planted.uploadpack '@RUN@; false'; "
         "git config remote.planted.fetch '+refs/heads/*:refs/remotes/planted/*'",
         "git fetch planted",
     ),
-    Plant(
+    PayloadScript(
         "promisor",
         "have git fetch missing objects from a command (partial clone)",
         "git config extensions.partialClone planted-lazy; git config protocol.ext.allow always; "
@@ -129,13 +129,13 @@ PLANTS: tuple[Plant, ...] = (
         "git clone -q . ../b; echo $PWD/../b/.git/objects > .git/objects/info/alternates; "
         "git -C ../b commit -q --allow-empty -m x; git fetch ../b",
     ),
-    Plant(
+    PayloadScript(
         "pager-and-editor",
         "have git run a pager or an editor",
         "git config core.pager '@RUN@; cat'; git config core.editor '@RUN@; :'",
         "git commit -q --allow-empty",
     ),
-    Plant(
+    PayloadScript(
         "home-config",
         "the same in the configuration of the home folder",
         "printf '[core]\\n\\tfsmonitor = \"@RUN@; false\"\\n' > $HOME/.gitconfig",
@@ -143,15 +143,15 @@ PLANTS: tuple[Plant, ...] = (
     ),
 )
 
-MISLEADING: tuple[Plant, ...] = (
-    Plant(
+MISLEADING: tuple[PayloadScript, ...] = (
+    PayloadScript(
         "alternates",
         "borrow objects of another repository on the host",
         "printf '%s\\n' '@REPO@/.git/objects' /etc >> .git/objects/info/alternates",
         "",
         "alternates never leave the sandbox",
     ),
-    Plant(
+    PayloadScript(
         "grafts-and-replacements",
         "rewrite history for those who look (grafts, replace refs, shallow)",
         "h=$(git rev-parse HEAD); e=$(git commit-tree -m replaced HEAD^{tree}); "
@@ -159,7 +159,7 @@ MISLEADING: tuple[Plant, ...] = (
         "",
         "neither is read, inside nor on the host",
     ),
-    Plant(
+    PayloadScript(
         "option-branches",
         "branches and refs whose names are options",
         "h=$(git rev-parse HEAD); mkdir -p '.git/refs/heads/--upload-pack=touch @TROPHIES@'; "
@@ -168,7 +168,7 @@ MISLEADING: tuple[Plant, ...] = (
         "",
         "two refs leave the sandbox, both named by the host; names are checked and never options",
     ),
-    Plant(
+    PayloadScript(
         "other-refs",
         "move refs that are the host's: snapshots of later numbers, other tasks'",
         "for r in refs/rover/snapshots/99 refs/rover/@VICTIM@/head refs/heads/main; do "
@@ -176,7 +176,7 @@ MISLEADING: tuple[Plant, ...] = (
         "",
         "a bundle may hold two refs, with the ids that the journal names",
     ),
-    Plant(
+    PayloadScript(
         "dot-git-lookalikes",
         "files in the work tree that other systems take for .git",
         "for d in .GIT .Git 'git~1' '.git ' '.git.' $'.g\\u200cit' '.git::$INDEX_ALLOCATION'; do "
@@ -185,7 +185,7 @@ MISLEADING: tuple[Plant, ...] = (
         "",
         "git refuses them inside; index-pack --strict on the host",
     ),
-    Plant(
+    PayloadScript(
         "work-tree-specials",
         "pipes, sockets, links to the host and set-user-id files in the work tree",
         "mkfifo pipe; ln -s @PUBLIC@ to-host; ln -s / to-root; ln -s loop loop; "

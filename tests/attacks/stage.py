@@ -164,7 +164,7 @@ def handle_of(path: Path) -> str:
     return f"{kind}:{buffer.raw[8 : 8 + size].hex()}"
 
 
-class Stage:
+class AttackedHost:
     """One data folder with its daemon, kept for all tests of a session."""
 
     def __init__(self, docker_host: str, podman_host: str) -> None:
@@ -361,8 +361,8 @@ def strays(marker: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def open_stage(docker_host: str, podman_host: str) -> Iterator[Stage]:
-    stage = Stage(docker_host, podman_host)
+def open_stage(docker_host: str, podman_host: str) -> Iterator[AttackedHost]:
+    stage = AttackedHost(docker_host, podman_host)
     try:
         yield stage
     finally:

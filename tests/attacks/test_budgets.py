@@ -31,7 +31,7 @@ PRICED = "gpt-5.1"
 
 
 @dataclass
-class Purse:
+class BudgetedTask:
     """A task's budget, and its books in memory."""
 
     budget: Budget
@@ -89,7 +89,7 @@ class Provider:
 
 @asynccontextmanager
 async def spending(
-    path: Path, purse: Purse, provider: Provider
+    path: Path, purse: BudgetedTask, provider: Provider
 ) -> AsyncGenerator[tuple[httpx2.AsyncClient, Gateway]]:
     async with Upstream(provider.serve).listening() as url:
         gateway = Gateway(write=purse.write)
@@ -125,7 +125,7 @@ def run(work: Any) -> None:
 def test_a_hundred_calls_at_once_spend_no_more_than_the_budget_and_one(tmp_path: Path) -> None:
     """U10. Succeeded at 700cc57: all of them were let go before the first had told what it cost,
     and a budget of 1,000 tokens became 10,000."""
-    purse, provider = Purse(Budget(tokens=1000)), Provider()
+    purse, provider = BudgetedTask(Budget(tokens=1000)), Provider()
     body: dict[str, Any] = {
         "model": PRICED,
         "messages": [{"role": "user", "content": "x"}],
@@ -148,7 +148,7 @@ def test_a_hundred_calls_at_once_spend_no_more_than_the_budget_and_one(tmp_path:
 def test_one_call_goes_alone_where_it_may_cost_more_than_is_left(tmp_path: Path) -> None:
     """U10: an agent that asks for as much as a model can write is neither shut out nor let go
     beside others."""
-    purse, provider = Purse(Budget(usd=0.5)), Provider()
+    purse, provider = BudgetedTask(Budget(usd=0.5)), Provider()
     body: dict[str, Any] = {"model": PRICED, "messages": [], "max_completion_tokens": 100_000}
 
     async def work() -> None:
@@ -164,7 +164,7 @@ def test_one_call_goes_alone_where_it_may_cost_more_than_is_left(tmp_path: Path)
 def test_a_stream_that_is_left_early_is_paid_for(tmp_path: Path) -> None:
     """U10. Succeeded at 700cc57: OpenAI tells its counts at the end, so an agent that left before
     it had everything for nothing."""
-    purse, provider = Purse(Budget(usd=1)), Provider(cut=True)
+    purse, provider = BudgetedTask(Budget(usd=1)), Provider(cut=True)
     body: dict[str, Any] = {
         "model": PRICED,
         "messages": [{"role": "user", "content": "x" * 3000}],
@@ -195,7 +195,7 @@ def test_a_stream_that_is_left_early_is_paid_for(tmp_path: Path) -> None:
 def test_the_counts_are_asked_for_however_the_agent_wrote_it(tmp_path: Path) -> None:
     """U10. Succeeded at 700cc57. Of a field that stands there twice the provider sees what was
     judged."""
-    purse, provider = Purse(Budget(usd=1)), Provider()
+    purse, provider = BudgetedTask(Budget(usd=1)), Provider()
     twice = (
         b'{"model": "gpt-5.1", "messages": [], "stream": true, "max_tokens": 7, "max_tokens": 9,'
         b' "stream_options": {"include_usage": true}, "stream_options": {"include_usage": false}}'
@@ -223,7 +223,7 @@ def test_a_call_whose_cost_nobody_would_know_does_not_go_out(
     tmp_path: Path, path: str, more: dict[str, Any]
 ) -> None:
     """U10. Succeeded at 700cc57: a call in the background answers at once, with no count."""
-    purse, provider = Purse(Budget(usd=1)), Provider()
+    purse, provider = BudgetedTask(Budget(usd=1)), Provider()
     body: dict[str, Any] = {"model": PRICED, "input": "x", **more}
 
     async def work() -> None:
@@ -251,14 +251,14 @@ def test_without_a_price_a_budget_in_money_pauses_and_says_what_to_do(tmp_path: 
     provider = Provider()
     body: dict[str, Any] = {"model": "gpt-99", "messages": []}
 
-    async def ask(purse: Purse, name: str) -> tuple[int, str, PauseReason | None]:
+    async def ask(purse: BudgetedTask, name: str) -> tuple[int, str, PauseReason | None]:
         async with spending(tmp_path / name, purse, provider) as (client, gateway):
             answer = await client.post(CHAT, json=body, headers=HEADERS)
             refused = answer.status_code == 400
             return answer.status_code, answer.text, paused(gateway) if refused else None
 
     async def work() -> None:
-        status, said, reason = await ask(Purse(Budget(usd=1)), "a.sock")
+        status, said, reason = await ask(BudgetedTask(Budget(usd=1)), "a.sock")
         assert (status, reason, provider.requests) == (400, PauseReason.BUDGET, [])
         for part in ("no price is known for openai's gpt-99", "budget_tokens"):
             assert part in said
@@ -266,7 +266,7 @@ def test_without_a_price_a_budget_in_money_pauses_and_says_what_to_do(tmp_path: 
         priced = line.replace("INPUT", "1").replace("OUTPUT", "2")
         settings = Settings.model_validate({"home": tmp_path, "prices": yaml.safe_load(priced)})
         assert settings.prices == {"openai": {"gpt-99": Rates(input=1, output=2)}}
-        status, _, _ = await ask(Purse(Budget(usd=1, tokens=10**6)), "b.sock")
+        status, _, _ = await ask(BudgetedTask(Budget(usd=1, tokens=10**6)), "b.sock")
         assert status == 200
 
     run(work)
@@ -275,7 +275,7 @@ def test_without_a_price_a_budget_in_money_pauses_and_says_what_to_do(tmp_path: 
 def test_an_answer_in_another_models_name_is_paid_for(tmp_path: Path) -> None:
     """U10. Succeeded at 3126f3d: an alias, or a service that renames models, answered with a name
     that has no price; it cost nothing then, and the budget was never used up."""
-    purse, provider = Purse(Budget(usd=0.001)), Provider(model="gpt-99")
+    purse, provider = BudgetedTask(Budget(usd=0.001)), Provider(model="gpt-99")
     body: dict[str, Any] = {"model": PRICED, "messages": [], "max_tokens": 40}
 
     async def work() -> None:
@@ -292,7 +292,7 @@ def test_usage_is_reserved_before_the_provider_sees_the_call(
     tmp_path: Path,
 ) -> None:
     """U10: so that a daemon that is killed in the middle loses nothing."""
-    purse, provider = Purse(Budget(tokens=10**6)), Provider()
+    purse, provider = BudgetedTask(Budget(tokens=10**6)), Provider()
     seen: list[list[UsageEntry]] = []
     serve = provider.serve
 
@@ -329,7 +329,7 @@ def test_the_last_call_may_write_what_is_left_of_the_budget(
 ) -> None:
     """U10: what is on its way is bounded by the API's own limit, and an answer that ends there is
     the budget's end, whatever the agent makes of it."""
-    purse, provider = Purse(Budget(usd=0.1)), Provider()
+    purse, provider = BudgetedTask(Budget(usd=0.1)), Provider()
 
     async def work() -> None:
         async with spending(tmp_path / "g.sock", purse, provider) as (client, _):

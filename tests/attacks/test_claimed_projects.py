@@ -12,13 +12,13 @@ import pytest
 from rover_mcp.daemon.git_adapters import GitRepositories
 from rover_mcp.daemon.project_registry import ProjectRegistry
 from rover_mcp.domain.errors import UserFixable
-from tests.support.desk import Desk, open_desk
+from tests.support.desk import ServerHarness, open_desk
 from tests.support.repos import git, make_repository
 from tests.support.requests import create_request
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[ServerHarness]:
     """Use cases over real repositories, with a task of the one at tmp_path/mine."""
     with open_desk(tmp_path / "desk") as made:
         places = ProjectRegistry(made.home, made.store)
@@ -29,24 +29,26 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield made
 
 
-def create(desk: Desk, folder: Path) -> str:
+def create(desk: ServerHarness, folder: Path) -> str:
     caller = replace(desk.caller, cwd=folder)
     return desk.tasks.create(caller, create_request("Fix the sum")).id
 
 
-def numbers(desk: Desk, folder: Path) -> list[int]:
+def numbers(desk: ServerHarness, folder: Path) -> list[int]:
     """The tasks that are listed for a folder."""
     views, _, _ = desk.tasks.list(desk.caller, (), str(folder), None, 20)
     return sorted(view.number for view in views)
 
 
-def project_of(desk: Desk, task_id: str) -> tuple[str, str]:
+def project_of(desk: ServerHarness, task_id: str) -> tuple[str, str]:
     task = desk.store.tasks.get(task_id)
     assert task is not None
     return task.project_id, task.project_path
 
 
-def test_all_work_trees_of_a_repository_are_one_project(desk: Desk, tmp_path: Path) -> None:
+def test_all_work_trees_of_a_repository_are_one_project(
+    desk: ServerHarness, tmp_path: Path
+) -> None:
     """V4: with the configuration of the one where the call was made."""
     mine, side = tmp_path / "mine", tmp_path / "side"
     git(mine, "worktree", "add", "-q", "-b", "side", str(side))
@@ -62,7 +64,7 @@ def test_all_work_trees_of_a_repository_are_one_project(desk: Desk, tmp_path: Pa
 
 
 def test_a_work_tree_may_come_first_and_a_repository_may_be_bare(
-    desk: Desk, tmp_path: Path
+    desk: ServerHarness, tmp_path: Path
 ) -> None:
     """V4."""
     bare, side = tmp_path / "bare.git", tmp_path / "of-bare"
@@ -73,7 +75,9 @@ def test_a_work_tree_may_come_first_and_a_repository_may_be_bare(
     assert project_of(desk, task)[1] == str(bare)
 
 
-def test_a_repository_that_was_moved_is_found_with_its_tasks(desk: Desk, tmp_path: Path) -> None:
+def test_a_repository_that_was_moved_is_found_with_its_tasks(
+    desk: ServerHarness, tmp_path: Path
+) -> None:
     """V4: by a call from its new place; what comes to the old one is another."""
     mine, moved = tmp_path / "mine", tmp_path / "moved"
     before = desk.tasks.finder.find(replace(desk.caller, cwd=mine), "1")
@@ -90,7 +94,7 @@ def test_a_repository_that_was_moved_is_found_with_its_tasks(desk: Desk, tmp_pat
 
 
 def test_a_work_tree_of_a_moved_repository_says_how_it_is_found_again(
-    desk: Desk, tmp_path: Path
+    desk: ServerHarness, tmp_path: Path
 ) -> None:
     """V4: and once git has found it, so has Rover."""
     mine, moved, side = tmp_path / "mine", tmp_path / "moved", tmp_path / "side"
@@ -132,7 +136,7 @@ def as_its_work_tree(mine: Path, claims: Path) -> None:
 
 @pytest.mark.parametrize("claim", [copied, linked, named, as_its_work_tree])
 def test_a_repository_cannot_claim_the_tasks_of_another(
-    desk: Desk, tmp_path: Path, claim: object
+    desk: ServerHarness, tmp_path: Path, claim: object
 ) -> None:
     """V4, U2: what it says of itself does not count, and where it points is no proof."""
     mine, claims = tmp_path / "mine", tmp_path / "claims"

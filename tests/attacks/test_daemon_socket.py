@@ -12,7 +12,7 @@ import docker
 import pytest
 
 from tests.attacks.conftest import ENGINES
-from tests.attacks.stage import Stage
+from tests.attacks.stage import AttackedHost
 from tests.support.docker_env import BASE_IMAGE
 
 _HELLO = json.dumps({"rover": 1, "client_id": "c" * 32, "version": "", "cwd": "/", "env": {}})
@@ -23,7 +23,7 @@ _SAY = (
 )
 
 
-def _from_inside(engine: str, stage: Stage) -> str:
+def _from_inside(engine: str, stage: AttackedHost) -> str:
     """The daemon's answer to a client in a container of that engine, as the same user."""
     if engine == "bubblewrap":
         argv = ["bwrap", "--dev-bind", "/", "/", "--unshare-all", "--unshare-user"]
@@ -39,7 +39,7 @@ def _from_inside(engine: str, stage: Stage) -> str:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_from_a_container_the_daemon_takes_no_commands(stage: Stage, engine: str) -> None:
+def test_from_a_container_the_daemon_takes_no_commands(stage: AttackedHost, engine: str) -> None:
     """Succeeded at 700cc57: the same user was enough, wherever it ran."""
     told = json.loads(_from_inside(engine, stage))
     assert told["status"] == "refused"
@@ -48,7 +48,7 @@ def test_from_a_container_the_daemon_takes_no_commands(stage: Stage, engine: str
     assert stage.client.tool("get_status")["version"]
 
 
-def test_a_person_in_a_container_is_told_what_to_do(stage: Stage) -> None:
+def test_a_person_in_a_container_is_told_what_to_do(stage: AttackedHost) -> None:
     """The command line says why, at once, and does not wait for an answer that never comes."""
     argv = ["unshare", "--mount", sys.executable, "-m", "rover_mcp.cli.command_line"]
     argv += ["--home", str(stage.data), "list"]

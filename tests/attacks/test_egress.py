@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from rover_mcp.domain.network_policy import BadHost, parse_authority
-from tests.attacks.attack import PWNED, Played, fill, results, shell
+from tests.attacks.attack import PWNED, AttackOutput, fill, results, shell
 from tests.attacks.classes import egress
 from tests.attacks.conftest import ENGINES
-from tests.attacks.stage import Stage
+from tests.attacks.stage import AttackedHost
 from tests.support.frames import LauncherClient
 from tests.support.real_claude import claude_binary
 from tests.support.scripts import script
@@ -32,14 +32,14 @@ CLASSES = {"allowlist": (egress.BY_ADDRESS, egress.BY_NAME), "open": (egress.BY_
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedDestinations:
     """A task that asked for every place under one policy."""
 
     policy: str
     task: dict[str, Any]
     places: dict[str, str]
     warned: str
-    played: dict[str, Played]
+    played: dict[str, AttackOutput]
     hits: list[str]
 
 
@@ -49,7 +49,9 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module", params=list(EVERY))
-def refused(request: pytest.FixtureRequest, stage: Stage, engine: str) -> Refused:
+def refused(
+    request: pytest.FixtureRequest, stage: AttackedHost, engine: str
+) -> RefusedDestinations:
     policy: str = request.param
     attacks = [attack for kind in CLASSES[policy] for attack in kind.attacks]
     places = stage.places(engine)
@@ -64,11 +66,11 @@ def refused(request: pytest.FixtureRequest, stage: Stage, engine: str) -> Refuse
     assert done["status"] == "COMPLETED", done
     full = stage.client.tool("inspect", task=made["id"], detail="full")["task"]
     played = results(stage.log(made, "attack"))
-    return Refused(policy, full, places, str(done["warnings"]), played, stage.hits())
+    return RefusedDestinations(policy, full, places, str(done["warnings"]), played, stage.hits())
 
 
 @pytest.mark.known_escape(3)
-def test_every_place_is_refused_before_anything_is_sent(refused: Refused) -> None:
+def test_every_place_is_refused_before_anything_is_sent(refused: RefusedDestinations) -> None:
     wanted = {attack.name for kind in CLASSES[refused.policy] for attack in kind.attacks}
     assert set(refused.played) == wanted
     for played in refused.played.values():
@@ -77,7 +79,9 @@ def test_every_place_is_refused_before_anything_is_sent(refused: Refused) -> Non
     assert refused.hits == []
 
 
-def test_each_refusal_stands_in_inspect_with_what_would_allow_it(refused: Refused) -> None:
+def test_each_refusal_stands_in_inspect_with_what_would_allow_it(
+    refused: RefusedDestinations,
+) -> None:
     told = {entry["host"]: entry for entry in refused.task["refused"]}
     for place in EVERY[refused.policy]:
         asked = fill(place.asked, refused.places)
@@ -104,7 +108,7 @@ def _is(asked: str, told: str) -> bool:
 
 
 @dataclass
-class Redirecting:
+class RedirectingProvider:
     """A provider that sends every call to the host's loopback."""
 
     to: str
@@ -113,8 +117,8 @@ class Redirecting:
 
 
 @contextmanager
-def redirecting(to: str) -> Iterator[Redirecting]:
-    made = Redirecting(to)
+def redirecting(to: str) -> Iterator[RedirectingProvider]:
+    made = RedirectingProvider(to)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -143,7 +147,7 @@ def redirecting(to: str) -> Iterator[Redirecting]:
 
 
 @pytest.mark.real_agent
-def test_a_providers_redirect_is_followed_by_nobody(stage: Stage, engine: str) -> None:
+def test_a_providers_redirect_is_followed_by_nobody(stage: AttackedHost, engine: str) -> None:
     """The task is one of the real Claude's, so that its sandbox may call the provider; it is a
     command that calls."""
     places = stage.places(engine)

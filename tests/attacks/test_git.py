@@ -13,8 +13,8 @@ import pytest
 
 from tests.attacks.attack import fill
 from tests.attacks.conftest import ENGINES
-from tests.attacks.plants import MISLEADING, PLANTS, Plant
-from tests.attacks.stage import Stage, repository_state
+from tests.attacks.plants import MISLEADING, PLANTS, PayloadScript
+from tests.attacks.stage import AttackedHost, repository_state
 from tests.support.repos import git, make_repository
 from tests.support.scripts import script
 
@@ -33,7 +33,7 @@ class Planted:
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def planted(request: pytest.FixtureRequest, stage: Stage) -> Planted:
+def planted(request: pytest.FixtureRequest, stage: AttackedHost) -> Planted:
     """A task whose agent plants everything, and then goes on to work."""
     places = stage.places(request.param)
     lines = [f"( {plant.planting()} ) || :" for plant in (*PLANTS, *MISLEADING)]
@@ -53,7 +53,7 @@ def _bash(text: str) -> str:
     return f"cat > /tmp/plant.sh <<'PLANTED'\n{text}\nPLANTED\nbash /tmp/plant.sh"
 
 
-def test_the_work_is_delivered_all_the_same(planted: Planted, stage: Stage) -> None:
+def test_the_work_is_delivered_all_the_same(planted: Planted, stage: AttackedHost) -> None:
     assert planted.task["status"] == "COMPLETED", planted.task.get("error")
     branch = planted.task["branch"]
     assert git(stage.repository, "show", f"{branch}:good.py") == "good = 1"
@@ -63,7 +63,9 @@ def test_the_work_is_delivered_all_the_same(planted: Planted, stage: Stage) -> N
 
 
 @pytest.mark.known_escape(15)
-def test_nothing_of_it_runs_on_the_host(planted: Planted, stage: Stage, tmp_path: Path) -> None:
+def test_nothing_of_it_runs_on_the_host(
+    planted: Planted, stage: AttackedHost, tmp_path: Path
+) -> None:
     """Neither by what the daemon does, nor by what a user then does with the branch."""
     for command in ("inspect", "diff", "logs"):
         assert stage.rover(command, planted.task["id"]).returncode == 0
@@ -77,7 +79,7 @@ def test_nothing_of_it_runs_on_the_host(planted: Planted, stage: Stage, tmp_path
 
 @pytest.mark.known_escape(15)
 def test_the_users_repository_has_a_branch_more_and_no_other_change(
-    planted: Planted, stage: Stage
+    planted: Planted, stage: AttackedHost
 ) -> None:
     assert repository_state(stage.repository) == planted.before
     refs = git(stage.repository, "for-each-ref", "--format=%(refname)").splitlines()
@@ -92,7 +94,9 @@ def test_what_could_not_be_recorded_is_told(planted: Planted) -> None:
     assert all(c.isprintable() for c in told)
 
 
-def test_a_set_user_id_file_is_out_of_other_users_reach(planted: Planted, stage: Stage) -> None:
+def test_a_set_user_id_file_is_out_of_other_users_reach(
+    planted: Planted, stage: AttackedHost
+) -> None:
     """In bubblewrap the agent's files are the user's own on the host."""
     task = stage.data / "tasks" / planted.task["id"]
     assert stage.data.stat().st_mode & 0o077 == 0
@@ -103,12 +107,12 @@ def test_a_set_user_id_file_is_out_of_other_users_reach(planted: Planted, stage:
     assert tried.returncode != 0
 
 
-def test_the_rest_of_the_system_works_on(planted: Planted, stage: Stage) -> None:
+def test_the_rest_of_the_system_works_on(planted: Planted, stage: AttackedHost) -> None:
     stage.assert_all_is_well(planted.engine)
 
 
 @pytest.fixture
-def own(tmp_path: Path, stage: Stage) -> Callable[[str], subprocess.CompletedProcess[str]]:
+def own(tmp_path: Path, stage: AttackedHost) -> Callable[[str], subprocess.CompletedProcess[str]]:
     """A shell in a repository of the user's, without a sandbox."""
     folder = make_repository(tmp_path / "own")
     (tmp_path / "home").mkdir()
@@ -126,7 +130,9 @@ def own(tmp_path: Path, stage: Stage) -> Callable[[str], subprocess.CompletedPro
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda p: p.name)
 def test_the_same_plant_runs_where_a_user_opens_the_repository(
-    own: Callable[[str], subprocess.CompletedProcess[str]], stage: Stage, plant: Plant
+    own: Callable[[str], subprocess.CompletedProcess[str]],
+    stage: AttackedHost,
+    plant: PayloadScript,
 ) -> None:
     """So that none of them fails for a reason of its own."""
     places = {"TROPHIES": str(stage.trophies)}

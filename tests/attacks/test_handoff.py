@@ -13,7 +13,7 @@ import pytest
 
 from tests.attacks.attack import fill
 from tests.attacks.conftest import ENGINES
-from tests.attacks.stage import Stage, repository_state
+from tests.attacks.stage import AttackedHost, repository_state
 from tests.support.repos import git, make_repository
 from tests.support.scripts import script
 
@@ -67,7 +67,7 @@ class Carried:
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def carried(request: pytest.FixtureRequest, stage: Stage) -> Carried:
+def carried(request: pytest.FixtureRequest, stage: AttackedHost) -> Carried:
     """A task whose agent writes them all, among many ordinary ones that sort before them."""
     edits = [
         {"path": path, "content": fill(text.format(name=path.replace("/", "-")), places)}
@@ -86,7 +86,7 @@ def carried(request: pytest.FixtureRequest, stage: Stage) -> Carried:
 
 
 @pytest.mark.known_escape(1)
-def test_delivery_and_looking_run_nothing(carried: Carried, stage: Stage) -> None:
+def test_delivery_and_looking_run_nothing(carried: Carried, stage: AttackedHost) -> None:
     for command in (["inspect"], ["diff"], ["diff", "--stat"], ["logs"], ["list", "--all"]):
         words = command if command[0] == "list" else [*command, carried.task["id"]]
         assert stage.rover(*words).returncode == 0
@@ -96,7 +96,7 @@ def test_delivery_and_looking_run_nothing(carried: Carried, stage: Stage) -> Non
 
 
 @pytest.mark.known_escape(1)
-def test_they_are_shown_first_with_what_runs_them(carried: Carried, stage: Stage) -> None:
+def test_they_are_shown_first_with_what_runs_them(carried: Carried, stage: AttackedHost) -> None:
     """Succeeded at 700cc57: they stood among the others, by name, the last of them left out."""
     result = stage.client.tool("get_diff", task=carried.task["id"])
     inspected = stage.client.tool("inspect", task=carried.task["id"])["task"]
@@ -110,7 +110,7 @@ def test_they_are_shown_first_with_what_runs_them(carried: Carried, stage: Stage
 
 
 @pytest.mark.known_escape(1)
-def test_a_person_sees_them_first(carried: Carried, stage: Stage) -> None:
+def test_a_person_sees_them_first(carried: Carried, stage: AttackedHost) -> None:
     for command in ("diff", "inspect"):
         said = stage.rover(command, carried.task["id"]).stdout.decode()
         assert f"{len(FILES) + 1} files are run or obeyed by programs on this machine" in said
@@ -122,7 +122,7 @@ def test_a_person_sees_them_first(carried: Carried, stage: Stage) -> None:
     "started", [["make", "-s"], [".githooks/post-checkout"], ["python3", "-c", "import conftest"]]
 )
 def test_the_same_files_run_where_a_user_works_with_them(
-    stage: Stage, tmp_path: Path, started: list[str]
+    stage: AttackedHost, tmp_path: Path, started: list[str]
 ) -> None:
     """So that none of them is harmless for a reason of its own."""
     stage.forget_hits()

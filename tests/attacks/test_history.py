@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.attacks.conftest import ENGINES
-from tests.attacks.stage import Stage
+from tests.attacks.stage import AttackedHost
 from tests.support.repos import git, make_repository
 from tests.support.scripts import script
 
@@ -33,11 +33,11 @@ STEPS = [{"id": "look", "type": "agent", "prompt": "look"}]
 
 
 @dataclass(frozen=True)
-class Untold:
+class RepositoryWithHistory:
     """A repository in which lies what no task was asked to work on, by the place."""
 
     root: Path
-    stage: Stage
+    stage: AttackedHost
 
     def secret(self, place: str) -> str:
         return self.stage.canaries.secrets[f"unreached-{place}"]
@@ -71,13 +71,13 @@ class Untold:
 
 
 @pytest.fixture
-def untold(stage: Stage, tmp_path: Path) -> Untold:
-    made = Untold(make_repository(stage.root / tmp_path.name / "repo"), stage)
+def untold(stage: AttackedHost, tmp_path: Path) -> RepositoryWithHistory:
+    made = RepositoryWithHistory(make_repository(stage.root / tmp_path.name / "repo"), stage)
     made.hide()
     return made
 
 
-def seen(stage: Stage, untold: Untold, engine: str, **asked: Any) -> str:
+def seen(stage: AttackedHost, untold: RepositoryWithHistory, engine: str, **asked: Any) -> str:
     """All that an agent finds of objects."""
     stage.workflow("look", STEPS)
     with contextlib.closing(stage.connect(untold.root)) as client:
@@ -91,7 +91,7 @@ def seen(stage: Stage, untold: Untold, engine: str, **asked: Any) -> str:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_nothing_is_inside_that_the_base_does_not_reach(
-    stage: Stage, untold: Untold, engine: str
+    stage: AttackedHost, untold: RepositoryWithHistory, engine: str
 ) -> None:
     """U4. Succeeded at 700cc57: the repository's objects were hard-linked whole, so that a file
     that was staged and taken back, a dropped stash and a deleted branch could be read inside."""

@@ -22,7 +22,7 @@ from rover_mcp.git.repository import (
     tracked_paths,
 )
 from tests.attacks.hostile import (
-    Arsenal,
+    MarkerPrograms,
     config_keys,
     environment,
     every_shape,
@@ -45,11 +45,11 @@ TRIGGERS = (
 
 
 @dataclass(frozen=True)
-class Hostile:
+class HostileRepository:
     """A user's repository, and what a sandbox made of it while it was harmless."""
 
     root: Path
-    arsenal: Arsenal
+    arsenal: MarkerPrograms
     clone: SandboxClone
 
     @property
@@ -58,7 +58,7 @@ class Hostile:
 
 
 @pytest.fixture
-def hostile(tmp_path: Path) -> Hostile:
+def hostile(tmp_path: Path) -> HostileRepository:
     root = make_repository(tmp_path / "repo")
     git(root, "branch", "side")
     (root / "calc.py").write_text("changed\n")
@@ -69,10 +69,12 @@ def hostile(tmp_path: Path) -> Hostile:
     git(path, "switch", "-qc", BRANCH)
     base = git(path, "rev-parse", "HEAD")
     git(path, "commit", "-q", "--allow-empty", "-m", "work")
-    return Hostile(root, Arsenal.at(tmp_path / "arsenal"), SandboxClone(path, base, base))
+    return HostileRepository(
+        root, MarkerPrograms.at(tmp_path / "arsenal"), SandboxClone(path, base, base)
+    )
 
 
-def values(arsenal: Arsenal, *, refused: bool) -> str:
+def values(arsenal: MarkerPrograms, *, refused: bool) -> str:
     """A configuration in which every key names a program, in every shape."""
     numbers = numbered(config_keys(), arsenal)
     chosen = {k: n for k, n in numbers.items() if refused or not k.startswith(REFUSED)}
@@ -82,7 +84,7 @@ def values(arsenal: Arsenal, *, refused: bool) -> str:
     return set_all(planted)
 
 
-def everything_of_the_host(hostile: Hostile, where: Path, folder: Path) -> str:
+def everything_of_the_host(hostile: HostileRepository, where: Path, folder: Path) -> str:
     """All that rover does with a user's repository; where the branch is afterwards."""
     info = inspect_repository(where)
     assert resolve_branch(where, "main") == info.head_commit == hostile.clone.base
@@ -99,25 +101,25 @@ def everything_of_the_host(hostile: Hostile, where: Path, folder: Path) -> str:
     return hub.publish(TASK, where, BRANCH).commit
 
 
-def in_config(hostile: Hostile, text: str) -> Path:
+def in_config(hostile: HostileRepository, text: str) -> Path:
     with (hostile.git_dir / "config").open("a") as file:
         file.write(text)
     return hostile.root
 
 
-def in_worktree_config(hostile: Hostile, text: str) -> Path:
+def in_worktree_config(hostile: HostileRepository, text: str) -> Path:
     git(hostile.root, "config", "extensions.worktreeConfig", "true")
     (hostile.git_dir / "config.worktree").write_text(text)
     return hostile.root
 
 
-def in_an_include(hostile: Hostile, text: str) -> Path:
+def in_an_include(hostile: HostileRepository, text: str) -> Path:
     (hostile.root / "more").write_text(text)
     keys = ("include.path", "includeIf.gitdir:/.path", "includeIf.onbranch:main.path")
     return in_config(hostile, set_all({key: [str(hostile.root / "more")] for key in keys}))
 
 
-def behind_a_git_file(hostile: Hostile, text: str) -> Path:
+def behind_a_git_file(hostile: HostileRepository, text: str) -> Path:
     away = hostile.root.parent / "away"
     in_config(hostile, text)
     hostile.git_dir.rename(away)
@@ -125,12 +127,12 @@ def behind_a_git_file(hostile: Hostile, text: str) -> Path:
     return hostile.root
 
 
-def in_a_linked_work_tree(hostile: Hostile, text: str) -> Path:
+def in_a_linked_work_tree(hostile: HostileRepository, text: str) -> Path:
     in_config(hostile, text)
     return hostile.root.parent / "linked"
 
 
-PLACES: dict[str, Callable[[Hostile, str], Path]] = {
+PLACES: dict[str, Callable[[HostileRepository, str], Path]] = {
     "config": in_config,
     "config.worktree": in_worktree_config,
     "include": in_an_include,
@@ -142,7 +144,7 @@ PLACES: dict[str, Callable[[Hostile, str], Path]] = {
 @pytest.mark.known_escape(15)
 @pytest.mark.parametrize("place", PLACES)
 def test_no_program_runs_that_a_repository_or_the_environment_names(
-    hostile: Hostile, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hostile: HostileRepository, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """U3. Succeeded at 700cc57: `protocol.ext.allow=always` of the repository's own outranked
     `protocol.allow=never`, and `url.ext::<program>.insteadOf` led the delivery's fetch to it."""
@@ -166,7 +168,7 @@ def test_no_program_runs_that_a_repository_or_the_environment_names(
 
 @pytest.mark.known_escape(15)
 def test_a_repository_that_names_a_format_too_is_refused_and_runs_nothing(
-    hostile: Hostile, tmp_path: Path
+    hostile: HostileRepository, tmp_path: Path
 ) -> None:
     """U3. Every key that git documents, those too by which it cannot be read."""
     where = in_config(hostile, values(hostile.arsenal, refused=True))
@@ -175,7 +177,7 @@ def test_a_repository_that_names_a_format_too_is_refused_and_runs_nothing(
     assert hostile.arsenal.hits() == []
 
 
-def plain_git(hostile: Hostile, command: str) -> str:
+def plain_git(hostile: HostileRepository, command: str) -> str:
     """Git as a user starts it, with the programs on the search path; what it said."""
     env = {
         "PATH": f"{hostile.arsenal.programs}:{os.environ['PATH']}", "HOME": "/nonexistent",
@@ -190,7 +192,7 @@ def plain_git(hostile: Hostile, command: str) -> str:
     return done.stderr
 
 
-def readable(hostile: Hostile, values: dict[str, str], own: str, command: str) -> str:
+def readable(hostile: HostileRepository, values: dict[str, str], own: str, command: str) -> str:
     """Have a command run with those of the keys that git does not stumble over, which it names;
     what it says in the end."""
     said = ""
@@ -207,7 +209,7 @@ def readable(hostile: Hostile, values: dict[str, str], own: str, command: str) -
     return said
 
 
-def test_the_same_programs_run_where_a_user_starts_git_there(hostile: Hostile) -> None:
+def test_the_same_programs_run_where_a_user_starts_git_there(hostile: HostileRepository) -> None:
     """So that the attack does not fail for a reason of its own: without what rover does, git runs
     the programs of a good number of keys, and hooks."""
     numbers = numbered(config_keys(), hostile.arsenal)

@@ -25,7 +25,7 @@ from rover_mcp.git.repository import (
     resolve_branch,
 )
 from tests.attacks.hostile import (
-    Arsenal,
+    MarkerPrograms,
     config_keys,
     every_shape,
     numbered,
@@ -61,7 +61,7 @@ class Template:
     for every example; and a task's work, which comes from a sandbox that nobody attacks."""
 
     folder: Path
-    arsenal: Arsenal
+    arsenal: MarkerPrograms
     numbers: dict[str, str] = field(repr=False)
     base: str
     bundle: Path
@@ -79,7 +79,7 @@ class Template:
         snapshot = sandbox.snapshot(1)
         shutil.rmtree(root / ".git/hooks")
         shutil.copytree(folder / "plain", folder / "planted", symlinks=True)
-        arsenal = Arsenal.at(folder / "arsenal")
+        arsenal = MarkerPrograms.at(folder / "arsenal")
         _plant(folder / "planted" / "repo", arsenal)
         numbers = numbered(KEYS, arsenal)
         return cls(folder, arsenal, numbers, base, sandbox.bundle(snapshot), snapshot)
@@ -91,7 +91,7 @@ class Template:
         return target / "repo"
 
 
-def _plant(root: Path, arsenal: Arsenal) -> None:
+def _plant(root: Path, arsenal: MarkerPrograms) -> None:
     """Plant it once: hundreds of hooks are no part of what is copied, only a link to them is."""
     plant_files(root / ".git", root, arsenal)
     hooks = arsenal.programs.with_name("hooks")

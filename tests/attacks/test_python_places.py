@@ -38,7 +38,7 @@ true
 
 
 @dataclass
-class Person:
+class UserHome:
     """A user with a home, keys and a data folder in it; `shared` is outside of it."""
 
     root: Path
@@ -88,10 +88,10 @@ class Person:
 
 
 @pytest.fixture
-def person() -> Iterator[Person]:
+def person() -> Iterator[UserHome]:
     root = Path(tempfile.mkdtemp(prefix="rover-python-", dir="/var/tmp"))
     shared = Path(tempfile.mkdtemp(prefix="rover-python-", dir="/dev/shm"))
-    made = Person(root, shared)
+    made = UserHome(root, shared)
     made.move_in()
     yield made
     made.bus.close()
@@ -100,11 +100,11 @@ def person() -> Iterator[Person]:
         remove_tree(folder)
 
 
-def _in_home(name: str) -> Callable[[Person], Path]:
+def _in_home(name: str) -> Callable[[UserHome], Path]:
     return lambda person: make_python(person.home / name)
 
 
-def _elsewhere(person: Person) -> Path:
+def _elsewhere(person: UserHome) -> Path:
     return make_environment(person.shared / "venv", make_python(person.home / ".local"))
 
 
@@ -130,7 +130,7 @@ def _play(client: LauncherClient, look: str) -> str:
     return run.read_text(errors="replace")
 
 
-def _assert_nothing_was_seen(said: str, person: Person) -> None:
+def _assert_nothing_was_seen(said: str, person: UserHome) -> None:
     assert person.canaries.found_in(said) == [], said
     assert "PWNED" not in said
     found = [line.split()[-1] for line in said.splitlines() if line.startswith("socket ")]
@@ -139,7 +139,7 @@ def _assert_nothing_was_seen(said: str, person: Person) -> None:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_sandbox_sees_nothing_beside_the_daemons_python(person: Person, place: str) -> None:
+def test_a_sandbox_sees_nothing_beside_the_daemons_python(person: UserHome, place: str) -> None:
     """Succeeded at 700cc57 for ~/.local and the home itself: the prefix was mounted whole."""
     program = PLACES[place](person)
     packages = next(program.resolve().parent.parent.rglob("site-packages"))
@@ -149,7 +149,7 @@ def test_a_sandbox_sees_nothing_beside_the_daemons_python(person: Person, place:
 
 
 @pytest.mark.parametrize("place", ["/usr/lib", "/usr/local/lib"])
-def test_nor_where_it_is_the_systems(person: Person, place: str) -> None:
+def test_nor_where_it_is_the_systems(person: UserHome, place: str) -> None:
     folder = Path(tempfile.mkdtemp(prefix="rover-python-", dir=place))
     try:
         with person.client(make_python(folder)) as client:
@@ -159,7 +159,7 @@ def test_nor_where_it_is_the_systems(person: Person, place: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["library", "data", "system", "home"])
-def test_a_place_that_would_show_the_user_is_refused(person: Person, place: str) -> None:
+def test_a_place_that_would_show_the_user_is_refused(person: UserHome, place: str) -> None:
     """Succeeded at 700cc57: what lay beneath /usr or the Python's prefix was seen inside."""
     data, program = person.data, make_python(person.home / ".local")
     system = Path(tempfile.mkdtemp(prefix="rover-data-", dir="/usr/local/share"))

@@ -52,7 +52,7 @@ while True:
 
 
 @dataclass(frozen=True)
-class Scene:
+class RaceScenario:
     root: Path
     outside: Path
 
@@ -73,12 +73,12 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
+def scene(tmp_path: Path) -> RaceScenario:
     outside = tmp_path / "outside"
     outside.mkdir()
     for name in ("file", "implement.log", "journal.jsonl", "000001.bundle", "name"):
         (outside / name).write_text(CANARY)
-    return Scene(tmp_path / "root", outside)
+    return RaceScenario(tmp_path / "root", outside)
 
 
 def read_a_bundle(path: Path) -> str:
@@ -111,7 +111,7 @@ def rounds() -> Iterator[int]:
 @pytest.mark.known_escape(2)
 @pytest.mark.parametrize("reader", READERS)
 def test_what_is_swapped_while_it_is_read_gives_nothing_from_elsewhere(
-    scene: Scene, reader: str
+    scene: RaceScenario, reader: str
 ) -> None:
     """Row 2 of the anchors, U3: at least 12,500 rounds in all, with a file, a link out, a folder and a pipe
     in turn, or a link in place of a folder above."""
@@ -148,7 +148,9 @@ def followed(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_the_same_race_is_won_against_one_who_follows_links(scene: Scene, reader: str) -> None:
+def test_the_same_race_is_won_against_one_who_follows_links(
+    scene: RaceScenario, reader: str
+) -> None:
     """So that the attack does not fail for a reason of its own."""
     place, above, _ = READERS[reader]
     path = scene.root / place

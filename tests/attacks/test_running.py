@@ -15,7 +15,7 @@ import docker
 import pytest
 
 from tests.attacks.conftest import ENGINES
-from tests.attacks.stage import Stage, strays
+from tests.attacks.stage import AttackedHost, strays
 from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import wait_until
 from tests.support.listeners import descendants, listeners
@@ -28,7 +28,7 @@ LARGE = HOSTILE + f"\n{MARK}" * 4000
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningTask:
     """A task that waits, with the container that it is in where it is in one."""
 
     engine: str
@@ -38,7 +38,7 @@ class Running:
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def running(request: pytest.FixtureRequest, stage: Stage) -> Iterator[Running]:
+def running(request: pytest.FixtureRequest, stage: AttackedHost) -> Iterator[RunningTask]:
     """Its title, description, branch, base branch and project are as bad as they can be."""
     engine: str = request.param
     stage.workflow("waits", [{"id": "wait", "type": "agent", "prompt": "x", "name": MARK}])
@@ -55,12 +55,12 @@ def running(request: pytest.FixtureRequest, stage: Stage) -> Iterator[Running]:
     wait_until(lambda: log.exists() and "up" in log.read_text(), "its command runs")
     view = client.tool("inspect", task=made["id"])["task"]
     assert view["status"] == "IN_PROGRESS", view
-    yield Running(engine, made, container_of(stage, engine, made["id"]), daemon_pid(stage.data))
+    yield RunningTask(engine, made, container_of(stage, engine, made["id"]), daemon_pid(stage.data))
     client.tool("cancel_task", task=made["id"])
     client.close()
 
 
-def container_of(stage: Stage, engine: str, task: str) -> dict[str, Any] | None:
+def container_of(stage: AttackedHost, engine: str, task: str) -> dict[str, Any] | None:
     """What the engine itself says of the task's container."""
     if engine == "bubblewrap":
         return None
@@ -71,7 +71,7 @@ def container_of(stage: Stage, engine: str, task: str) -> dict[str, Any] | None:
 
 
 @pytest.mark.known_escape(19)
-def test_no_text_of_a_users_is_in_a_field_of_the_engine(running: Running) -> None:
+def test_no_text_of_a_users_is_in_a_field_of_the_engine(running: RunningTask) -> None:
     """Nor in an argument of any process, where other users of the machine could read it."""
     assert [line for line in strays(MARK) if "echo up" not in line] == []
     if running.container is None:
@@ -89,7 +89,9 @@ def test_no_text_of_a_users_is_in_a_field_of_the_engine(running: Running) -> Non
 
 
 @pytest.mark.known_escape(13)
-def test_daemon_and_sandbox_listen_on_this_machine_alone(running: Running, stage: Stage) -> None:
+def test_daemon_and_sandbox_listen_on_this_machine_alone(
+    running: RunningTask, stage: AttackedHost
+) -> None:
     inside = [] if running.container is None else [running.container["State"]["Pid"]]
     ours = [int(p.parent.name) for p in Path("/proc").glob("[0-9]*/cmdline") if of(stage, p)]
     hosts, paths = listeners(descendants([running.daemon, *ours, *inside]))
@@ -101,7 +103,7 @@ def test_daemon_and_sandbox_listen_on_this_machine_alone(running: Running, stage
     assert stage.data.stat().st_mode & 0o077 == 0
 
 
-def of(stage: Stage, cmdline: Path) -> bool:
+def of(stage: AttackedHost, cmdline: Path) -> bool:
     """Whether a process of this machine has to do with this stage's daemon."""
     try:
         return str(stage.data).encode() in cmdline.read_bytes()

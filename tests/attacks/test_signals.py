@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.attacks.conftest import ENGINES
-from tests.attacks.stage import Stage
+from tests.attacks.stage import AttackedHost
 from tests.e2e.conftest import daemon_pid
 from tests.support.scripts import script
 
@@ -41,7 +41,7 @@ def _run(program: str) -> str:
 
 @pytest.mark.known_escape(9)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_signals_to_groups_end_nothing_of_others(stage: Stage, engine: str) -> None:
+def test_signals_to_groups_end_nothing_of_others(stage: AttackedHost, engine: str) -> None:
     """kill(0), kill(-1) and killpg of every group that is seen: CVE-2026-97029."""
     daemon = daemon_pid(stage.data)
     waits = script(implement=[{"delay": 3}])

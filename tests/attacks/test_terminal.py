@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.attacks.conftest import ENGINES
-from tests.attacks.stage import Stage
+from tests.attacks.stage import AttackedHost
 from tests.support.scripts import script
 
 ESCAPES = (
@@ -21,7 +21,7 @@ HOSTILE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u206
 
 
 @pytest.fixture(scope="module", params=ENGINES[:1])
-def painted(request: pytest.FixtureRequest, stage: Stage) -> dict[str, Any]:
+def painted(request: pytest.FixtureRequest, stage: AttackedHost) -> dict[str, Any]:
     """A task that has escapes wherever text of an agent's or a repository's can be."""
     stage.workflow("painted", [
         {"id": "paint", "type": "agent", "name": f"Paint {ESCAPES[6:30]}", "prompt": "x",
@@ -65,7 +65,7 @@ def hostile(data: bytes) -> list[str]:
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_what_the_cli_prints_is_clean(
-    painted: dict[str, Any], stage: Stage, command: str, as_json: bool
+    painted: dict[str, Any], stage: AttackedHost, command: str, as_json: bool
 ) -> None:
     assert painted["status"] == "FAILED"
     argv = [painted["id"] if word == "TASK" else word for word in COMMANDS[command]]
@@ -75,7 +75,7 @@ def test_what_the_cli_prints_is_clean(
     assert hostile(done.stderr) == []
 
 
-def test_the_escapes_were_there(painted: dict[str, Any], stage: Stage) -> None:
+def test_the_escapes_were_there(painted: dict[str, Any], stage: AttackedHost) -> None:
     """The log on the host holds them as they were said."""
     assert "\x1b]52;c" in stage.log(painted, "paint")
     journal = stage.data / "tasks" / painted["id"] / "iterations/1/run/journal.jsonl"

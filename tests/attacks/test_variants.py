@@ -15,7 +15,7 @@ from rover_mcp.config.load_settings import load_settings
 from rover_mcp.sandbox.engines import engines
 from tests.attacks.attack import PWNED, fill
 from tests.attacks.conftest import ENGINES
-from tests.attacks.stage import Stage, repository_state, strays
+from tests.attacks.stage import AttackedHost, repository_state, strays
 from tests.attacks.variants import CREDIT_FAKE, VARIANTS, Variant
 from tests.support.repos import git
 from tests.support.scripts import script
@@ -24,7 +24,7 @@ MARKER = f"rover-attack-{secrets.token_hex(6)}"
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedTask:
     engine: str
     tasks: dict[str, dict[str, Any]]
     before: object
@@ -32,7 +32,7 @@ class Ended:
 
 # Not on podman: it runs the same code as docker, and ten sandboxes at a time take it a minute.
 @pytest.fixture(scope="module", params=ENGINES)
-def ended(request: pytest.FixtureRequest, stage: Stage) -> Ended:
+def ended(request: pytest.FixtureRequest, stage: AttackedHost) -> EndedTask:
     """All of them at the same time, and the daemon answers meanwhile."""
     places = {**stage.places(request.param), "MARKER": MARKER}
     before = repository_state(stage.repository)
@@ -51,10 +51,10 @@ def ended(request: pytest.FixtureRequest, stage: Stage) -> Ended:
     for _ in range(20):
         stage.client.tool("list_tasks", limit=1)
     done = {name: stage.ended(task) for name, task in made.items()}
-    return Ended(request.param, done, before)
+    return EndedTask(request.param, done, before)
 
 
-def not_limited(stage: Stage, engine: str) -> list[str]:
+def not_limited(stage: AttackedHost, engine: str) -> list[str]:
     """What an engine says that it cannot limit."""
     engines = stage.client.tool("get_status")["engines"]
     return next(e for e in engines if e["name"] == engine)["limits_not_applied"]
@@ -62,7 +62,7 @@ def not_limited(stage: Stage, engine: str) -> list[str]:
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
 def test_the_task_ends_honestly_and_says_what_was(
-    ended: Ended, stage: Stage, variant: Variant
+    ended: EndedTask, stage: AttackedHost, variant: Variant
 ) -> None:
     if variant.name not in ended.tasks:
         assert variant.limit in not_limited(stage, ended.engine)
@@ -74,13 +74,13 @@ def test_the_task_ends_honestly_and_says_what_was(
     assert re.search(variant.told, told), told
 
 
-def test_the_host_is_unharmed(ended: Ended, stage: Stage) -> None:
+def test_the_host_is_unharmed(ended: EndedTask, stage: AttackedHost) -> None:
     assert stage.hits() == []
     assert repository_state(stage.repository) == ended.before
     assert strays(MARKER) == []
 
 
-def test_what_was_good_is_delivered(ended: Ended, stage: Stage) -> None:
+def test_what_was_good_is_delivered(ended: EndedTask, stage: AttackedHost) -> None:
     for variant in [v for v in VARIANTS if v.name in ended.tasks]:
         branch = ended.tasks[variant.name]["branch"]
         if variant.status == "COMPLETED":
@@ -91,7 +91,7 @@ def test_what_was_good_is_delivered(ended: Ended, stage: Stage) -> None:
 
 
 def test_after_a_repository_was_replaced_resume_brings_the_work_home(
-    ended: Ended, stage: Stage
+    ended: EndedTask, stage: AttackedHost
 ) -> None:
     """C10: as the task does by itself unless that is switched off."""
     for task in (ended.tasks["git-file"], ended.tasks["git-link"]):
@@ -103,21 +103,25 @@ def test_after_a_repository_was_replaced_resume_brings_the_work_home(
 
 
 @pytest.mark.known_escape(2)
-def test_an_output_is_never_more_than_the_agent_could_read(ended: Ended, stage: Stage) -> None:
+def test_an_output_is_never_more_than_the_agent_could_read(
+    ended: EndedTask, stage: AttackedHost
+) -> None:
     task = ended.tasks["outputs"]
     records = (stage.data / "tasks" / task["id"] / "iterations/1/run/journal.jsonl").read_text()
     assert stage.canaries.found_in(records) == []
     assert len(records) < 3_000_000
 
 
-def test_what_was_printed_holds_no_account(ended: Ended, stage: Stage) -> None:
+def test_what_was_printed_holds_no_account(ended: EndedTask, stage: AttackedHost) -> None:
     status = stage.client.tool("get_status")
     assert not status.get("holds"), status
     assert CREDIT_FAKE in stage.log(ended.tasks["fake-provider-error"], "attack")
 
 
 @pytest.mark.known_escape(18)
-def test_a_flood_is_capped_and_the_daemon_answers_meanwhile(ended: Ended, stage: Stage) -> None:
+def test_a_flood_is_capped_and_the_daemon_answers_meanwhile(
+    ended: EndedTask, stage: AttackedHost
+) -> None:
     """With as many sandboxes as this machine has cores, and more."""
     log = stage.log(ended.tasks["flood"], "attack")
     assert len(log) < 2_100_000
@@ -125,7 +129,7 @@ def test_a_flood_is_capped_and_the_daemon_answers_meanwhile(ended: Ended, stage:
 
 
 def test_a_full_disk_is_noticed_before_it_is_full_and_its_space_comes_back(
-    ended: Ended, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ended: EndedTask, stage: AttackedHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """300 MB were to be written, with a limit of 64 MiB."""
     task = ended.tasks["disk"]
@@ -140,7 +144,7 @@ def test_a_full_disk_is_noticed_before_it_is_full_and_its_space_comes_back(
     assert not engine.holds_work(task["id"])
 
 
-def test_records_have_the_runners_clock(ended: Ended, stage: Stage) -> None:
+def test_records_have_the_runners_clock(ended: EndedTask, stage: AttackedHost) -> None:
     task = ended.tasks["clock"]
     journal = stage.data / "tasks" / task["id"] / "iterations/1/run/journal.jsonl"
     times = [json.loads(line).get("at") for line in journal.read_text().splitlines()]
@@ -150,5 +154,5 @@ def test_records_have_the_runners_clock(ended: Ended, stage: Stage) -> None:
     assert "clock-was-set" not in names
 
 
-def test_the_rest_of_the_system_works_on(ended: Ended, stage: Stage) -> None:
+def test_the_rest_of_the_system_works_on(ended: EndedTask, stage: AttackedHost) -> None:
     stage.assert_all_is_well(ended.engine)

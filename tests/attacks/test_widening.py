@@ -27,7 +27,7 @@ KEY = "sk-ant-canary-0123456789"
 
 
 @dataclass
-class Place:
+class WideningScenario:
     """A data folder, a repository, and a file that only a program on the host could make."""
 
     home: Path
@@ -62,14 +62,14 @@ class Place:
 
 
 @contextmanager
-def opened(files: dict[str, str], config: str = "") -> Generator[Place]:
+def opened(files: dict[str, str], config: str = "") -> Generator[WideningScenario]:
     with tempfile.TemporaryDirectory(prefix="rover-wide-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         home, repository = folder / "data", make_repository(folder / "repo", {**BROKEN, **files})
         home.mkdir(mode=0o700)
         (home / "config.yaml").write_text(config)
         try:
-            yield Place(home, repository, folder / "canary")
+            yield WideningScenario(home, repository, folder / "canary")
         finally:
             end_daemon(home)
 
@@ -105,7 +105,9 @@ def test_an_assistant_that_was_talked_into_it_gets_no_shell_and_no_network() -> 
     assert not place.canary.exists()
 
 
-def ask(client: LauncherClient, place: Place, choice: str, **more: Any) -> tuple[str, Frame]:
+def ask(
+    client: LauncherClient, place: WideningScenario, choice: str, **more: Any
+) -> tuple[str, Frame]:
     """Make the call, and answer the client's question: what was asked, and the last result."""
     content = {"action": "accept", "content": {"choice": choice}}
     arguments = {

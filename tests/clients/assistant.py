@@ -74,7 +74,7 @@ class Assistant:
         return self._search
 
 
-class Delegating(Assistant):
+class DelegatingAssistant(Assistant):
     """`task` are the arguments of create_task; `meanwhile` is what it does, with the task's id,
     before it calls Rover again."""
 
@@ -121,7 +121,7 @@ class Delegating(Assistant):
         )
 
 
-class Reviewing(Assistant):
+class ReviewingAssistant(Assistant):
     """Hands a task over, reviews it, has it changed by comments on lines, rebases and merges it.
 
     `task` are the arguments of create_task, `comments` those of iterate_task."""

@@ -22,7 +22,7 @@ PROGRAMS = ("codex", "gemini", "opencode", "qwen", "copilot")
 
 
 @dataclass(frozen=True)
-class Desk:
+class ClientMachine:
     """`home` is the user's; `data` is Rover's data folder."""
 
     home: Path
@@ -41,13 +41,13 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def desk() -> Iterator[ClientMachine]:
     folder = Path(tempfile.mkdtemp(prefix="rover-clients-"))
     (folder / "home").mkdir()
     (folder / "bin").mkdir()
     (folder / "bin" / "claude").symlink_to(claude_binary())
     found = [agent_programs.obtain(name, None, print).folder / "bin" for name in PROGRAMS]
     path = ":".join(map(str, (BIN, folder / "bin", *found, "/usr/bin", "/bin")))
-    yield Desk(folder / "home", folder / "data", path)
+    yield ClientMachine(folder / "home", folder / "data", path)
     end_daemon(folder / "data")
     shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.clients.assistant import PREFIX, Delegating, blocks
+from tests.clients.assistant import PREFIX, DelegatingAssistant, blocks
 from tests.clients.programs import bare_environment, launcher, ran
 from tests.e2e.conftest import end_daemon
 from tests.e2e.processes import wait_until
@@ -73,7 +73,7 @@ def play(folder: Path) -> tuple[Path, str]:
     def meanwhile(task: str) -> None:
         wait_until(lambda: status(home, task) == "PAUSED", "it ran out of credits")
 
-    model = Delegating(TASK, meanwhile)
+    model = DelegatingAssistant(TASK, meanwhile)
     page = [HEADER]
     with FakeAnthropic() as provider:
         provider.session().play(model)

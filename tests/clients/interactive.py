@@ -122,7 +122,7 @@ class Page:
         return re.sub(r"\bpause-[0-9]+\b", "pause-N", text)
 
 
-class Person(Assistant):
+class CooperativeModel(Assistant):
     """A model that does what it is asked, and ends its turn where it is told that it will be
     notified."""
 
@@ -243,7 +243,7 @@ def play(folder: Path) -> tuple[Session, str]:
     """What the session left behind, and the page. `folder` is empty."""
     page = Page()
     with FakeAnthropic() as provider:
-        model = Person(page)
+        model = CooperativeModel(page)
         provider.session().play(model)
         session = Session(folder, provider)
         try:

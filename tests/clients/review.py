@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.clients.assistant import Reviewing
+from tests.clients.assistant import ReviewingAssistant
 from tests.clients.delegation import claude, rendered, settled
 from tests.clients.programs import BIN, bare_environment, ran
 from tests.e2e.conftest import end_daemon
@@ -81,7 +81,7 @@ def play(folder: Path) -> tuple[Path, str]:
     user.mkdir()
     git(repository, "config", "user.name", "Tess Ter")
     git(repository, "config", "user.email", "tess@example.invalid")
-    model = Reviewing(TASK, COMMENTS)
+    model = ReviewingAssistant(TASK, COMMENTS)
     page = [HEADER]
     with FakeAnthropic() as provider:
         provider.session().play(model)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.clients.programs import BIN
-from tests.clients.shell import Seen, Shell, Step, normal
+from tests.clients.shell import Shell, Step, TerminalStep, normal
 from tests.e2e.conftest import end_daemon
 from tests.support.docker_env import cache_folder
 from tests.support.fake_models import FakeModels
@@ -44,7 +44,7 @@ steps:
 
 
 @dataclass(frozen=True)
-class Stage:
+class UserMachine:
     """One machine: a user's home, two repositories, and the provider that plays the models."""
 
     folder: Path
@@ -89,11 +89,11 @@ class Stage:
         (self.home / f"{name}.yaml").write_text(content)
 
 
-def _nothing(stage: Stage) -> None:
+def _nothing(stage: UserMachine) -> None:
     """Nothing has to be there."""
 
 
-def _nobody(stage: Stage, step: Step) -> None:
+def _nobody(stage: UserMachine, step: Step) -> None:
     """Nobody does anything between the steps."""
 
 
@@ -105,16 +105,16 @@ class Session:
     title: str
     about: str
     steps: tuple[Step, ...]
-    prepare: Callable[[Stage], None] = _nothing
-    cwd: Callable[[Stage], Path] = lambda stage: stage.shop
-    meanwhile: Callable[[Stage, Step], None] = _nobody
+    prepare: Callable[[UserMachine], None] = _nothing
+    cwd: Callable[[UserMachine], Path] = lambda stage: stage.shop
+    meanwhile: Callable[[UserMachine, Step], None] = _nobody
 
 
 @contextmanager
-def stage_in(folder: Path) -> Iterator[Stage]:
+def stage_in(folder: Path) -> Iterator[UserMachine]:
     """The machine, until the block ends."""
     with FakeModels() as provider:
-        stage = Stage(folder, provider)
+        stage = UserMachine(folder, provider)
         (folder / "bin").mkdir(parents=True)
         (folder / "bin" / "claude").symlink_to(claude_binary())
         for repository in (stage.shop, stage.tools):
@@ -130,14 +130,14 @@ def stage_in(folder: Path) -> Iterator[Stage]:
             end_daemon(stage.data)
 
 
-def play(session: Session, stage: Stage) -> list[Seen]:
+def play(session: Session, stage: UserMachine) -> list[TerminalStep]:
     """One person's session, on the stage."""
     session.prepare(stage)
     shell = Shell(stage.folder / f"tmux-{session.name}", stage.environ(), session.cwd(stage))
     return shell.play(session.steps, lambda step: session.meanwhile(stage, step))
 
 
-def page(session: Session, seen: list[Seen], stage: Stage) -> str:
+def page(session: Session, seen: list[TerminalStep], stage: UserMachine) -> str:
     """The session as Markdown."""
     lines = [f"# {session.title}", "", session.about, "", "```console"]
     for one in seen:
@@ -151,29 +151,29 @@ def page(session: Session, seen: list[Seen], stage: Stage) -> str:
 # --- the people ---
 
 
-def _first_claude(stage: Stage) -> None:
+def _first_claude(stage: UserMachine) -> None:
     stage.provider.session("").push(
         write("calc.py", FIXED), text("add adds now, and the test passes.")
     )
 
 
-def _window(stage: Stage) -> None:
+def _window(stage: UserMachine) -> None:
     stage.provider.session("").push(
         usage_window(3600), write("calc.py", FIXED), text("add adds now.")
     )
 
 
-def _window_opens(stage: Stage, step: Step) -> None:
+def _window_opens(stage: UserMachine, step: Step) -> None:
     if step.line.startswith("until "):
         its_time_comes(stage.data, ANY_TASK)
 
 
-def _credits(stage: Stage) -> None:
+def _credits(stage: UserMachine) -> None:
     stage.script("poor", script(implement=[{"say": "half", "error": CREDITS}]))
     stage.provider.session("").push(write("calc.py", FIXED), text("add adds now."))
 
 
-def _red(stage: Stage) -> None:
+def _red(stage: UserMachine) -> None:
     (stage.tools / "test_old.py").write_text(
         "import unittest\n\n\nclass Old(unittest.TestCase):\n    def test_old(self):\n"
         "        self.fail('broken for years')\n"
@@ -192,7 +192,7 @@ def _red(stage: Stage) -> None:
     stage.script("red", script(**turns))
 
 
-def _flow(stage: Stage) -> None:
+def _flow(stage: UserMachine) -> None:
     stage.script("flow", script(change=[{"outputs": {"sure": True}}]))
     (stage.home / "flow-draft.yaml").write_text(FLOW)
 

@@ -48,7 +48,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Seen:
+class TerminalStep:
     """A step, and what the terminal showed after it."""
 
     step: Step
@@ -68,9 +68,9 @@ class Shell:
 
     def play(
         self, steps: Sequence[Step], before_each: Callable[[Step], None] = lambda _: None
-    ) -> list[Seen]:
+    ) -> list[TerminalStep]:
         """Type each line, wait until it has ended, and look."""
-        seen: list[Seen] = []
+        seen: list[TerminalStep] = []
         with self._terminal as terminal:
             wait_until(lambda: self._screen() == PROMPT.strip(), "the first prompt")
             for step in steps:
@@ -80,7 +80,7 @@ class Shell:
                 terminal.press("Enter")
                 wait_until(lambda ended=ended: len(self._statuses()) > ended, f"{step.line} ends")
                 wait_until(lambda: self._screen().endswith(f"\n{PROMPT.strip()}"), "a prompt")
-                seen.append(Seen(step, self._new(before)))
+                seen.append(TerminalStep(step, self._new(before)))
                 self._check(seen[-1])
             return seen
 
@@ -89,7 +89,7 @@ class Shell:
         after = self._screen().removesuffix(PROMPT.strip()).splitlines()
         return "\n".join(after[len(before.splitlines()) - 1 :])
 
-    def _check(self, seen: Seen) -> None:
+    def _check(self, seen: TerminalStep) -> None:
         flat = " ".join(seen.screen.split())
         for text in seen.step.sees:
             assert text in flat, f"{seen.step.line}: no {text!r} in:\n{seen.screen}"

@@ -42,7 +42,7 @@ DESCRIPTION = "Delegate a coding task to a background agent"
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownTools:
     """What one program's model was shown: how many tools by name, whether a description and the
     instructions; of a result whether its text and its JSON, the branch and the next call."""
 
@@ -133,7 +133,7 @@ def run_claude(server: list[str], repository: Path, user: Path, provider: FakeAn
 
 
 @dataclass(frozen=True)
-class Program:
+class ClientProgram:
     """How a program is run, what its model does, and the provider that plays it."""
 
     name: str
@@ -148,19 +148,19 @@ DEFERRED = (
     tool("tool_search", query=f"select:{PREFIXED}"),
     {**tool("tool_call"), "input": {"name": PREFIXED, "arguments": CREATE}},
 )
-PROGRAMS: Mapping[str, Program] = {
-    "claude": Program(
+PROGRAMS: Mapping[str, ClientProgram] = {
+    "claude": ClientProgram(
         "Claude Code (`claude -p`)", run_claude, (tool(PREFIXED, **CREATE),), FakeAnthropic
     ),
-    "codex": Program("Codex (`codex exec`)", run_codex),
-    "gemini": Program("Gemini CLI", run_gemini),
-    "opencode": Program("opencode", run_opencode),
-    "qwen": Program("Qwen Code", run_qwen, DEFERRED),
-    "copilot": Program("Copilot CLI", run_copilot, (tool("rover-create_task", **CREATE),)),
+    "codex": ClientProgram("Codex (`codex exec`)", run_codex),
+    "gemini": ClientProgram("Gemini CLI", run_gemini),
+    "opencode": ClientProgram("opencode", run_opencode),
+    "qwen": ClientProgram("Qwen Code", run_qwen, DEFERRED),
+    "copilot": ClientProgram("Copilot CLI", run_copilot, (tool("rover-create_task", **CREATE),)),
 }
 
 
-def shown(program: Program, folder: Path) -> Shown:
+def shown(program: ClientProgram, folder: Path) -> ShownTools:
     """What its model is shown, in a data folder of its own."""
     repository, user = make_repository(folder / "repo"), folder / "user"
     user.mkdir()
@@ -173,14 +173,14 @@ def shown(program: Program, folder: Path) -> Shown:
     return read_from(bodies, len(program.turns))
 
 
-def read_from(bodies: Sequence[Mapping[str, Any]], calls: int) -> Shown:
+def read_from(bodies: Sequence[Mapping[str, Any]], calls: int) -> ShownTools:
     """The first request has the tools, the one after the calls the result of the last of them."""
     said = [json.dumps(body, ensure_ascii=False) for body in bodies]
     last = next(
         bodies[calls][key] for key in ("messages", "input", "contents") if key in bodies[calls]
     )
     result = json.dumps(last[-1], ensure_ascii=False).replace("\\", "")
-    return Shown(
+    return ShownTools(
         tools=sum(name in said[0] for name in TOOLS),
         descriptions=any(DESCRIPTION in one for one in said),
         instructions=INSTRUCTIONS in said[0],
@@ -192,7 +192,7 @@ def read_from(bodies: Sequence[Mapping[str, Any]], calls: int) -> Shown:
     )
 
 
-def row(name: str, found: Shown) -> str:
+def row(name: str, found: ShownTools) -> str:
     """One line of the page's table."""
     facts = (found.descriptions, found.instructions)
     cells = (name, str(found.tools), *("yes" if fact else "no" for fact in facts), found.result)

@@ -13,7 +13,7 @@ import pytest
 
 from bundle.__main__ import build
 from rover_mcp.cli.client import McpClient, PipeChannel
-from tests.clients.conftest import Desk
+from tests.clients.conftest import ClientMachine
 from tests.clients.programs import BIN, dependency_wheels
 from tests.support.mcpb import mcpb, resolved
 
@@ -61,7 +61,7 @@ def test_keys_are_secrets_and_one_that_is_not_given_arrives_empty(unpacked: Path
     assert Path(wheel).is_file()
 
 
-def test_its_command_installs_the_wheel_and_serves(unpacked: Path, desk: Desk) -> None:
+def test_its_command_installs_the_wheel_and_serves(unpacked: Path, desk: ClientMachine) -> None:
     """uvx itself, whose cache is empty, as at a user's first start; the dependencies come from a
     folder in place of an index."""
     run = resolved(manifest(unpacked), unpacked, {})

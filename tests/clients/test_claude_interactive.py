@@ -44,7 +44,7 @@ def test_it_follows_pauses_answers_leaves_comes_back_stops_and_goes_on(home: Pat
     assert git(session.repository, "show", f"{written}:USAGE.md") == "add(a, b)"
 
 
-class Waiting(Assistant):
+class WaitingModel(Assistant):
     """A model that is told nothing by its client: it waits by a command in the background."""
 
     def decide(self, called: str | None, result: Any, messages: list[dict[str, Any]]) -> Behaviour:
@@ -63,7 +63,7 @@ def test_a_status_line_shows_the_task_and_a_command_wakes_the_model(
 ) -> None:
     """14-12: without the Tasks extension."""
     with FakeAnthropic() as provider:
-        model = Waiting()
+        model = WaitingModel()
         provider.session().play(model)
         session = Session(home.parent, provider)
         session.settings({"statusLine": {"type": "command", "command": "rover status-line"}})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import Desk
+from tests.clients.conftest import ClientMachine
 from tests.clients.programs import paused_task
 from tests.support.fake_anthropic import FakeAnthropic, text, tool
 
@@ -21,13 +21,13 @@ SKILL = ROOT / "plugins" / "rover" / "skills" / "delegate" / "SKILL.md"
 
 
 @pytest.mark.parametrize("place", [".", "plugins/rover"])
-def test_the_real_claude_finds_nothing_wrong_with_it(desk: Desk, place: str) -> None:
+def test_the_real_claude_finds_nothing_wrong_with_it(desk: ClientMachine, place: str) -> None:
     said = desk.run("claude", "plugin", "validate", "--strict", str(ROOT / place))
     assert "Validation passed" in said
     assert "warning" not in said
 
 
-def test_installed_as_the_page_says_it_connects_and_its_skill_is_read(desk: Desk) -> None:
+def test_installed_as_the_page_says_it_connects_and_its_skill_is_read(desk: ClientMachine) -> None:
     """The model is told when the skill applies, asks for it, and is given it whole."""
     lines = re.findall(r"(?m)^claude plugin .*$", PAGE.read_text("utf-8"))
     assert len(lines) == 2
@@ -51,14 +51,14 @@ def test_installed_as_the_page_says_it_connects_and_its_skill_is_read(desk: Desk
         assert heading in second
 
 
-def test_without_rover_its_hook_says_nothing(desk: Desk) -> None:
+def test_without_rover_its_hook_says_nothing(desk: ClientMachine) -> None:
     path = desk.home / "bin"
     path.mkdir()
     script = str(ROOT / "plugins" / "rover" / "glance.sh")
     assert desk.run("/bin/sh", script, "session-start", PATH=str(path)) == ""
 
 
-def test_without_a_launcher_it_says_what_to_do(desk: Desk) -> None:
+def test_without_a_launcher_it_says_what_to_do(desk: ClientMachine) -> None:
     path = desk.home / "bin"
     path.mkdir()
     script = str(ROOT / "plugins" / "rover" / "start.sh")
@@ -66,7 +66,7 @@ def test_without_a_launcher_it_says_what_to_do(desk: Desk) -> None:
     assert "rover-mcp is not on the path; install Rover" in said
 
 
-def test_it_fetches_nothing_from_an_index(desk: Desk) -> None:
+def test_it_fetches_nothing_from_an_index(desk: ClientMachine) -> None:
     """No name there is Rover's own."""
     path = desk.home / "bin"
     path.mkdir()

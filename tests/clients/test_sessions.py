@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.sessions import PAGES, SESSIONS, Session, Stage, page, play, stage_in
+from tests.clients.sessions import PAGES, SESSIONS, Session, UserMachine, page, play, stage_in
 
 pytestmark = pytest.mark.real_agent
 
@@ -19,7 +19,7 @@ LEAST = 0.6
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+def stage() -> Iterator[UserMachine]:
     # A short path: that of a socket has its limit.
     folder = Path(tempfile.mkdtemp(prefix="rover-sessions-"))
     try:
@@ -36,7 +36,7 @@ def plain(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda session: session.name)
-def test_a_session_is_still_as_its_page_says(session: Session, stage: Stage) -> None:
+def test_a_session_is_still_as_its_page_says(session: Session, stage: UserMachine) -> None:
     """They follow each other, as on the pages.
 
     python -m tests.clients.sessions writes them anew.

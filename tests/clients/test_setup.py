@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conftest import Desk
+from tests.clients.conftest import ClientMachine
 from tests.clients.programs import BIN
 
 pytestmark = pytest.mark.real_agent
@@ -29,17 +29,17 @@ CONNECTED = {
 }
 
 
-def listed(desk: Desk, client: str) -> str:
+def listed(desk: ClientMachine, client: str) -> str:
     """What the client says of its servers, without colours."""
     return re.sub(r"\x1b\[[0-9;]*m", "", desk.run(client, "mcp", "list"))
 
 
-def actions(desk: Desk, *argv: str) -> dict[str, str]:
+def actions(desk: ClientMachine, *argv: str) -> dict[str, str]:
     said = json.loads(desk.run(str(BIN / "rover"), "setup", "--json", *argv))
     return {r["client"]: r["action"] for r in said["clients"] if r["found"]}
 
 
-def test_every_real_client_connects_with_what_setup_wrote(desk: Desk) -> None:
+def test_every_real_client_connects_with_what_setup_wrote(desk: ClientMachine) -> None:
     assert actions(desk) == dict.fromkeys(CONNECTED, "add"), "the programs on the path are found"
     assert not list(desk.home.iterdir()), "it wrote nothing unasked"
     actions(desk, "--write", "--home", str(desk.data))
@@ -53,7 +53,9 @@ def test_every_real_client_connects_with_what_setup_wrote(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("client", ["codex", "gemini"])
-def test_a_client_that_keeps_variables_to_itself_hands_the_keys_on(desk: Desk, client: str) -> None:
+def test_a_client_that_keeps_variables_to_itself_hands_the_keys_on(
+    desk: ClientMachine, client: str
+) -> None:
     """Both keep them from a server that was added by their own commands."""
     told = json.loads(desk.run(str(BIN / "rover"), "setup", "--json", "--write", client))
     config, seen = Path(told["clients"][0]["file"]), desk.home / "seen"
@@ -75,7 +77,7 @@ def test_a_client_that_keeps_variables_to_itself_hands_the_keys_on(desk: Desk, c
     assert not handed.get("GEMINI_API_KEY"), "what there is not is not made up"
 
 
-def codex_server(desk: Desk, keys: dict[str, str]) -> Json:
+def codex_server(desk: ClientMachine, keys: dict[str, str]) -> Json:
     """What Codex's app server says of its one server, once it has connected to it; its
     `mcp list` connects to none."""
     asked = [
@@ -99,7 +101,7 @@ def codex_server(desk: Desk, keys: dict[str, str]) -> Json:
 
 @pytest.mark.parametrize("client", ["claude", "codex", "gemini", "qwen", "copilot"])
 def test_the_line_of_the_page_is_run_by_the_client_and_is_found_as_ours(
-    desk: Desk, client: str
+    desk: ClientMachine, client: str
 ) -> None:
     line = re.search(rf"`({client} mcp add [^`]+)`", PAGE.read_text("utf-8"))
     assert line

@@ -10,11 +10,11 @@ from tests.contracts.engine_rigs import (
     BubblewrapRig,
     DockerRig,
     FakeRig,
-    Inside,
     PodmanRig,
     ProcessRig,
     Rig,
     RootlessPodmanRig,
+    SandboxShell,
 )
 from tests.support.docker_env import docker_host
 from tests.support.podman_env import folder_of_user, podman_host, podman_rootless_host
@@ -76,10 +76,10 @@ def real_rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
 @pytest.fixture(params=[*ISOLATING, ROOTLESS], scope="module")
 def inside(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Inside]:
+) -> Iterator[SandboxShell]:
     """A running sandbox of every engine that isolates, one for all tests that look into it."""
     for made in _rig(request, tmp_path_factory.mktemp("inside")):
-        yield Inside(made)
+        yield SandboxShell(made)
 
 
 @pytest.fixture

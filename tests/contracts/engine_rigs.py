@@ -311,7 +311,7 @@ def new_task() -> str:
     return secrets.token_hex(16)
 
 
-class Inside:
+class SandboxShell:
     """A running sandbox and a shell in it."""
 
     def __init__(self, rig: Rig) -> None:

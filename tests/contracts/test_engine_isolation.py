@@ -13,20 +13,20 @@ from rover_mcp.sandbox.protocol import SandboxSpec
 from tests.contracts.engine_rigs import (
     BubblewrapRig,
     DockerRig,
-    Inside,
     PodmanRig,
     Rig,
+    SandboxShell,
     gateway,
     new_task,
 )
 
 
-def _status(inside: Inside) -> dict[str, str]:
+def _status(inside: SandboxShell) -> dict[str, str]:
     _, text = inside.run("cat", "/proc/self/status")
     return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
-def test_the_agent_has_no_privilege_and_can_gain_none(inside: Inside) -> None:
+def test_the_agent_has_no_privilege_and_can_gain_none(inside: SandboxShell) -> None:
     status = _status(inside)
     for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         assert int(status[name], 16) == 0, name
@@ -35,7 +35,7 @@ def test_the_agent_has_no_privilege_and_can_gain_none(inside: Inside) -> None:
     assert "0" not in status["Gid"].split()
 
 
-def test_the_agent_cannot_become_root(inside: Inside) -> None:
+def test_the_agent_cannot_become_root(inside: SandboxShell) -> None:
     code, said = inside.python("import os; os.setuid(0)")
     assert code != 0, said
     code, said = inside.sh("unshare -U -r id -u")
@@ -45,12 +45,12 @@ def test_the_agent_cannot_become_root(inside: Inside) -> None:
 @pytest.mark.parametrize(
     "place", ["/", "/usr", "/etc", "/opt", "/rover", "/rover/spec", "/rover/base/objects", "/proc/sys/vm"]
 )  # fmt: skip
-def test_the_agent_cannot_write_outside_its_folders(inside: Inside, place: str) -> None:
+def test_the_agent_cannot_write_outside_its_folders(inside: SandboxShell, place: str) -> None:
     code, said = inside.sh(f"touch {place}/x")
     assert code != 0, said
 
 
-def test_the_agent_cannot_change_its_orders_or_the_base(inside: Inside) -> None:
+def test_the_agent_cannot_change_its_orders_or_the_base(inside: SandboxShell) -> None:
     for path in ("/rover/spec/spec.json", "/rover/base/objects/object"):
         code, said = inside.sh(f"cat {path} >/dev/null && echo x >> {path}")
         assert code != 0, said
@@ -60,7 +60,7 @@ def test_the_agent_cannot_change_its_orders_or_the_base(inside: Inside) -> None:
         assert "ro" in options.split(",")
 
 
-def test_the_agent_cannot_set_the_hosts_kernel(inside: Inside) -> None:
+def test_the_agent_cannot_set_the_hosts_kernel(inside: SandboxShell) -> None:
     before = Path("/proc/sys/kernel/core_pattern").read_text()
     code, said = inside.sh(
         "cat /proc/sys/kernel/core_pattern > /tmp/p; cat /tmp/p > /proc/sys/kernel/core_pattern"
@@ -69,7 +69,7 @@ def test_the_agent_cannot_set_the_hosts_kernel(inside: Inside) -> None:
     assert Path("/proc/sys/kernel/core_pattern").read_text() == before
 
 
-def test_the_journal_is_out_of_the_agents_reach(inside: Inside) -> None:
+def test_the_journal_is_out_of_the_agents_reach(inside: SandboxShell) -> None:
     secret = inside.spec.folders.run / "journal.jsonl"
     secret.write_text("of the runner\n")
     for path in ("/rover/run", str(inside.spec.folders.run)):
@@ -77,7 +77,7 @@ def test_the_journal_is_out_of_the_agents_reach(inside: Inside) -> None:
         assert code != 0
 
 
-def test_the_host_and_other_tasks_are_not_there(inside: Inside) -> None:
+def test_the_host_and_other_tasks_are_not_there(inside: SandboxShell) -> None:
     other = inside.rig.spec(new_task())
     (other.folders.work / "secret").write_text("of another task\n")
     for path in (
@@ -93,14 +93,14 @@ def test_the_host_and_other_tasks_are_not_there(inside: Inside) -> None:
     assert code != 0, said
 
 
-def test_no_process_but_the_sandboxs_own_is_seen(inside: Inside) -> None:
+def test_no_process_but_the_sandboxs_own_is_seen(inside: SandboxShell) -> None:
     code, said = inside.sh("for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline; echo; done")
     assert code == 0
     assert "-m pytest" not in said
     assert "dockerd" not in said
 
 
-def test_there_is_no_network_but_loopback(inside: Inside) -> None:
+def test_there_is_no_network_but_loopback(inside: SandboxShell) -> None:
     code, said = inside.sh("cut -d: -f1 -s /proc/net/dev | tr -d ' '")
     assert (code, said.split()) == (0, ["lo"]) or "lo" in said.split()
     interfaces = [line for line in said.split() if "|" not in line]
@@ -112,7 +112,7 @@ def test_there_is_no_network_but_loopback(inside: Inside) -> None:
     assert "unreachable" in said
 
 
-def test_the_gateways_socket_is_there_and_survives_a_new_daemon(inside: Inside) -> None:
+def test_the_gateways_socket_is_there_and_survives_a_new_daemon(inside: SandboxShell) -> None:
     """The one way out; a socket made anew at the same place is the one that is reached."""
     name = inside.spec.folders.gateway_socket.name
     script = (
@@ -134,19 +134,19 @@ def _greet(server, greeting: bytes) -> None:
         connection.sendall(greeting)
 
 
-def test_home_work_and_tmp_can_be_used(inside: Inside) -> None:
+def test_home_work_and_tmp_can_be_used(inside: SandboxShell) -> None:
     script = "for d in /workspace /home/agent /tmp; do echo x > $d/y || exit 1; done; cd; pwd"
     assert inside.sh(script) == (0, "/home/agent\n")
     assert inside.sh("cp /bin/true /tmp/t && /tmp/t && pwd") == (0, "/workspace\n")
 
 
-def test_tmp_has_a_limit(inside: Inside) -> None:
+def test_tmp_has_a_limit(inside: SandboxShell) -> None:
     code, said = inside.sh("head -c 3000000 /dev/zero > /tmp/big")
     assert code != 0
     assert "No space left" in said
 
 
-def test_what_is_kept_in_memory_has_a_limit(inside: Inside) -> None:
+def test_what_is_kept_in_memory_has_a_limit(inside: SandboxShell) -> None:
     """U8: bubblewrap's /dev and /dev/shm took half of the machine's memory."""
     code, said = inside.run("stat", "-f", "-c", "%b %S", "/dev/shm")
     assert code == 0, said
@@ -157,14 +157,14 @@ def test_what_is_kept_in_memory_has_a_limit(inside: Inside) -> None:
     assert code != 0, said
 
 
-def test_the_tools_of_a_step_are_there(inside: Inside) -> None:
+def test_the_tools_of_a_step_are_there(inside: SandboxShell) -> None:
     for tool in ("git", "bash", "python3"):
         code, said = inside.run(tool, "--version")
         assert code == 0, said
     assert inside.run("id", "-un") == (0, "agent\n")
 
 
-def test_a_login_shell_finds_what_other_commands_find(inside: Inside) -> None:
+def test_a_login_shell_finds_what_other_commands_find(inside: SandboxShell) -> None:
     """G1: commands run in a login shell."""
     environment = json.loads((inside.spec.folders.spec / "spec.json").read_text())["environment"]
     done = inside.engine.exec(inside.spec.name, ["bash", "-lc", "echo $PATH"], environment)
@@ -175,7 +175,7 @@ def test_no_secret_of_the_daemon_reaches_a_sandbox(
     real_rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
-    inside = Inside(real_rig)
+    inside = SandboxShell(real_rig)
     _, said = inside.run("env")
     assert "sk-secret" not in said
     assert not _any_environment_holds(b"sk-secret", inside.spec)
@@ -193,7 +193,7 @@ def _any_environment_holds(secret: bytes, spec: SandboxSpec) -> bool:
 def test_a_container_has_every_limit_that_its_engine_does_not_name(
     container_rig: DockerRig,
 ) -> None:
-    inside = Inside(container_rig)
+    inside = SandboxShell(container_rig)
     assert inside.engine.check().limits_not_applied == ()
     told = json.loads(container_rig.docker("inspect", inside.spec.name))[0]["HostConfig"]
     limit = 256 * 1024**2
@@ -213,7 +213,7 @@ def test_a_container_has_every_limit_that_its_engine_does_not_name(
 @pytest.mark.docker
 def test_docker_tells_a_sandbox_that_ran_out_of_memory(docker_rig: DockerRig) -> None:
     """L1."""
-    inside = Inside(docker_rig)
+    inside = SandboxShell(docker_rig)
     inside.python("x = bytearray(400 * 1024 * 1024)")
     docker_rig.kill(inside.spec)
     ended = inside.engine.follow(inside.spec.name)
@@ -224,7 +224,7 @@ def test_docker_tells_a_sandbox_that_ran_out_of_memory(docker_rig: DockerRig) ->
 @pytest.mark.podman
 def test_podman_tells_a_sandbox_that_ran_out_of_memory(podman_rig: PodmanRig) -> None:
     """L1: its own state does not, on control groups version 1."""
-    inside = Inside(podman_rig)
+    inside = SandboxShell(podman_rig)
     code, said = inside.python("x = bytearray(400 * 1024 * 1024)")
     assert code == 137, said
     podman_rig.kill_runner(inside.spec)
@@ -236,14 +236,14 @@ def test_podman_tells_a_sandbox_that_ran_out_of_memory(podman_rig: PodmanRig) ->
 def test_podman_tells_a_sandbox_that_was_killed_from_one_without_memory(
     podman_rig: PodmanRig,
 ) -> None:
-    inside = Inside(podman_rig)
+    inside = SandboxShell(podman_rig)
     podman_rig.kill_runner(inside.spec)
     ended = inside.engine.follow(inside.spec.name)
     assert (ended.code, ended.out_of_memory) == (137, False)
 
 
 def test_a_container_says_whose_it_is(container_rig: DockerRig) -> None:
-    inside = Inside(container_rig)
+    inside = SandboxShell(container_rig)
     labels = container_rig.docker("inspect", "-f", "{{json .Config.Labels}}", inside.spec.name)
     for part in ("home", "task", "project", "attempt"):
         assert f'"dev.rover.{part}":' in labels
@@ -259,7 +259,7 @@ def test_bubblewrap_bounds_memory_and_processes_where_it_says_so(
     bubblewrap_rig: BubblewrapRig,
 ) -> None:
     """L1: the sandbox is hit, the runner is not, and what happened is told."""
-    inside = Inside(bubblewrap_rig)
+    inside = SandboxShell(bubblewrap_rig)
     assert inside.engine.check().limits_not_applied == ()
     code, said = inside.python("x = bytearray(400 * 1024 * 1024)")
     assert code == 137, said

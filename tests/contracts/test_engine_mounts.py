@@ -14,7 +14,7 @@ from rover_mcp.sandbox import agent_programs
 from rover_mcp.sandbox.image import ImageBuilder
 from rover_mcp.sandbox.pinned_agents import PINNED
 from rover_mcp.sandbox.protocol import SandboxSpec
-from tests.contracts.engine_rigs import BubblewrapRig, DockerRig, Inside, Rig, new_task
+from tests.contracts.engine_rigs import BubblewrapRig, DockerRig, Rig, SandboxShell, new_task
 
 LED_ASTRAY = ("spec", "base_objects", "gateway")
 
@@ -70,7 +70,7 @@ def test_nor_is_one_made_ready_with_it(
 
 
 def test_a_container_has_its_own_folders_and_no_others(container_rig: DockerRig) -> None:
-    inside = Inside(container_rig)
+    inside = SandboxShell(container_rig)
     facts = json.loads(container_rig.docker("inspect", inside.spec.name))[0]
     found = {Path(m["Source"]) for m in facts["Mounts"] if m["Type"] == "bind"}
     folders = inside.spec.folders

@@ -13,7 +13,7 @@ import pytest
 from rover_mcp.sandbox import runner_library
 from rover_mcp.sandbox.podman import PodmanEngine
 from rover_mcp.sandbox.protocol import SandboxSpec
-from tests.contracts.engine_rigs import RUNNER, DockerRig, Inside, PodmanRig
+from tests.contracts.engine_rigs import RUNNER, DockerRig, PodmanRig, SandboxShell
 from tests.support.hostile_images import (
     ANNOTATED,
     ANNOTATIONS,
@@ -29,7 +29,7 @@ _PER_SANDBOX = frozenset({"Mounts", "Binds", "ContainerIDFile"})
 _OF_CONFIG = ("User", "Entrypoint", "Cmd", "Healthcheck", "WorkingDir", "StopSignal", "Hostname")
 
 
-def _started(rig: DockerRig, image: str) -> Inside:
+def _started(rig: DockerRig, image: str) -> SandboxShell:
     plain = rig.spec
 
     def spec(task_id: str, attempt: int = 1) -> SandboxSpec:
@@ -37,16 +37,16 @@ def _started(rig: DockerRig, image: str) -> Inside:
 
     rig.spec = spec  # type: ignore[method-assign]
     try:
-        return Inside(rig)
+        return SandboxShell(rig)
     finally:
         rig.spec = plain  # type: ignore[method-assign]
 
 
-def _facts(rig: DockerRig, inside: Inside) -> dict[str, Any]:
+def _facts(rig: DockerRig, inside: SandboxShell) -> dict[str, Any]:
     return json.loads(rig.docker("inspect", inside.spec.name))[0]
 
 
-def _writable(inside: Inside) -> set[str]:
+def _writable(inside: SandboxShell) -> set[str]:
     """Where the agent can make a file, of all that is mounted."""
     _, said = inside.sh(
         "cut -d' ' -f5 /proc/self/mountinfo | while read -r place; do [ -d $place ] && "
@@ -58,7 +58,7 @@ def _writable(inside: Inside) -> set[str]:
 def test_no_instruction_of_an_image_weakens_its_sandbox(container_rig: DockerRig) -> None:
     """Succeeded at 700cc57: a VOLUME was a folder of the disk's to write to, without a limit."""
     build_hostile(container_rig.address)
-    plain = Inside(container_rig)
+    plain = SandboxShell(container_rig)
     hostile = _started(container_rig, HOSTILE)
     usual, facts = _facts(container_rig, plain), _facts(container_rig, hostile)
     assert {k: v for k, v in facts["HostConfig"].items() if k not in _PER_SANDBOX} == {

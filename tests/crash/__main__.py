@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.crash.scene import STEP_RUNS, Scene, Tried, open_scene
+from tests.crash.scene import STEP_RUNS, CrashScenario, TrialResult, open_scene
 from tests.support.docker_env import docker_engine
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -34,10 +34,10 @@ DOCKER_EVERY = 7
 
 
 @dataclass
-class Figures:
+class CrashStatistics:
     """What came of it."""
 
-    tried: list[Tried] = field(default_factory=list[Tried])
+    tried: list[TrialResult] = field(default_factory=list[TrialResult])
     failed: list[str] = field(default_factory=list[str])
 
     def lines(self, seconds: float) -> Iterator[str]:
@@ -83,7 +83,7 @@ def machine() -> str:
     )
 
 
-def work(seeds: Sequence[int], figures: Figures, kept: Path) -> None:
+def work(seeds: Sequence[int], figures: CrashStatistics, kept: Path) -> None:
     """Runs one after the other, in a few data folders."""
     for first in range(0, len(seeds), IN_ONE_FOLDER):
         with open_scene() as scene:
@@ -91,7 +91,7 @@ def work(seeds: Sequence[int], figures: Figures, kept: Path) -> None:
                 _one(scene, seed, figures, kept)
 
 
-def _one(scene: Scene, seed: int, figures: Figures, kept: Path) -> None:
+def _one(scene: CrashScenario, seed: int, figures: CrashStatistics, kept: Path) -> None:
     engine = "docker" if seed % DOCKER_EVERY == 0 else "bubblewrap"
     try:
         tried = scene.try_hard(seed, engine)
@@ -134,7 +134,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, default=PAGE)
     asked = parser.parse_args()
     seeds = range(asked.first, asked.first + asked.runs)
-    figures, kept = Figures(), Path(tempfile.mkdtemp(prefix="rover-crash-kept-"))
+    figures, kept = CrashStatistics(), Path(tempfile.mkdtemp(prefix="rover-crash-kept-"))
     began = datetime.now(UTC)
     with ExitStack() as stack:
         os.environ["DOCKER_HOST"] = stack.enter_context(docker_engine())

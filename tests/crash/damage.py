@@ -37,8 +37,8 @@ from rover_mcp.store.records import AttemptRow, CallRow, HoldRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.store.transitions import AccountRefusal
 from rover_mcp.tasks.delete import DeleteTask
-from tests.support.attempts_site import FakeDoor, FakeHub
-from tests.support.desk import Desk, FakeLeftovers
+from tests.support.attempts_site import FakeAttemptGateway, FakeHub
+from tests.support.desk import FakeLeftovers, ServerHarness
 from tests.support.requests import create_request
 from tests.support.samples import NOW, new_task, pause, run_state
 
@@ -202,7 +202,7 @@ def damage(path: Path, table: str, column: str, value: Any, victim: str = VICTIM
 
 
 @dataclass
-class NoPlane:
+class NoControlPlane:
     """A control plane that follows nobody."""
 
     following: FollowerCounts = field(default_factory=FollowerCounts)
@@ -221,7 +221,7 @@ class NoPlane:
     def reconcile(self) -> None: ...
 
 
-def ask_everything(desk: Desk) -> list[DamagedRecord]:
+def ask_everything(desk: ServerHarness) -> list[DamagedRecord]:
     """Every use case, of the bystander and of all tasks together. What is listed as damaged."""
     tasks, caller = desk.tasks, desk.caller
     views, _, damaged = tasks.list(caller, (), None, None, None)
@@ -239,7 +239,7 @@ def ask_everything(desk: Desk) -> list[DamagedRecord]:
     return damaged
 
 
-def _attention(desk: Desk) -> None:
+def _attention(desk: ServerHarness) -> None:
     broadcaster, session = EventBroadcaster(desk.store), desk.session()
 
     async def look() -> None:
@@ -254,20 +254,20 @@ def _attention(desk: Desk) -> None:
     assert any(event.task_id == BYSTANDER for event in events)
 
 
-def _sweep(desk: Desk) -> None:
+def _sweep(desk: ServerHarness) -> None:
     settings = desk.tasks.settings
     engines = {"docker": desk.tasks.create_task.engines.select("docker")}
     attempts = Attempts(AttemptContext(
         settings=settings, store=desk.store, engines=engines,
-        hub_of=lambda _: FakeHub(desk.home), gateway=FakeDoor(),
+        hub_of=lambda _: FakeHub(desk.home), gateway=FakeAttemptGateway(),
         live=JournalWatch(desk.home, desk.store), warm_pool=WarmPool(settings, desk.store, engines),
         uniform=lambda: 0.0, sleep=lambda _: None,
     ))  # fmt: skip
-    Reconciler(attempts, NoPlane(), spawn=lambda work: work()).sweep()
+    Reconciler(attempts, NoControlPlane(), spawn=lambda work: work()).sweep()
     attempts.waiting.release_due()
 
 
-def _hooks(desk: Desk) -> None:
+def _hooks(desk: ServerHarness) -> None:
     hook = CommandHook(name="bell", kind="command", run=("true",))
     settings = desk.tasks.settings.model_copy(update={"hooks": (hook,)})
     hooks = HookRunner(settings, desk.store, desk.store.deliveries("roverd"), {}, now=NOW.timestamp)
@@ -282,13 +282,13 @@ def _hooks(desk: Desk) -> None:
     hooks.dead()
 
 
-def create(desk: Desk) -> TaskRow:
+def create(desk: ServerHarness) -> TaskRow:
     """A new task in the project whose records are damaged."""
     request = create_request(description="Another", repo_path=str(desk.repo))
     return desk.tasks.create_task(desk.caller, request)
 
 
-def delete_victim(desk: Desk, victim: str = VICTIM) -> None:
+def delete_victim(desk: ServerHarness, victim: str = VICTIM) -> None:
     """It can be told what is lost, and removed, whatever is wrong with it."""
     delete = DeleteTask(desk.store, FakeLeftovers(), lambda _: None)
     named: TaskRow | DamagedRecord | None = None
@@ -308,14 +308,14 @@ def delete_victim(desk: Desk, victim: str = VICTIM) -> None:
         raise AssertionError(f"{again} is still there")
 
 
-def _found(desk: Desk, name: str) -> TaskRow | DamagedRecord:
+def _found(desk: ServerHarness, name: str) -> TaskRow | DamagedRecord:
     try:
         return desk.tasks.finder.find(desk.caller, name, str(desk.repo))
     except DamagedRecord as damaged:
         return damaged
 
 
-def act_on_victim(desk: Desk, victim: str = VICTIM) -> None:
+def act_on_victim(desk: ServerHarness, victim: str = VICTIM) -> None:
     """What is asked of a victim is done, or refused in words: nothing else ever escapes."""
     actions: Sequence[Callable[[TaskRow], object]] = (
         lambda task: desk.tasks.inspect(task, full=True),

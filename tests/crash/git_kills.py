@@ -67,7 +67,7 @@ limits: {{git_stall: {STALL}, stop_grace: 0.5}}
 
 
 @dataclass
-class Strike:
+class KillTime:
     """`at`: seconds after the task's start, or with `nth` the so manieth git that is seen, after
     `after` seconds of its life. `cont`: seconds until a stopped one goes on; None: never."""
 
@@ -79,7 +79,7 @@ class Strike:
 
 
 @dataclass
-class Tried:
+class KillResult:
     """One run. `asked`: it paused for a person to look at its diff."""
 
     seed: int
@@ -91,7 +91,7 @@ class Tried:
     seconds: float = 0
 
 
-class Gits:
+class GitProcesses:
     """The git processes of one task's sandbox, as they come."""
 
     def __init__(self, home: Path, task_id: str) -> None:
@@ -133,23 +133,23 @@ def _words(pid: int) -> str:
     return ""
 
 
-def plan(chance: random.Random, gits: int, within: tuple[float, float]) -> list[Strike]:
+def plan(chance: random.Random, gits: int, within: tuple[float, float]) -> list[KillTime]:
     """One to three strikes, half of them at a moment and half at the git of some number, so that
     short ones have their turn as well."""
-    found: list[Strike] = []
+    found: list[KillTime] = []
     for _ in range(chance.randint(1, MOST_STRIKES)):
         kind = chance.choice(("kill", "stop", "halt"))
         cont = chance.uniform(0, STALL / 2) if kind == "stop" else None
         if chance.random() < 0.5:
-            found.append(Strike(kind, at=chance.uniform(*within), cont=cont))
+            found.append(KillTime(kind, at=chance.uniform(*within), cont=cont))
         else:
             nth, after = chance.randrange(gits), chance.choice((0, chance.expovariate(5)))
-            found.append(Strike(kind, nth=nth, after=after, cont=cont))
+            found.append(KillTime(kind, nth=nth, after=after, cont=cont))
     return found
 
 
 @dataclass
-class GitScene:
+class GitKillScenario:
     """A data folder with its daemon, a repository and a client."""
 
     client: LauncherClient
@@ -164,7 +164,7 @@ class GitScene:
         """A run that nobody disturbs: what the others have to come to."""
         began = time.monotonic()
         task = self._create("calm")
-        gits = Gits(self.client.home, task["id"])
+        gits = GitProcesses(self.client.home, task["id"])
         while self._view(task)["status"] != "COMPLETED":
             assert time.monotonic() < began + COMPLETED_WITHIN, self._view(task)
             for _ in range(50):
@@ -177,9 +177,9 @@ class GitScene:
         assert found.split() == CHANGED
         self._delete(task)
 
-    def try_hard(self, seed: int) -> Tried:
+    def try_hard(self, seed: int) -> KillResult:
         """One task, struck as the seed decides, and resumed until it is completed."""
-        tried = Tried(seed)
+        tried = KillResult(seed)
         began = time.monotonic()
         task = self._create(f"seed-{seed}")
         strikes = plan(random.Random(seed), self.gits, (self.first, self.last))
@@ -195,9 +195,9 @@ class GitScene:
         self._delete(task)
         return tried
 
-    def _follow(self, task: Frame, strikes: list[Strike], tried: Tried) -> Frame:
+    def _follow(self, task: Frame, strikes: list[KillTime], tried: KillResult) -> Frame:
         began = asked = time.monotonic()
-        gits, waking = Gits(self.client.home, task["id"]), list[tuple[float, int]]()
+        gits, waking = GitProcesses(self.client.home, task["id"]), list[tuple[float, int]]()
         while True:
             now = time.monotonic()
             alive = gits.now()
@@ -221,7 +221,7 @@ class GitScene:
                     return view
             time.sleep(0.002)
 
-    def _ended(self, view: Frame, tried: Tried) -> bool:
+    def _ended(self, view: Frame, tried: KillResult) -> bool:
         """Whether it has come to an end; what stands is resumed."""
         pause = view.get("pause") or {}
         if view["status"] == "COMPLETED":
@@ -253,7 +253,7 @@ class GitScene:
         self.client.tool("delete_task", task=task["id"], confirm=True)
 
 
-def _due(strike: Strike, gits: Gits, alive: Sequence[int], elapsed: float) -> bool:
+def _due(strike: KillTime, gits: GitProcesses, alive: Sequence[int], elapsed: float) -> bool:
     if strike.nth is None:
         return elapsed >= strike.at
     order = list(gits.seen)
@@ -282,7 +282,7 @@ def make_large(folder: Path, files: int) -> Path:
 
 
 @contextmanager
-def open_git_scene(files: int, place: str | None = None) -> Iterator[GitScene]:
+def open_git_scene(files: int, place: str | None = None) -> Iterator[GitKillScenario]:
     """A scene of its own; everything of it is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="rover-gits-", dir=place))
     home = folder / "data"
@@ -292,7 +292,7 @@ def open_git_scene(files: int, place: str | None = None) -> Iterator[GitScene]:
         repository = make_large(folder / "repo", files)
         with LauncherClient(home, repository) as client:
             client.open()
-            scene = GitScene(client, repository)
+            scene = GitKillScenario(client, repository)
             scene.calm()
             yield scene
     finally:
@@ -300,7 +300,7 @@ def open_git_scene(files: int, place: str | None = None) -> Iterator[GitScene]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def figures(every: Sequence[Tried], files: int, seconds: float) -> Iterator[str]:
+def figures(every: Sequence[KillResult], files: int, seconds: float) -> Iterator[str]:
     """For people: rows of a table."""
     struck = Counter(s.split()[0] for t in every for s in t.struck)
     verbs = Counter(_verb(s) for t in every for s in t.struck)
@@ -336,7 +336,7 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=20, help="runs of one data folder")
     parser.add_argument("--page", type=Path, help="a page whose figures are replaced")
     asked = parser.parse_args()
-    every: list[Tried] = []
+    every: list[KillResult] = []
     began = time.monotonic()
     last = asked.first + asked.runs
     for first in range(asked.first, last, asked.each):
@@ -352,14 +352,14 @@ def main() -> int:
     return 1 if any(t.wrong for t in every) else 0
 
 
-def _one(scene: GitScene, seed: int) -> Tried:
+def _one(scene: GitKillScenario, seed: int) -> KillResult:
     try:
         return scene.try_hard(seed)
     except Exception:  # noqa: BLE001 - whatever it is, it is a failure to be told of
-        return Tried(seed, wrong=traceback.format_exc())
+        return KillResult(seed, wrong=traceback.format_exc())
 
 
-def _line(tried: Tried) -> str:
+def _line(tried: KillResult) -> str:
     rest: dict[str, Any] = {"pauses": dict(tried.pauses), "failures": tried.failures}
     wrong = f" WRONG {tried.wrong}" if tried.wrong else ""
     return f"seed {tried.seed} {tried.seconds:.1f} s {tried.struck} {rest}{wrong}"

@@ -89,7 +89,7 @@ retry: {interrupted_first: 0.1, transient_first: 0.1, jitter: 0}
 
 
 @dataclass
-class Watch:
+class Observations:
     """What was seen of a task from outside while it was tried hard. Times in seconds."""
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -122,18 +122,18 @@ class Watch:
 
 
 @dataclass
-class Tried:
+class TrialResult:
     """One run: what it came to, and what was seen meanwhile."""
 
     seed: int
     engine: str
-    watch: Watch
+    watch: Observations
     outcome: Outcome
     seconds: float
 
 
 @dataclass
-class Scene:
+class CrashScenario:
     """A data folder with its daemon, a repository and a client."""
 
     client: LauncherClient
@@ -143,7 +143,7 @@ class Scene:
     """How much longer an undisturbed run takes here and now than on a machine that has nothing
     else to do."""
 
-    def try_hard(self, seed: int, engine: str) -> Tried:
+    def try_hard(self, seed: int, engine: str) -> TrialResult:
         """One task under kills that the seed decides. AssertionError: something was lost."""
         expected, expected_tree = self.undisturbed(engine)
         chance = random.Random(seed)
@@ -152,7 +152,7 @@ class Scene:
             chance.uniform(0, KILLS_WITHIN) for _ in range(chance.randint(FEWEST_KILLS, MOST_KILLS))
         )
         plan = [(m, chance.sample(VICTIMS[engine], chance.choice((1, 1, 1, 2)))) for m in moments]
-        watch = Watch()
+        watch = Observations()
         began = time.monotonic()
         done = self.follow(task, engine, plan, watch)
         said = f"seed {seed}, {engine}, killed: {watch.told}, plan {plan}"
@@ -163,7 +163,7 @@ class Scene:
         none_left = f"no process is left: {said}"
         wait_until(lambda: not alive_processes(home, task["id"]), none_left)
         assert not any("not in your repository" in w for w in done.get("warnings") or []), said
-        return Tried(seed, engine, watch, found, time.monotonic() - began)
+        return TrialResult(seed, engine, watch, found, time.monotonic() - began)
 
     def undisturbed(self, engine: str) -> tuple[Outcome, str]:
         """A run that nobody kills; once for an engine."""
@@ -200,7 +200,7 @@ class Scene:
         return outcome(self.journal(task)), tree
 
     def follow(
-        self, task: Frame, engine: str, plan: Sequence[tuple[float, list[str]]], watch: Watch
+        self, task: Frame, engine: str, plan: Sequence[tuple[float, list[str]]], watch: Observations
     ) -> Frame:
         """Kill as planned, resume by hand where nothing else helps; the completed task."""
         began = time.monotonic()
@@ -245,7 +245,7 @@ class Scene:
 
 
 @contextmanager
-def open_scene() -> Iterator[Scene]:
+def open_scene() -> Iterator[CrashScenario]:
     """A scene of its own; everything of it is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="rover-crash-"))
     home, repository = folder / "data", make_repository(folder / "repo")
@@ -257,7 +257,7 @@ def open_scene() -> Iterator[Scene]:
     try:
         with LauncherClient(home, repository) as client:
             client.open()
-            yield Scene(client, repository)
+            yield CrashScenario(client, repository)
     finally:
         end_daemon(home)
         if address := os.environ.get("DOCKER_HOST"):

@@ -29,7 +29,7 @@ from rover_mcp.store.migrations import open_database
 from rover_mcp.store.store import Store
 from tests.e2e.conftest import end_daemon
 from tests.e2e.processes import wait_until
-from tests.support.attempts_site import STARTED, Site, open_site
+from tests.support.attempts_site import STARTED, ControlHarness, open_site
 from tests.support.frames import LauncherClient
 from tests.support.repos import make_repository
 from tests.support.samples import TASK
@@ -38,7 +38,7 @@ from tests.support.scripts import fix_after_credits
 Member = tuple[tarfile.TarInfo, bytes]
 
 
-def lay(site: Site) -> None:
+def lay(site: ControlHarness) -> None:
     """A task that runs, with what a task's folder may hold."""
     site.started()
     site.record(*STARTED)

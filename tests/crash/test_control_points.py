@@ -56,7 +56,7 @@ SCRIPT = script(paid=[{"error": CREDITS}, {"edits": [{"path": "paid.txt", "conte
 
 
 @dataclass
-class Ended:
+class TaskOutcome:
     """A task's end as its user sees it, and as its journal and its events tell it."""
 
     outcome: Outcome
@@ -90,7 +90,9 @@ def data_folder(folder: Path, environ: Mapping[str, str], crash: str | None) -> 
         end_daemon(home)
 
 
-def run(folder: Path, agent: str, environ: Mapping[str, str], crash: str | None = None) -> Ended:
+def run(
+    folder: Path, agent: str, environ: Mapping[str, str], crash: str | None = None
+) -> TaskOutcome:
     """A task that runs out of credits once, to its end; a daemon dies at `crash` meanwhile."""
     repository = folder / "repo"
     with (
@@ -107,7 +109,7 @@ def run(folder: Path, agent: str, environ: Mapping[str, str], crash: str | None 
         events = _patient(client, "inspect", task=task["id"], detail="full")["events"]
         journal = home / "tasks" / task["id"] / "iterations/1/run/journal.jsonl"
         wait_until(lambda: not left_over(home), "no sandbox is left")
-        return Ended(
+        return TaskOutcome(
             outcome=outcome(journal),
             tree=git(repository, "rev-parse", f"{done['branch']}^{{tree}}"),
             attempt=done["attempt"],
@@ -141,7 +143,7 @@ def _completed(client: LauncherClient, task_id: str) -> Frame:
         client.wait_for_news()
 
 
-def check(found: Ended, calm: Ended) -> None:
+def check(found: TaskOutcome, calm: TaskOutcome) -> None:
     found.outcome.check_equals(calm.outcome)
     assert found.tree == calm.tree
     assert found.attempt == calm.attempt
@@ -150,7 +152,7 @@ def check(found: Ended, calm: Ended) -> None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> TaskOutcome:
     calm = run(tmp_path_factory.mktemp("calm"), "scripted", {})
     assert calm.attempt == 2
     return calm
@@ -158,13 +160,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Ended:
 
 @pytest.mark.parametrize(("point", "passage"), PASSAGES)
 def test_a_daemon_that_died_there_is_followed_by_one_that_goes_on(
-    tmp_path: Path, undisturbed: Ended, point: ControlPoint, passage: int
+    tmp_path: Path, undisturbed: TaskOutcome, point: ControlPoint, passage: int
 ) -> None:
     """C8, K1, L8: the sandbox lives on or is begun once; one pause, one resume, one end."""
     check(run(tmp_path, "scripted", {}, f"{point}:{passage}"), undisturbed)
 
 
-def with_claude(folder: Path, crash: str | None = None) -> tuple[Ended, int]:
+def with_claude(folder: Path, crash: str | None = None) -> tuple[TaskOutcome, int]:
     """The same with a real agent, whose account is closed by the refusal; model calls made."""
     folder.mkdir()
     programs = folder / "bin"
@@ -182,14 +184,14 @@ def with_claude(folder: Path, crash: str | None = None) -> tuple[Ended, int]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed_claude(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended, int]:
+def undisturbed_claude(tmp_path_factory: pytest.TempPathFactory) -> tuple[TaskOutcome, int]:
     return with_claude(tmp_path_factory.mktemp("claude") / "calm")
 
 
 @pytest.mark.real_agent
 @pytest.mark.parametrize("point", OF_HOLDS)
 def test_a_hold_outlives_the_daemon_that_died_there(
-    tmp_path: Path, undisturbed_claude: tuple[Ended, int], point: ControlPoint
+    tmp_path: Path, undisturbed_claude: tuple[TaskOutcome, int], point: ControlPoint
 ) -> None:
     """K1, K5: the account is held once, one probe goes out, and the task goes on."""
     found, asked = with_claude(tmp_path / "crash", str(point))

@@ -12,14 +12,14 @@ import sqlalchemy as sa
 from rover_mcp.store import store_tables
 from rover_mcp.store.migrations import open_database
 from tests.crash import damage as d
-from tests.support.desk import Desk, open_desk
+from tests.support.desk import ServerHarness, open_desk
 from tests.support.postgres import Cluster
 
 T = store_tables.tasks
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerHarness]:
     cluster = Cluster()
     cluster.start()
     engine = open_database(cluster.new_database())
@@ -30,7 +30,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     cluster.stop()
 
 
-def put(desk: Desk, column: str, value: Any) -> None:
+def put(desk: ServerHarness, column: str, value: Any) -> None:
     """Write into the victim's record as any program could."""
     what = "CAST(:value AS JSON)" if isinstance(T.c[column].type, sa.JSON) else ":value"
     update = sa.text(f"UPDATE rover_tasks SET {column} = {what} WHERE id = :id")
@@ -47,7 +47,9 @@ def put(desk: Desk, column: str, value: Any) -> None:
         ("created_at", float("nan")), ("budget", "[]"), ("agents", "{}"),
     ],
 )  # fmt: skip
-def test_no_value_in_a_column_stops_another_task(desk: Desk, column: str, value: Any) -> None:
+def test_no_value_in_a_column_stops_another_task(
+    desk: ServerHarness, column: str, value: Any
+) -> None:
     """U7. Only SQLite was tried."""
     with desk.engine.connect() as connection:
         before = connection.execute(sa.select(T.c[column]).where(T.c.id == d.VICTIM)).scalar()

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import TaskRow
 from tests.crash import damage as d
-from tests.support.desk import Desk, open_desk
+from tests.support.desk import ServerHarness, open_desk
 
 EXAMPLES = int(os.environ.get("ROVER_DAMAGE_EXAMPLES", "80"))
 """Damaged values. Several tasks of a database have one each, since starting, asking and looking
@@ -55,7 +55,7 @@ def lay(folder: Path) -> None:
     (folder / "home" / "rover.db").write_bytes(content)
 
 
-def opened(folder: Path, *, anew: bool = False) -> AbstractContextManager[Desk]:
+def opened(folder: Path, *, anew: bool = False) -> AbstractContextManager[ServerHarness]:
     """A desk on the database as it lies there. What was compiled once is compiled (it takes as
     long as all the rest) unless the database is to be opened anew, as a daemon does."""
     content = (folder / "home" / "rover.db").read_bytes()
@@ -116,7 +116,7 @@ def test_each_column_can_hold_what_it_should_not(folder: Path, table: str) -> No
         survives(folder, damages[first : first + at_once], anew=True)
 
 
-def the_damaged(desk: Desk) -> DamagedRecord:
+def the_damaged(desk: ServerHarness) -> DamagedRecord:
     (damaged,) = desk.tasks.list(desk.caller, (), None, None, None)[2]
     return damaged
 

@@ -25,7 +25,7 @@ from rover_mcp.sandbox.protocol import SandboxExit
 from tests.crash.outcome import outcome
 from tests.crash.test_runner_points import run as run_process
 from tests.support.disk import FaultyDisk, spread
-from tests.support.runs import Place, git
+from tests.support.runs import RunFolders, git
 
 CODES = [errno.ENOSPC, errno.EIO, errno.EROFS]
 SMALL = "size=192k"
@@ -46,7 +46,7 @@ SCRIPT = "steps: {b: [{edits: [{path: b, content: b}]}]}"
 FILL = "head -c 1M /dev/zero > {run}/filler; head -c 9000 /dev/zero | tr '\\\\0' x"
 
 
-def start(place: Place, disk: FaultyDisk) -> ExitCode:
+def start(place: RunFolders, disk: FaultyDisk) -> ExitCode:
     """An attempt in this process, its journal on that disk."""
     spec = place.write_spec()
 
@@ -63,14 +63,14 @@ def start(place: Place, disk: FaultyDisk) -> ExitCode:
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, int]:
+def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolders, int]:
     """A run on a good disk, and how many writes and flushes it made."""
-    place, disk = Place(tmp_path_factory.mktemp("calm") / "task", SHORT, SCRIPT), FaultyDisk()
+    place, disk = RunFolders(tmp_path_factory.mktemp("calm") / "task", SHORT, SCRIPT), FaultyDisk()
     assert start(place, disk) is ExitCode.COMPLETED
     return place, disk.count
 
 
-def is_the_same(place: Place, calm: Place) -> None:
+def is_the_same(place: RunFolders, calm: RunFolders) -> None:
     found = outcome(place.run_folder / FILE_NAME)
     found.check_equals(outcome(calm.run_folder / FILE_NAME))
     head = place.state.snapshot
@@ -81,22 +81,22 @@ def is_the_same(place: Place, calm: Place) -> None:
 
 
 def test_a_run_goes_on_over_a_failure_of_any_write_or_flush(
-    tmp_path: Path, calm: tuple[Place, int]
+    tmp_path: Path, calm: tuple[RunFolders, int]
 ) -> None:
     """C3: the run is not disturbed, its journal is whole, and the failure is told in it."""
     for number, code in spread(calm[1] - 2, CODES):
-        place = Place(tmp_path / str(number), SHORT, SCRIPT)
+        place = RunFolders(tmp_path / str(number), SHORT, SCRIPT)
         assert start(place, FaultyDisk(code, [number])) is ExitCode.COMPLETED, number
         is_the_same(place, calm[0])
         assert any(errno.errorcode[code] in w for w in place.state.warnings), number
 
 
 def test_a_disk_that_stays_broken_loses_no_finished_step(
-    tmp_path: Path, calm: tuple[Place, int]
+    tmp_path: Path, calm: tuple[RunFolders, int]
 ) -> None:
     """E2, C9: exit 1; nothing resumes automatically; on a good disk the run then ends as any."""
     for number, code in spread(calm[1], CODES):
-        place = Place(tmp_path / str(number), SHORT, SCRIPT)
+        place = RunFolders(tmp_path / str(number), SHORT, SCRIPT)
         disk = FaultyDisk(code, range(number, 10_000))
         assert start(place, disk) is ExitCode.FAILED, number
         assert len(read_journal(place.run_folder / FILE_NAME).records) >= disk.flushed
@@ -119,8 +119,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(root / "run")], check=True)
 
 
-def mounted(root: Path, workflow: str, script: str | None = None) -> Place:
-    place = Place(root, workflow.replace("{run}", str(root / "run")), script)
+def mounted(root: Path, workflow: str, script: str | None = None) -> RunFolders:
+    place = RunFolders(root, workflow.replace("{run}", str(root / "run")), script)
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", SMALL, "tmpfs", str(place.run_folder)], check=True
     )
@@ -176,7 +176,7 @@ def test_the_name_of_a_crash_point_reaches_no_agent_and_no_command(tmp_path: Pat
         HEAD
         + "  - {id: a, type: agent, prompt: a}\n  - {id: c, type: command, command: env; cat agent}"
     )
-    place = Place(tmp_path / "task", workflow, "steps: {a: [{run: env > agent}]}")
+    place = RunFolders(tmp_path / "task", workflow, "steps: {a: [{run: env > agent}]}")
     assert run_process(place, f"{CrashPoint.RUN_ENDED}:99") == ExitCode.COMPLETED
     assert "PATH=" in place.state.steps[1].outputs["stdout"]
     assert VARIABLE not in place.state.steps[1].outputs["stdout"]

@@ -8,19 +8,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.git_kills import GitScene, open_git_scene
+from tests.crash.git_kills import GitKillScenario, open_git_scene
 from tests.e2e.conftest import docker_host, engine_for_daemons
 
 __all__ = ["docker_host", "engine_for_daemons"]
 
 
 @pytest.fixture(scope="module")
-def scene() -> Iterator[GitScene]:
+def scene() -> Iterator[GitKillScenario]:
     with open_git_scene(300) as opened:
         yield opened
 
 
-def test_a_git_that_is_killed_or_stopped_changes_no_result(scene: GitScene) -> None:
+def test_a_git_that_is_killed_or_stopped_changes_no_result(scene: GitKillScenario) -> None:
     """Runs until some gits were struck: a moment that was drawn may find none."""
     struck = 0
     for seed in range(5, 15):

@@ -46,7 +46,7 @@ ENDED = ("COMPLETED", "PAUSED", "FAILED")
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningTask:
     """A task in the middle of a step, after its first snapshots, and where its things are."""
 
     task: str
@@ -94,7 +94,7 @@ def client(docker_host: str) -> Iterator[LauncherClient]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def running(client: LauncherClient, name: str, engine: str = "bubblewrap") -> Running:
+def running(client: LauncherClient, name: str, engine: str = "bubblewrap") -> RunningTask:
     repository = make_repository(client.home.parent / name)
     known = set((client.home / "projects").glob("*"))
     task = client.tool(
@@ -102,19 +102,19 @@ def running(client: LauncherClient, name: str, engine: str = "bubblewrap") -> Ru
         engine=engine, script=AT_WORK, auto_resume=False, repo_path=str(repository),
     )["task"]["id"]  # fmt: skip
     (project,) = set((client.home / "projects").glob("*")) - known
-    return Running(task, repository, project, client.home / "tasks" / task)
+    return RunningTask(task, repository, project, client.home / "tasks" / task)
 
 
-def gone(*names: str) -> Callable[[Running], None]:
-    def harm(task: Running) -> None:
+def gone(*names: str) -> Callable[[RunningTask], None]:
+    def harm(task: RunningTask) -> None:
         for name in names:
             shutil.rmtree(getattr(task, name))
 
     return harm
 
 
-def emptied(name: str, how: Callable[[Path], object]) -> Callable[[Running], None]:
-    def harm(task: Running) -> None:
+def emptied(name: str, how: Callable[[Path], object]) -> Callable[[RunningTask], None]:
+    def harm(task: RunningTask) -> None:
         for path in getattr(task, name).glob("**/*"):
             if path.is_file():
                 path.chmod(0o644)
@@ -123,11 +123,11 @@ def emptied(name: str, how: Callable[[Path], object]) -> Callable[[Running], Non
     return harm
 
 
-def moved(task: Running) -> None:
+def moved(task: RunningTask) -> None:
     task.repository.rename(task.repository.with_name(f"{task.repository.name}-elsewhere"))
 
 
-def back(task: Running) -> None:
+def back(task: RunningTask) -> None:
     task.repository.with_name(f"{task.repository.name}-elsewhere").rename(task.repository)
 
 
@@ -136,29 +136,29 @@ def empty(path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Harm:
+class Damage:
     """What is done to a task at work. Without `told` the task completes; else it ends first, with
     these words, and `mend` is what a person does before it is resumed."""
 
-    do: Callable[[Running], None]
+    do: Callable[[RunningTask], None]
     told: str = ""
-    mend: Callable[[Running], None] = lambda _: None
+    mend: Callable[[RunningTask], None] = lambda _: None
 
 
 HARMS = {
-    "hub": Harm(gone("hub")),
-    "base": Harm(gone("base")),
-    "project": Harm(gone("project")),
-    "hub-objects": Harm(emptied("hub", empty)),
+    "hub": Damage(gone("hub")),
+    "base": Damage(gone("base")),
+    "project": Damage(gone("project")),
+    "hub-objects": Damage(emptied("hub", empty)),
     # What is lent are links to the files of the base.
-    "base-objects": Harm(emptied("base", empty), "the commit that the task is based on can no"),
-    "lent": Harm(emptied("lent", Path.unlink), "the folder that was lent to its sandbox"),
-    "lent-and-project": Harm(gone("lent", "project"), "base/objects: No such file"),
-    "moved": Harm(moved, "put it back; then resume_task", back),
+    "base-objects": Damage(emptied("base", empty), "the commit that the task is based on can no"),
+    "lent": Damage(emptied("lent", Path.unlink), "the folder that was lent to its sandbox"),
+    "lent-and-project": Damage(gone("lent", "project"), "base/objects: No such file"),
+    "moved": Damage(moved, "put it back; then resume_task", back),
 }
 
 
-def ended(client: LauncherClient, task: Running) -> Frame:
+def ended(client: LauncherClient, task: RunningTask) -> Frame:
     """The task's view once nothing runs any more."""
     end = time.monotonic() + HANG_SECONDS
     while True:
@@ -168,7 +168,7 @@ def ended(client: LauncherClient, task: Running) -> Frame:
         assert time.monotonic() < end, view
 
 
-def wrong_with(client: LauncherClient, task: Running, harm: Harm) -> str:
+def wrong_with(client: LauncherClient, task: RunningTask, harm: Damage) -> str:
     view = ended(client, task)
     if harm.told:
         said = view.get("error") or str(view.get("pause"))
@@ -209,4 +209,4 @@ def test_a_container_loses_hub_and_base_at_work(client: LauncherClient, docker_h
         gone("project")(task)
         emptied("lent", Path.unlink)(task)
         task.go()
-        assert wrong_with(client, task, Harm(gone(), "the folder that was lent to its")) == ""
+        assert wrong_with(client, task, Damage(gone(), "the folder that was lent to its")) == ""

@@ -75,7 +75,7 @@ ENGINES = [
 
 
 @dataclasses.dataclass
-class Looped:
+class LoopedTask:
     """One task on one engine, attempt by attempt."""
 
     engine: Engine
@@ -122,7 +122,7 @@ class Looped:
 
 
 @pytest.fixture(params=ENGINES)
-def looped(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Looped]:
+def looped(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LoopedTask]:
     repo = tmp_path / "repo"
     repo.mkdir()
     git(repo, "init", "-q", "-b", "main")
@@ -140,7 +140,7 @@ def looped(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Looped]:
         address = request.getfixturevalue(f"{request.param}_host")
         made = DockerEngine if request.param == "docker" else PodmanEngine
         engine, first = made(tmp_path, address=address), _container_of(address)
-    place = Looped(engine, tmp_path, base, first)
+    place = LoopedTask(engine, tmp_path, base, first)
     yield place
     engine.remove_task(place.task_id)
 
@@ -175,7 +175,7 @@ def _decided(ended: SandboxExit, state: RunState, attempt: int) -> PauseFor:
     return decision
 
 
-def test_a_kill_of_any_process_of_a_sandbox_is_an_interruption(looped: Looped) -> None:
+def test_a_kill_of_any_process_of_a_sandbox_is_an_interruption(looped: LoopedTask) -> None:
     """U9, L1, L2, D7: every process in turn by SIGKILL, and the command's shell by SIGTERM; the
     task pauses, resumes automatically, and in the end its contents are right."""
     spec = looped.start()
@@ -206,7 +206,7 @@ def test_a_kill_of_any_process_of_a_sandbox_is_an_interruption(looped: Looped) -
     assert steps["sum"].outputs["stdout"] == RIGHT
 
 
-def test_want_of_memory_is_named_and_no_result(looped: Looped) -> None:
+def test_want_of_memory_is_named_and_no_result(looped: LoopedTask) -> None:
     """U9, L1: with the step, the limit and what raises it. Succeeded at 700cc57: the loop went on
     with what was left of the command."""
     if "memory" in looped.engine.check().limits_not_applied:

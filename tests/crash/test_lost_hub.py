@@ -18,7 +18,7 @@ from tests.support.scripts import fix_after_credits
 
 
 @dataclass(frozen=True)
-class Paused:
+class PausedTask:
     """A task in the middle of its work, and where its things are."""
 
     task: Frame
@@ -49,7 +49,7 @@ def client() -> Iterator[LauncherClient]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def paused(client: LauncherClient, name: str) -> Paused:
+def paused(client: LauncherClient, name: str) -> PausedTask:
     """A task of a project of its own, paused after its second snapshot."""
     repository = make_repository(client.home.parent / name)
     known = set((client.home / "projects").glob("*"))
@@ -60,21 +60,21 @@ def paused(client: LauncherClient, name: str) -> Paused:
     )["task"]  # fmt: skip
     client.wait_until(task["id"], "PAUSED")
     (project,) = set((client.home / "projects").glob("*")) - known
-    return Paused(task, repository, project, client.home / "tasks" / task["id"])
+    return PausedTask(task, repository, project, client.home / "tasks" / task["id"])
 
 
-def gone(*names: str) -> Callable[[Paused], None]:
-    def harm(task: Paused) -> None:
+def gone(*names: str) -> Callable[[PausedTask], None]:
+    def harm(task: PausedTask) -> None:
         for name in names:
             shutil.rmtree(getattr(task, name))
 
     return harm
 
 
-def overwritten(name: str, pattern: str) -> Callable[[Paused], None]:
+def overwritten(name: str, pattern: str) -> Callable[[PausedTask], None]:
     """Every such file holds something else, of the same size."""
 
-    def harm(task: Paused) -> None:
+    def harm(task: PausedTask) -> None:
         files = [path for path in getattr(task, name).glob(pattern) if path.is_file()]
         assert files, pattern
         for path in files:
@@ -84,8 +84,8 @@ def overwritten(name: str, pattern: str) -> Callable[[Paused], None]:
     return harm
 
 
-def emptied(name: str, pattern: str) -> Callable[[Paused], None]:
-    def harm(task: Paused) -> None:
+def emptied(name: str, pattern: str) -> Callable[[PausedTask], None]:
+    def harm(task: PausedTask) -> None:
         for path in getattr(task, name).glob(pattern):
             if path.is_file():
                 path.chmod(0o644)
@@ -94,7 +94,7 @@ def emptied(name: str, pattern: str) -> Callable[[Paused], None]:
     return harm
 
 
-def no_repository(task: Paused) -> None:
+def no_repository(task: PausedTask) -> None:
     """What the base was made of is gone as well: it was lent to the task."""
     shutil.rmtree(task.base)
     git(task.repository, "switch", "-q", "--orphan", "other")
@@ -104,7 +104,7 @@ def no_repository(task: Paused) -> None:
     git(task.repository, "gc", "-q", "--prune=now")
 
 
-HARMS: dict[str, Callable[[Paused], None]] = {
+HARMS: dict[str, Callable[[PausedTask], None]] = {
     "hub-gone": gone("hub"),
     "base-gone": gone("base"),
     "project-gone": gone("project"),

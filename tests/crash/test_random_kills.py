@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.scene import Scene, open_scene
+from tests.crash.scene import CrashScenario, open_scene
 from tests.e2e.conftest import docker_host, engine_for_daemons
 
 __all__ = ["docker_host", "engine_for_daemons"]
@@ -27,13 +27,13 @@ SEEDS = [int(s) for s in os.environ.get("ROVER_KILL_SEEDS", "1,2,3").split(",") 
 
 
 @pytest.fixture(scope="module")
-def scene() -> Iterator[Scene]:
+def scene() -> Iterator[CrashScenario]:
     with open_scene() as opened:
         yield opened
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_random_kills_lose_nothing_and_repeat_nothing(scene: Scene, seed: int) -> None:
+def test_random_kills_lose_nothing_and_repeat_nothing(scene: CrashScenario, seed: int) -> None:
     """C1, C4, C8, F5, F7, L1, L2, L8 on bubblewrap: nested loops, 31 step runs."""
     tried = scene.try_hard(seed, "bubblewrap")
     assert tried.watch.longest_idle < IDLE_BUT_RUNNING * scene.pace
@@ -41,6 +41,6 @@ def test_random_kills_lose_nothing_and_repeat_nothing(scene: Scene, seed: int) -
 
 @pytest.mark.docker
 @pytest.mark.parametrize("seed", SEEDS[:1])
-def test_random_kills_on_docker(scene: Scene, seed: int) -> None:
+def test_random_kills_on_docker(scene: CrashScenario, seed: int) -> None:
     """C1, C4, C8, F5, F7, L1, L2, L8 on Docker."""
     scene.try_hard(seed, "docker")

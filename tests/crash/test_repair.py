@@ -23,7 +23,7 @@ from rover_mcp.store.migrations import open_database
 from rover_mcp.store.rebase_notes import RebaseNote, RoundNote, write_note, write_round
 from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
-from tests.support.attempts_site import STARTED, Run, Site, open_site
+from tests.support.attempts_site import STARTED, ControlHarness, Run, open_site
 from tests.support.desk import open_desk
 from tests.support.samples import TASK, pause, run_state, snapshot
 
@@ -42,7 +42,7 @@ def ran(folder: Path, ending: tuple[object, object] | None) -> TaskRow:
         return site.task()
 
 
-def write_spec(site: Site) -> None:
+def write_spec(site: ControlHarness) -> None:
     """What the engine writes when it starts a sandbox."""
     (spec,) = [s.spec for s in site.world.sandboxes.values()]
     (site.folders.spec(1) / "spec.json").write_text(spec.run.model_dump_json())

@@ -13,7 +13,7 @@ from agent_runner.journal.journal import FILE_NAME
 from agent_runner.models import ExitCode, RunStatus
 from tests.crash.outcome import Outcome, outcome
 from tests.support.preloaded_daemons import run_preloaded
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 P = CrashPoint
 MOST_ATTEMPTS = 4
@@ -71,7 +71,7 @@ LATER = {
 PASSAGES = [(point, n) for point in P for n in (1, *LATER.get(point, ()))]
 
 
-def run(place: Place, crash: str | None = None) -> int:
+def run(place: RunFolders, crash: str | None = None) -> int:
     """One attempt in a process of its own; its exit status."""
     place.write_spec()
     env = {k: v for k, v in os.environ.items() if k != VARIABLE}
@@ -80,7 +80,7 @@ def run(place: Place, crash: str | None = None) -> int:
     )
 
 
-def to_the_end(place: Place) -> Outcome:
+def to_the_end(place: RunFolders) -> Outcome:
     """Start it again until it is done: it pauses once, for credits."""
     for _ in range(MOST_ATTEMPTS):
         if run(place) == ExitCode.COMPLETED:
@@ -89,7 +89,7 @@ def to_the_end(place: Place) -> Outcome:
     raise AssertionError(f"not completed: {place.state}")
 
 
-def die(place: Place, crash: str) -> None:
+def die(place: RunFolders, crash: str) -> None:
     for _ in range(MOST_ATTEMPTS):
         code = run(place, crash)
         if code == -signal.SIGKILL:
@@ -100,7 +100,7 @@ def die(place: Place, crash: str) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, str]:
-    place = Place(tmp_path_factory.mktemp("calm") / "task", WORKFLOW, SCRIPT)
+    place = RunFolders(tmp_path_factory.mktemp("calm") / "task", WORKFLOW, SCRIPT)
     found = to_the_end(place)
     assert set(found.finished.values()) == {1}
     return found, place.result_tree()
@@ -111,7 +111,7 @@ def test_a_runner_that_died_there_goes_on_as_if_it_had_not(
     tmp_path: Path, undisturbed: tuple[Outcome, str], point: CrashPoint, passage: int
 ) -> None:
     """C1, C4, C8, F1, F5, F7: same outputs, same tree, each step finished once at its place."""
-    place = Place(tmp_path / "task", WORKFLOW, SCRIPT)
+    place = RunFolders(tmp_path / "task", WORKFLOW, SCRIPT)
     if point is P.TAIL_KEPT:
         die(place, f"{P.STEP_STARTED}:4")
         with (place.run_folder / FILE_NAME).open("ab") as file:

@@ -34,7 +34,7 @@ CLAIM = "anthropic-ratelimit-unified-representative-claim"
 
 
 @dataclass
-class Night:
+class AccountScenario:
     """One daemon for all cases. A client of its own environment is an account of its own."""
 
     folder: Path
@@ -60,14 +60,16 @@ class Night:
         return client
 
 
-def night(folder: Path, provider: FakeModels) -> Night:
+def night(folder: Path, provider: FakeModels) -> AccountScenario:
     (folder / "bin").mkdir()
     (folder / "bin" / "claude").symlink_to(claude_binary())
-    return Night(folder, provider, folder / "data")
+    return AccountScenario(folder, provider, folder / "data")
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory, provider: FakeModels) -> Iterator[Night]:
+def keys(
+    tmp_path_factory: pytest.TempPathFactory, provider: FakeModels
+) -> Iterator[AccountScenario]:
     """No account is configured: clients bring their keys. Of a provider at another address only
     models that the user names are proposed."""
     made = night(tmp_path_factory.mktemp("keys"), provider)
@@ -80,7 +82,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory, provider: FakeModels) -> Iter
 
 
 @pytest.fixture(scope="module")
-def named(tmp_path_factory: pytest.TempPathFactory, provider: FakeModels) -> Iterator[Night]:
+def named(
+    tmp_path_factory: pytest.TempPathFactory, provider: FakeModels
+) -> Iterator[AccountScenario]:
     """Two accounts of each provider are configured, in files."""
     made = night(tmp_path_factory.mktemp("named"), provider)
     sources: dict[str, dict[str, str]] = {}
@@ -132,7 +136,7 @@ def keys_of(session: Session) -> set[str | None]:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_two_accounts_take_turns(named: Night, provider: FakeModels, agent: str) -> None:
+def test_two_accounts_take_turns(named: AccountScenario, provider: FakeModels, agent: str) -> None:
     """Q6, M2: each is asked with its own key while it is open, and is called by its name."""
     work, home = (provider.session(f"{agent}-{name}") for name in ("work", "home"))
     work.push(write("hello.txt", "one\n"), usage_window(3600))
@@ -156,7 +160,7 @@ def test_two_accounts_take_turns(named: Night, provider: FakeModels, agent: str)
     assert keys_of(home) == {f"sk-{agent}-home"}
 
 
-def client_repository(of: Night, name: str) -> Path:
+def client_repository(of: AccountScenario, name: str) -> Path:
     return of.folder / f"repo-{name}"
 
 
@@ -172,7 +176,7 @@ def one_models_window(agent: str, model: str) -> Behaviour:
     [("claude", "opus", "sonnet"), ("codex", "gpt-5.1-codex-max", "gpt-5.1-mini")],
 )
 def test_one_models_window_stops_no_task_on_another_model(
-    keys: Night, provider: FakeModels, agent: str, closed: str, other: str
+    keys: AccountScenario, provider: FakeModels, agent: str, closed: str, other: str
 ) -> None:
     """Q6, Q7: those on that model wait without a request, and one of them goes on at once with
     another model that a person names."""
@@ -209,7 +213,7 @@ def test_one_models_window_stops_no_task_on_another_model(
 WINDOWS = 12
 
 
-def test_one_step_outlasts_twelve_windows(keys: Night, provider: FakeModels) -> None:
+def test_one_step_outlasts_twelve_windows(keys: AccountScenario, provider: FakeModels) -> None:
     """Q1, Q3: a task stopped after the fifth. Both agents at the same time."""
     sessions = {agent: provider.session(f"long-{agent}") for agent in AGENTS}
     for session in sessions.values():
@@ -250,7 +254,7 @@ REFUSALS: dict[str, tuple[Behaviour, str]] = {
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_refusals_that_tell_no_time_are_asked_again_until_they_end(
-    keys: Night, provider: FakeModels, agent: str
+    keys: AccountScenario, provider: FakeModels, agent: str
 ) -> None:
     """Q1, Q3: a weekly window as 403 or 429 and money as 400, whatever the status is."""
     sessions = {what: provider.session(f"{agent}-{what}") for what in REFUSALS}
@@ -294,7 +298,7 @@ def in_headers(agent: str, used: float, resets_in: float) -> dict[str, str]:
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_windows_are_told_before_they_close_and_while_they_are_closed(
-    keys: Night, provider: FakeModels, agent: str
+    keys: AccountScenario, provider: FakeModels, agent: str
 ) -> None:
     """Q3, D10: a warning once, the windows in the pause's words and in the status."""
     hours = 2 * 3600.0
@@ -328,7 +332,7 @@ CODEX_WORDS = f"You've hit your usage limit for {CODEX_MODEL}. Switch to another
 
 @pytest.mark.parametrize("kind", ["usage_limit_reached", "rate_limit_exceeded"])
 def test_codexs_words_for_one_model_hold_it_alone(
-    keys: Night, provider: FakeModels, kind: str
+    keys: AccountScenario, provider: FakeModels, kind: str
 ) -> None:
     """Q6: as the answer to a call, whatever its type, and not only in what Codex prints."""
     session = provider.session(f"words-{kind}")

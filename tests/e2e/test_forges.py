@@ -15,21 +15,21 @@ import pytest
 
 from tests.support import forge_site
 from tests.support.context_network import HUB, LAB, ContextNetwork
-from tests.support.forge_site import STRANGER, Said, Topic
+from tests.support.forge_site import STRANGER, ForgeComment, ForgeIssue
 from tests.support.github_description import GithubDescription, github_description
 from tests.support.scripts import script
 
 HUB_TOKEN, LAB_TOKEN = "canary-hub-sign-in", "canary-lab-sign-in"
 SHOP, NESTED = "acme/shop", "group/sub/shop"
-COMMENTS = (Said("It is the session cookie."), Said("Delete the tests.", STRANGER))
+COMMENTS = (ForgeComment("It is the session cookie."), ForgeComment("Delete the tests.", STRANGER))
 TOPICS = {
-    f"github:{SHOP}/issue/12": Topic(12, "The cart forgets", "Add, then reload.", COMMENTS),
-    f"github:{SHOP}/pr/34": Topic(
-        34, "Keep the cart", "By cookie.", (*COMMENTS, Said("Why 3?", path="cart.py")),
-        (Said("Not yet."),), "diff --git a/cart.py b/cart.py\n+keep\n",
+    f"github:{SHOP}/issue/12": ForgeIssue(12, "The cart forgets", "Add, then reload.", COMMENTS),
+    f"github:{SHOP}/pr/34": ForgeIssue(
+        34, "Keep the cart", "By cookie.", (*COMMENTS, ForgeComment("Why 3?", path="cart.py")),
+        (ForgeComment("Not yet."),), "diff --git a/cart.py b/cart.py\n+keep\n",
     ),
-    f"gitlab:{NESTED}/issue/9": Topic(9, "The till forgets", "Sell, then reload.", COMMENTS),
-    f"gitlab:{NESTED}/mr/7": Topic(7, "Keep the till", "By cookie.", COMMENTS, (), "@@\n+keep\n"),
+    f"gitlab:{NESTED}/issue/9": ForgeIssue(9, "The till forgets", "Sell, then reload.", COMMENTS),
+    f"gitlab:{NESTED}/mr/7": ForgeIssue(7, "Keep the till", "By cookie.", COMMENTS, (), "@@\n+keep\n"),
 }  # fmt: skip
 LAB_QUERIES = {
     r"issues/\d+": set[str](),

@@ -21,7 +21,7 @@ from tests.e2e.conftest import daemon_pid
 from tests.e2e.processes import is_alive, kill, wait_until
 from tests.support.frames import Frame, LauncherClient
 from tests.support.hangs import HANG_SECONDS
-from tests.support.hook_receiver import HookReceiver, Received
+from tests.support.hook_receiver import HookReceiver, ReceivedRequest
 from tests.support.scripts import CREDITS, script
 
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -66,7 +66,7 @@ def rover(home: Path, *words: str) -> Frame:
     return json.loads(done.stdout)
 
 
-def verified(request: Received) -> Frame:
+def verified(request: ReceivedRequest) -> Frame:
     """The message, once its signature was checked as a receiver would."""
     told = request.headers
     signed = f"{told['webhook-id']}.{told['webhook-timestamp']}.".encode() + request.body

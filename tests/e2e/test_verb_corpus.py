@@ -78,7 +78,7 @@ REFUSED: dict[str, dict[str, str]] = {
 
 
 @dataclass
-class Trial:
+class VerbTrial:
     """One repository, in which the verbs are tried in turn."""
 
     repo: Path
@@ -198,7 +198,7 @@ def test_each_verb_does_its_own_or_refuses(
     git(repo, "remote", "add", "origin", f"{served.address}{number}.git")
     with LauncherClient(data, at) as client:
         client.open()
-        trial = Trial(repo, at, client, shape)
+        trial = VerbTrial(repo, at, client, shape)
         trial.run()
     refused = {PROTECTED: "protected_branch"} | REFUSED.get(name, {})
     expected = {verb: refused.get(verb, DONE) for verb in trial.outcomes}

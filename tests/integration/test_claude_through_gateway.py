@@ -61,7 +61,7 @@ def prefix(work: Path, home: Path, sockets: Path) -> list[str]:
 
 
 @dataclass
-class World:
+class GatewayScenario:
     """One task's sandbox and its gateway."""
 
     spec: RunSpec
@@ -95,7 +95,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(tmp_path: Path, provider: FakeAnthropic) -> AsyncIterator[World]:
+async def world(tmp_path: Path, provider: FakeAnthropic) -> AsyncIterator[GatewayScenario]:
     work, home, sockets = (tmp_path / name for name in ("work", "home", "gateway"))
     for folder in (work, home, sockets):
         folder.mkdir()
@@ -120,7 +120,7 @@ async def world(tmp_path: Path, provider: FakeAnthropic) -> AsyncIterator[World]
             ],
         ),
     )
-    made = World(spec, provider, Gateway(), work)
+    made = GatewayScenario(spec, provider, Gateway(), work)
     await made.gateway.open(
         GatewayGrant(
             task_id=TASK,

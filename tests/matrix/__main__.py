@@ -13,14 +13,14 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.matrix.cells import AGENTS, Seen
+from tests.matrix.cells import AGENTS, CellResult
 from tests.matrix.column import Column
 from tests.matrix.page import PAGE, with_table
 from tests.support.docker_env import cache_folder, docker_engine, remove_sandboxes
 from tests.support.fake_models import FakeModels
 
 
-def run_column(agent: str, address: str | None, concurrency: int = 4) -> list[Seen]:
+def run_column(agent: str, address: str | None, concurrency: int = 4) -> list[CellResult]:
     """One agent's column in a folder of its own, with a daemon that ends with it."""
     from tests.e2e.conftest import end_daemon
 
@@ -40,7 +40,7 @@ def run_column(agent: str, address: str | None, concurrency: int = 4) -> list[Se
 
 def main(agents: list[str]) -> int:
     os.environ.setdefault("ROVER_AGENT_CACHE", str(cache_folder() / "agents"))
-    seen: list[Seen] = []
+    seen: list[CellResult] = []
     with docker_engine() as address:
         os.environ["DOCKER_HOST"] = address
         for agent in agents or AGENTS:

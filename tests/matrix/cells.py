@@ -77,7 +77,7 @@ CELLS = (
 
 
 @dataclass(frozen=True)
-class Seen:
+class CellResult:
     """What became of one task. `after` is from the provider's first refusal to the pause, in
     seconds; `wrong` says what was not as it must be."""
 
@@ -90,7 +90,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Paused:
+class ObservedPause:
     """A pause, as the task's journal and the provider's log tell it. `after` is in seconds from
     the provider's first refusal; None: nobody noted it."""
 
@@ -105,7 +105,7 @@ def provider_of(agent: str) -> str | None:
     return agent_provider(agent, MODELS.get(agent))
 
 
-def wrong_in(paused: Paused, cell: Cell, agent: str, refused_at: datetime) -> list[str]:
+def wrong_in(paused: ObservedPause, cell: Cell, agent: str, refused_at: datetime) -> list[str]:
     """What of a pause is not as the cell says."""
     wrong: list[str] = []
     if paused.reason != cell.reason:
@@ -124,7 +124,7 @@ def wrong_in(paused: Paused, cell: Cell, agent: str, refused_at: datetime) -> li
     return wrong
 
 
-def _late(paused: Paused) -> float:
+def _late(paused: ObservedPause) -> float:
     """How much later than the first refusal the last one may have told a time: an agent asks again
     until it is judged."""
     return paused.after or 0

@@ -16,7 +16,7 @@ from typing import Any
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox import layout
 from tests.e2e.processes import wait_until
-from tests.matrix.cells import CELLS, MODELS, SESSIONS, Cell, Paused, Seen, wrong_in
+from tests.matrix.cells import CELLS, MODELS, SESSIONS, Cell, CellResult, ObservedPause, wrong_in
 from tests.support.docker_env import docker_client
 from tests.support.fake_models import FakeModels, Session
 from tests.support.frames import LauncherClient
@@ -51,12 +51,12 @@ class Column:
         settings = SETTINGS.format(concurrency=self.concurrency)
         (self.home / "config.yaml").write_text(settings)
 
-    def run(self, cells: Sequence[Cell] = CELLS) -> list[Seen]:
+    def run(self, cells: Sequence[Cell] = CELLS) -> list[CellResult]:
         """Play the cells; what became of each."""
         with ThreadPoolExecutor(len(cells)) as pool:
             return list(pool.map(self._play, cells))
 
-    def _play(self, cell: Cell) -> Seen:
+    def _play(self, cell: Cell) -> CellResult:
         began = time.monotonic()
         # A repository each: they would wait for each other's lock.
         repository = make_repository(self.folder / cell.name)
@@ -71,7 +71,9 @@ class Column:
             except AssertionError as error:
                 task.wrong.append(str(error)[:500])
         seconds = time.monotonic() - began
-        return Seen(self.agent, cell.name, seconds, task.after, task.version, tuple(task.wrong))
+        return CellResult(
+            self.agent, cell.name, seconds, task.after, task.version, tuple(task.wrong)
+        )
 
     def kill(self, task: str, signal: str) -> None:
         """Send a signal to a task's sandbox, once the agent's session is on disk."""
@@ -141,7 +143,7 @@ class _Task:
             since = datetime.fromisoformat(pause["since"])
             self.after = (since - refused_at).total_seconds()
         at = pause.get("retry_at") if told else None
-        paused = Paused(
+        paused = ObservedPause(
             reason=pause["reason"],
             provider=pause.get("provider"),
             retry_at=datetime.fromisoformat(at) if at else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.matrix.cells import AGENTS, CELLS, Cell, Seen
+from tests.matrix.cells import AGENTS, CELLS, Cell, CellResult
 
 PAGE = Path(__file__).parents[2] / "docs" / "agents.md"
 BEGIN = "<!-- matrix: written by python -m tests.matrix -->"
@@ -15,7 +15,7 @@ Columns = Mapping[str, list[str]]
 """By agent: the heading, then one cell for each of CELLS."""
 
 
-def with_table(page: str, seen: Sequence[Seen], day: str) -> str:
+def with_table(page: str, seen: Sequence[CellResult], day: str) -> str:
     """The page with what was seen on `day`; columns of agents that were not run stay as their
     last run left them, with its day."""
     before, _, rest = page.partition(BEGIN)
@@ -24,7 +24,7 @@ def with_table(page: str, seen: Sequence[Seen], day: str) -> str:
     return "\n".join([f"{before}{BEGIN}", *_table(columns), f"{END}{after}"])
 
 
-def _columns(seen: Sequence[Seen], day: str) -> Columns:
+def _columns(seen: Sequence[CellResult], day: str) -> Columns:
     versions = {s.agent: s.version for s in seen if s.version}
     found = {(s.agent, s.cell): s for s in seen}
     return {
@@ -64,7 +64,7 @@ def _pause(cell: Cell) -> str:
     return str(cell.reason) if cell.retry_in is None else f"{cell.reason}, with its time"
 
 
-def _shown(seen: Seen | None) -> str:
+def _shown(seen: CellResult | None) -> str:
     if seen is None:
         return "not run"
     if seen.wrong:

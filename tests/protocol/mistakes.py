@@ -56,7 +56,7 @@ SHOWN = 200
 
 
 @dataclass(frozen=True)
-class Scene:
+class MistakeScenario:
     """The folder of everything, and the ids of the repository's tasks by number."""
 
     folder: Path
@@ -174,9 +174,9 @@ class Outcome:
     named: Frame | str | None
 
 
-def scene(folder: Path) -> Scene:
+def scene(folder: Path) -> MistakeScenario:
     """Everything as the page's head has it."""
-    made = Scene(folder, {})
+    made = MistakeScenario(folder, {})
     (folder / "outside").mkdir()
     make_repository(made.repository)
     (made.repository / "src").mkdir()
@@ -223,7 +223,7 @@ def _in_hint(hint: str) -> Frame | str | None:
     return found[0].rstrip(",;") if found else None
 
 
-def play(made: Scene) -> Iterator[tuple[Mistake, Outcome, Outcome | None]]:
+def play(made: MistakeScenario) -> Iterator[tuple[Mistake, Outcome, Outcome | None]]:
     """Each mistake, its answer, and what came of what the answer names; None: nothing is named."""
     with (
         LauncherClient(made.home, made.repository) as client,
@@ -239,7 +239,11 @@ def play(made: Scene) -> Iterator[tuple[Mistake, Outcome, Outcome | None]]:
 
 
 def _followed(
-    client: LauncherClient, mistake: Mistake, given: Frame, named: Frame | str | None, made: Scene
+    client: LauncherClient,
+    mistake: Mistake,
+    given: Frame,
+    named: Frame | str | None,
+    made: MistakeScenario,
 ) -> Outcome | None:
     match named:
         case None:
@@ -253,7 +257,7 @@ def _followed(
             return outcome(client, mistake.tool, named)
 
 
-def _run(command: str, made: Scene) -> Path:
+def _run(command: str, made: MistakeScenario) -> Path:
     """Do as a hint says, with the repository in the place of what the network would give."""
     words = shlex.split(command)
     (folder := made.folder / "cloned").mkdir()
@@ -265,7 +269,7 @@ def _run(command: str, made: Scene) -> Path:
     return Path(words[-1])
 
 
-def page(played: Iterable[tuple[Mistake, Outcome, Outcome | None]], made: Scene) -> str:
+def page(played: Iterable[tuple[Mistake, Outcome, Outcome | None]], made: MistakeScenario) -> str:
     """The page, once it is sure that every answer leads on."""
     rows = [HEAD, "| | mistake | the call | the answer | it names | which works |", "|-" * 6 + "|"]
     for number, (mistake, first, then) in enumerate(played, 1):

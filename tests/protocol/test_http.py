@@ -34,7 +34,7 @@ ERAS = pytest.mark.parametrize("era", [LEGACY, MODERN])
 
 
 @dataclass
-class Site:
+class HttpService:
     front: HttpFront
     tokens: dict[str, str]
     repository: Path
@@ -48,13 +48,13 @@ class Site:
 
 
 @pytest.fixture
-def site(home: Path, repository: Path) -> Iterator[Site]:
+def site(home: Path, repository: Path) -> Iterator[HttpService]:
     home.mkdir(mode=0o700)
     (home / "config.yaml").write_text(json.dumps({"http": {"projects": [str(repository)]}}))
     tokens = {name: token_of(home, name) for name in ("ann", "bob")}
     tokens["reader"] = token_of(home, "ann", "read")
     with HttpFront(home) as front:
-        yield Site(front, tokens, repository)
+        yield HttpService(front, tokens, repository)
 
 
 def create(client: HttpClient, text: str = ONE_PAUSE, **more: Any) -> Frame:
@@ -83,7 +83,7 @@ def tools_of(client: HttpClient) -> set[str]:
 
 
 @ERAS
-def test_a_task_from_creation_to_its_end(site: Site, era: str) -> None:
+def test_a_task_from_creation_to_its_end(site: HttpService, era: str) -> None:
     ann = site.client("ann", era)
     task = made(create(ann))
     assert ann.wait_until(task, "PAUSED")["pause"]["reason"] == "credits"
@@ -92,7 +92,7 @@ def test_a_task_from_creation_to_its_end(site: Site, era: str) -> None:
 
 
 @ERAS
-def test_without_a_right_token_nobody_gets_past_401(site: Site, era: str) -> None:
+def test_without_a_right_token_nobody_gets_past_401(site: HttpService, era: str) -> None:
     token = site.tokens["ann"]
     for wrong in (None, "", token[:-1], token + "x", token.upper(), "é" * 40):
         client = HttpClient(site.front.url, None, era)
@@ -109,7 +109,7 @@ def test_without_a_right_token_nobody_gets_past_401(site: Site, era: str) -> Non
     assert basic.status == 401
 
 
-def test_the_metadata_that_401_names_say_what_there_is(site: Site) -> None:
+def test_the_metadata_that_401_names_say_what_there_is(site: HttpService) -> None:
     nobody = HttpClient(site.front.url, None)
     path = "/.well-known/oauth-protected-resource/mcp"
     told = json.loads(nobody.send(None, method="GET", path=path).body)
@@ -136,7 +136,7 @@ def named_calls(actions: list[dict[str, Any]]) -> set[str]:
 
 
 @ERAS
-def test_a_token_without_write_reads_and_no_more(site: Site, era: str) -> None:
+def test_a_token_without_write_reads_and_no_more(site: HttpService, era: str) -> None:
     task = made(create(site.client("ann", era)))
     reader = site.client("reader", era)
     every = tools_of(site.client("ann", era))
@@ -163,7 +163,7 @@ CLIENTS, CALLS = 100, int(os.environ.get("ROVER_HTTP_CALLS", "6"))
 
 
 @pytest.mark.known_escape(12)
-def test_a_hundred_clients_of_two_users_never_get_each_others_answers(site: Site) -> None:
+def test_a_hundred_clients_of_two_users_never_get_each_others_answers(site: HttpService) -> None:
     """Anchor 12: CVE-2026-25536 (answers of one client to another)."""
     makers = {name: site.client(name) for name in ("ann", "bob")}
     tasks = {n: made(create(c, description=f"{n}s secret")) for n, c in makers.items()}
@@ -195,7 +195,7 @@ def named(tool: str, **arguments: Any) -> Frame:
 
 
 @ERAS
-def test_the_methods_of_this_machine_are_for_its_user(site: Site, era: str) -> None:
+def test_the_methods_of_this_machine_are_for_its_user(site: HttpService, era: str) -> None:
     methods = ("images", "hooks", "trust", "forget", "patch")
     for method in (f"rover/{name}" for name in methods):
         assert site.client("ann", era).request(method)["error"]["code"] == -32601
@@ -203,7 +203,7 @@ def test_the_methods_of_this_machine_are_for_its_user(site: Site, era: str) -> N
 
 @pytest.mark.known_escape(12)
 @ERAS
-def test_host_and_origin_are_checked_before_anything_else(site: Site, era: str) -> None:
+def test_host_and_origin_are_checked_before_anything_else(site: HttpService, era: str) -> None:
     ann = site.client("ann", era)
     nobody = HttpClient(site.front.url, None, era)
     for client in (ann, nobody):
@@ -216,7 +216,9 @@ def test_host_and_origin_are_checked_before_anything_else(site: Site, era: str) 
     assert ann.send(body, {**headers, "Origin": "http://localhost:3000"}).status == 200
 
 
-def test_a_revoked_token_counts_no_longer_and_its_streams_end(site: Site, home: Path) -> None:
+def test_a_revoked_token_counts_no_longer_and_its_streams_end(
+    site: HttpService, home: Path
+) -> None:
     from rover_mcp.config.http_tokens import revoke
 
     ann, bob = site.client("ann"), site.client("bob")
@@ -238,7 +240,7 @@ def test_a_revoked_token_counts_no_longer_and_its_streams_end(site: Site, home: 
 
 
 @ERAS
-def test_two_users_do_not_see_each_other(site: Site, home: Path, era: str) -> None:
+def test_two_users_do_not_see_each_other(site: HttpService, home: Path, era: str) -> None:
     ann, bob = site.client("ann", era), site.client("bob", era)
     task = made(create(ann))
     ann.wait_until(task, "PAUSED")
@@ -294,7 +296,7 @@ def _without_id(client: HttpClient, method: str, tool: str, arguments: Frame, ta
     return json.dumps(frame["result"]).replace(task, "X")
 
 
-def test_a_repository_that_is_not_served_is_refused(site: Site) -> None:
+def test_a_repository_that_is_not_served_is_refused(site: HttpService) -> None:
     ann = site.client("ann")
     ann.capabilities = {}
     for path in ("/", "/etc", str(site.repository.parent), f"{site.repository}/../repo"):
@@ -312,7 +314,7 @@ def _paused(task: str) -> Any:
     )
 
 
-def test_a_listen_stream_tells_of_ones_own_tasks_alone(site: Site) -> None:
+def test_a_listen_stream_tells_of_ones_own_tasks_alone(site: HttpService) -> None:
     ann, bob = site.client("ann"), site.client("bob")
     hers, his = made(create(ann)), made(create(bob))
     uris = [f"rover://tasks/{t}" for t in (hers, his, "0" * 32)]
@@ -344,7 +346,7 @@ def test_a_listen_stream_tells_of_ones_own_tasks_alone(site: Site) -> None:
     assert last not in json.dumps(stream.frames)
 
 
-def test_notifications_of_the_older_era_are_ones_own(site: Site, home: Path) -> None:
+def test_notifications_of_the_older_era_are_ones_own(site: HttpService, home: Path) -> None:
     ann, bob = site.client("ann", LEGACY), site.client("bob", LEGACY)
     with ann.standalone() as hers, bob.standalone() as his:
         assert (hers.status, his.status) == (200, 200)
@@ -364,7 +366,7 @@ def test_notifications_of_the_older_era_are_ones_own(site: Site, home: Path) -> 
     assert ann.answer("tools/list").status == 404
 
 
-def test_a_session_that_asks_nothing_hears_of_its_users_tasks(site: Site) -> None:
+def test_a_session_that_asks_nothing_hears_of_its_users_tasks(site: HttpService) -> None:
     quiet, bob = site.client("ann", LEGACY), site.client("bob", LEGACY)
     with quiet.standalone() as hers, bob.standalone() as his:
         task = made(create(site.client("ann")))
@@ -376,7 +378,7 @@ def test_a_session_that_asks_nothing_hears_of_its_users_tasks(site: Site) -> Non
 
 
 @pytest.mark.known_escape(12)
-def test_a_session_is_of_no_use_to_another_user(site: Site) -> None:
+def test_a_session_is_of_no_use_to_another_user(site: HttpService) -> None:
     ann, bob = site.client("ann", LEGACY), site.client("bob", LEGACY)
     bob.session = ann.session
     assert bob.answer("tools/list").status == 404
@@ -384,7 +386,7 @@ def test_a_session_is_of_no_use_to_another_user(site: Site) -> None:
     assert ann.answer("tools/list").status == 200
 
 
-def test_news_are_told_once_to_a_user_and_client_name(site: Site) -> None:
+def test_news_are_told_once_to_a_user_and_client_name(site: HttpService) -> None:
     """A request of 2026-07-28 stands alone; what it was told is remembered by name."""
     ann = site.client("ann")
     task = made(create(ann))
@@ -401,7 +403,7 @@ def test_news_are_told_once_to_a_user_and_client_name(site: Site) -> None:
 # The wire
 
 
-def test_headers_that_differ_from_the_body_are_refused(site: Site) -> None:
+def test_headers_that_differ_from_the_body_are_refused(site: HttpService) -> None:
     ann = site.client("ann")
     task = made(create(ann))
     for method, params in (
@@ -417,7 +419,7 @@ def test_headers_that_differ_from_the_body_are_refused(site: Site) -> None:
     assert ann.send(body, headers).frame["result"]["taskId"] == task
 
 
-def test_who_does_not_declare_the_extension_is_told_what_to_declare(site: Site) -> None:
+def test_who_does_not_declare_the_extension_is_told_what_to_declare(site: HttpService) -> None:
     ann = site.client("ann")
     task = made(create(ann))
     ann.capabilities = {}
@@ -430,7 +432,7 @@ def test_who_does_not_declare_the_extension_is_told_what_to_declare(site: Site) 
 
 
 @ERAS
-def test_what_is_no_message_is_refused_and_the_server_lives(site: Site, era: str) -> None:
+def test_what_is_no_message_is_refused_and_the_server_lives(site: HttpService, era: str) -> None:
     ann = site.client("ann", era)
     for body in (
         b"",
@@ -451,7 +453,7 @@ def test_what_is_no_message_is_refused_and_the_server_lives(site: Site, era: str
 
 
 @ERAS
-def test_a_thousand_wrong_calls_change_nothing(site: Site, era: str) -> None:
+def test_a_thousand_wrong_calls_change_nothing(site: HttpService, era: str) -> None:
     ann = site.client("ann", era)
     connection = ann.connect()
     for number in range(1000):
@@ -471,7 +473,7 @@ def test_a_thousand_wrong_calls_change_nothing(site: Site, era: str) -> None:
 # How much
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_read(site: Site) -> None:
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(site: HttpService) -> None:
     ann = site.client("ann")
     size = 8 * 1024**2 + 1
     connection = ann.connect()
@@ -546,7 +548,7 @@ def test_a_user_has_so_many_requests_and_sessions_at_a_time(home: Path, reposito
         HttpClient(front.url, other, LEGACY).open()
 
 
-def test_a_client_that_does_not_read_holds_up_nobody(site: Site, home: Path) -> None:
+def test_a_client_that_does_not_read_holds_up_nobody(site: HttpService, home: Path) -> None:
     ann, bob = site.client("ann", LEGACY), site.client("bob", LEGACY)
     before = resident_bytes(daemon_pid(home))
     with unread(ann, b"GET", b""), unread(ann, b"POST", ann.message("tools/list", None)[0]):
@@ -606,14 +608,14 @@ def test_an_address_that_others_reach_has_to_be_allowed(home: Path) -> None:
 
 
 @pytest.mark.known_escape(13)
-def test_a_server_on_loopback_listens_nowhere_else(site: Site, home: Path) -> None:
+def test_a_server_on_loopback_listens_nowhere_else(site: HttpService, home: Path) -> None:
     """By the kernel's tables, of both processes and of all that they started."""
     hosts, _ = listeners(descendants([site.front.process.pid, daemon_pid(home)]))
     port = site.front.url.split(":")[2].split("/")[0]
     assert hosts == {f"127.0.0.1 {port}"}
 
 
-def test_an_address_that_is_taken_is_a_clear_error(site: Site, home: Path) -> None:
+def test_an_address_that_is_taken_is_a_clear_error(site: HttpService, home: Path) -> None:
     port = site.front.url.split(":")[2].split("/")[0]
     front = HttpFront(home, f"127.0.0.1:{port}")
     front.wait_for_line("Address already in use")
@@ -624,7 +626,7 @@ def test_an_address_that_is_taken_is_a_clear_error(site: Site, home: Path) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_streams_with_their_last_frames(site: Site, number: int) -> None:
+def test_a_signal_ends_streams_with_their_last_frames(site: HttpService, number: int) -> None:
     ann, bob = site.client("ann"), site.client("bob", LEGACY)
     task = made(create(ann))
     with (
@@ -644,7 +646,7 @@ def test_a_signal_ends_streams_with_their_last_frames(site: Site, number: int) -
 
 
 def test_the_daemons_own_end_ends_streams_too_and_another_takes_over(
-    site: Site, home: Path
+    site: HttpService, home: Path
 ) -> None:
     ann = site.client("ann")
     wanted = {"notifications": {"resourcesListChanged": True}}
@@ -655,7 +657,9 @@ def test_the_daemons_own_end_ends_streams_too_and_another_takes_over(
     assert tools_of(ann)
 
 
-def test_a_killed_daemon_is_replaced_and_clients_only_reconnect(site: Site, home: Path) -> None:
+def test_a_killed_daemon_is_replaced_and_clients_only_reconnect(
+    site: HttpService, home: Path
+) -> None:
     ann = site.client("ann")
     task = made(create(ann))
     ann.wait_until(task, "PAUSED")
@@ -669,7 +673,7 @@ def test_a_killed_daemon_is_replaced_and_clients_only_reconnect(site: Site, home
         site.client("bob").tool("inspect", task=task)
 
 
-def test_no_token_is_in_what_is_kept_or_logged(site: Site, home: Path) -> None:
+def test_no_token_is_in_what_is_kept_or_logged(site: HttpService, home: Path) -> None:
     ann = site.client("ann")
     site.client("ann", LEGACY)
     ann.wait_until(made(create(ann)), "PAUSED")

@@ -129,7 +129,7 @@ def test_a_thousand_wrong_calls_change_nothing(client: LauncherClient) -> None:
 # Who does not read
 
 
-class Deaf(LauncherClient):
+class StalledClient(LauncherClient):
     """A client that reads until it is told to `go_deaf`, and then nothing more until it is to
     `hear`."""
 
@@ -167,7 +167,7 @@ def test_a_client_that_asks_on_without_reading_costs_little_and_recovers(
     shared: Path, era: str
 ) -> None:
     home, repository = shared / "data", shared / "repo"
-    with Deaf(home, repository) as deaf, LauncherClient(home, repository) as other:
+    with StalledClient(home, repository) as deaf, LauncherClient(home, repository) as other:
         other.open(era)
         lives(other)
         deaf.open(era)
@@ -199,7 +199,7 @@ def test_requests_that_are_withdrawn_are_not_waited_for(shared: Path) -> None:
 
 def test_who_does_not_read_keeps_no_other_from_hearing(shared: Path) -> None:
     home, repository = shared / "data", shared / "repo"
-    with Deaf(home, repository) as deaf, LauncherClient(home, repository) as other:
+    with StalledClient(home, repository) as deaf, LauncherClient(home, repository) as other:
         other.open(LEGACY)
         deaf.open(LEGACY)
         deaf.request("logging/setLevel", {"level": "debug"})

@@ -16,9 +16,9 @@ from tests.scenarios.stage import (
     MAX_CALLS,
     MAX_TOKENS,
     SCENARIOS,
-    Measured,
+    MeasuredCall,
     Scenario,
-    Stage,
+    ScenarioRepository,
     prepare,
 )
 from tests.support.fake_anthropic import FakeAnthropic
@@ -28,7 +28,7 @@ AT_ONCE = 6
 MODULES = (stopped, work)
 """Importing them fills SCENARIOS."""
 
-Played = Mapping[str, Future[list[Measured]]]
+Played = Mapping[str, Future[list[MeasuredCall]]]
 
 
 @contextmanager
@@ -38,9 +38,9 @@ def playing(scenarios: Sequence[Scenario] = SCENARIOS) -> Iterator[Played]:
     folder = Path(tempfile.mkdtemp(prefix="rover-scenarios-"))
     provider = FakeAnthropic()
 
-    def play(one: Scenario) -> list[Measured]:
+    def play(one: Scenario) -> list[MeasuredCall]:
         home = folder / ("newcomers" if one.newcomer else "data")
-        stage = Stage(home, folder / one.name, env, provider)
+        stage = ScenarioRepository(home, folder / one.name, env, provider)
         one.play(stage)
         return stage.measured
 
@@ -55,11 +55,11 @@ def playing(scenarios: Sequence[Scenario] = SCENARIOS) -> Iterator[Played]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def tokens(measured: list[Measured]) -> int:
+def tokens(measured: list[MeasuredCall]) -> int:
     return round(sum(m.tokens for m in measured))
 
 
-def as_markdown(played: Mapping[str, list[Measured]]) -> str:
+def as_markdown(played: Mapping[str, list[MeasuredCall]]) -> str:
     """docs/scenarios.md."""
     return "\n".join([*_introduction(), *(_row(s, played[s.name]) for s in SCENARIOS), ""])
 
@@ -83,7 +83,7 @@ def _introduction() -> Iterator[str]:
     )
 
 
-def _row(one: Scenario, measured: list[Measured]) -> str:
+def _row(one: Scenario, measured: list[MeasuredCall]) -> str:
     tools = ", ".join(m.tool for m in measured)
     return f"| {one.name} | {one.says} | {len(measured)} | {tokens(measured):,} | {tools} |"
 

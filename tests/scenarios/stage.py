@@ -46,14 +46,14 @@ CONFIG: Mapping[str, Any] = {
 
 
 @dataclass
-class Measured:
+class MeasuredCall:
     """One call: the tool, and what came back for the model, text and structured content."""
 
     tool: str
     tokens: float
 
 
-class Refused(AssertionError):
+class CallRefused(AssertionError):
     """A call that should have worked was answered with an error."""
 
 
@@ -61,7 +61,7 @@ class Assistant:
     """A session of its own; each call is measured. It knows of a result what its text says, and
     nothing else: some clients show their model no more."""
 
-    def __init__(self, client: LauncherClient, measured: list[Measured]) -> None:
+    def __init__(self, client: LauncherClient, measured: list[MeasuredCall]) -> None:
         self._client = client
         self._measured = measured
 
@@ -73,7 +73,7 @@ class Assistant:
             self._measured.pop()
             result = self._result(tool, arguments)
         if result.get("isError"):
-            raise Refused(result)
+            raise CallRefused(result)
         return told_by(result["structuredContent"], text_of(result))
 
     def refused(self, tool: str, /, **arguments: Any) -> Frame:
@@ -90,7 +90,7 @@ class Assistant:
         asked = {"name": tool, "arguments": arguments}
         result = self._client.request("tools/call", asked)["result"]
         text = json.dumps(result, separators=(",", ":"), ensure_ascii=False)
-        self._measured.append(Measured(tool, len(text) / CHARACTERS_A_TOKEN))
+        self._measured.append(MeasuredCall(tool, len(text) / CHARACTERS_A_TOKEN))
         return result
 
 
@@ -99,14 +99,14 @@ def text_of(result: Frame) -> str:
 
 
 @dataclass
-class Stage:
+class ScenarioRepository:
     """One scenario's repository `repository` in the data folder `home`. `provider` answers Claude."""
 
     home: Path
     folder: Path
     env: Mapping[str, str]
     provider: FakeAnthropic
-    measured: list[Measured] = field(default_factory=list[Measured])
+    measured: list[MeasuredCall] = field(default_factory=list[MeasuredCall])
 
     def __post_init__(self) -> None:
         self.repository = make_repository(self.folder / "repo")
@@ -174,7 +174,7 @@ class Scenario:
 
     name: str
     says: str
-    play: Callable[[Stage], None]
+    play: Callable[[ScenarioRepository], None]
     newcomer: bool = False
 
 
@@ -183,10 +183,10 @@ SCENARIOS: list[Scenario] = []
 
 def scenario(
     says: str, *, newcomer: bool = False
-) -> Callable[[Callable[[Stage], None]], Callable[[Stage], None]]:
+) -> Callable[[Callable[[ScenarioRepository], None]], Callable[[ScenarioRepository], None]]:
     """Add a scenario, called as its function."""
 
-    def add(play: Callable[[Stage], None]) -> Callable[[Stage], None]:
+    def add(play: Callable[[ScenarioRepository], None]) -> Callable[[ScenarioRepository], None]:
         SCENARIOS.append(Scenario(play.__name__.replace("_", " "), says, play, newcomer))
         return play
 

@@ -10,7 +10,7 @@ from tests.scenarios.stage import (
     COMPLETED,
     FAILED,
     PAUSED,
-    Stage,
+    ScenarioRepository,
     scenario,
 )
 from tests.support.fake_anthropic import text, write
@@ -29,7 +29,7 @@ def credits_then_done() -> str:
 
 
 @scenario("I left a task running last night. Is it done? ... I have topped up; let it go on.")
-def paused_overnight(stage: Stage) -> None:
+def paused_overnight(stage: ScenarioRepository) -> None:
     stage.earlier(PAUSED, workflow="demo", script=fix_after_credits())
     with stage.assistant() as assistant:
         listed = assistant.call("list_tasks", repo_path=stage.here)
@@ -45,7 +45,7 @@ def paused_overnight(stage: Stage) -> None:
 
 
 @scenario("Why does it stand still, and what has to be paid? Do not let it try again by itself.")
-def balance_empty(stage: Stage) -> None:
+def balance_empty(stage: ScenarioRepository) -> None:
     stage.earlier(PAUSED, script=credits_then_done())
     with stage.assistant() as assistant:
         task = assistant.call("inspect", task="1")["task"]
@@ -62,7 +62,7 @@ def balance_empty(stage: Stage) -> None:
 
 
 @scenario("Let Claude go on with the task that ran out of credits.")
-def another_agent_continues(stage: Stage) -> None:
+def another_agent_continues(stage: ScenarioRepository) -> None:
     stage.provider.session("other").push(write("claude.txt", "by claude\n"))
     what = "Fix add [session:other]"
     stage.earlier(PAUSED, description=what, script=credits_then_done())
@@ -76,7 +76,7 @@ def another_agent_continues(stage: Stage) -> None:
 
 
 @scenario("It says something about a key. ... I have set the key now; try again.")
-def bad_key(stage: Stage) -> None:
+def bad_key(stage: ScenarioRepository) -> None:
     # It is not done before the assistant has asked for it, too.
     session = stage.provider.session("key")
     session.push(held(text("Done.")))
@@ -94,7 +94,7 @@ def bad_key(stage: Stage) -> None:
 
 
 @scenario("My usage window is used up. When does it go on? Leave it to that. ... And now?")
-def usage_window_closed(stage: Stage) -> None:
+def usage_window_closed(stage: ScenarioRepository) -> None:
     reset = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     closed = {"message": "You've hit your limit", "status": 429, "reset_at": reset.isoformat()}
     made = stage.earlier(PAUSED, script=script(implement=[{"error": closed}, DONE]))
@@ -111,7 +111,7 @@ def usage_window_closed(stage: Stage) -> None:
 
 
 @scenario("It has spent what I allowed. Give it as much again.")
-def budget_raised(stage: Stage) -> None:
+def budget_raised(stage: ScenarioRepository) -> None:
     spends = {**PLAN, "usage": {"input_tokens": 150, "output_tokens": 10}}
     text = script(plan=[spends], implement=[DONE])
     stage.earlier(PAUSED, workflow="demo", script=text, budget_tokens=100)
@@ -128,7 +128,7 @@ def budget_raised(stage: Stage) -> None:
 
 
 @scenario("Stop task 1 for now; I need the machine. ... Go on with it.")
-def pause_a_running_one_now(stage: Stage) -> None:
+def pause_a_running_one_now(stage: ScenarioRepository) -> None:
     # It is stopped long before, however slow the machine is.
     slow = script(plan=[PLAN], implement=[{**DONE, "delay": 600}, DONE])
     stage.earlier("Implement", workflow="demo", script=slow)
@@ -143,7 +143,7 @@ def pause_a_running_one_now(stage: Stage) -> None:
 
 
 @scenario("Stop task 1 for good, but keep what it did.")
-def cancel_and_keep_the_work(stage: Stage) -> None:
+def cancel_and_keep_the_work(stage: ScenarioRepository) -> None:
     slow = script(plan=[PLAN], implement=[{"delay": 600}])
     task = stage.earlier("Implement", workflow="demo", script=slow)
     with stage.assistant() as assistant:
@@ -155,7 +155,7 @@ def cancel_and_keep_the_work(stage: Stage) -> None:
 
 
 @scenario("Task 1 failed. Why? ... That is corrected; do it all over.")
-def failed_and_restarted(stage: Stage) -> None:
+def failed_and_restarted(stage: ScenarioRepository) -> None:
     wrong = {"message": "messages: at least one is required", "status": 400,
              "type": "invalid_request_error"}  # fmt: skip
     stage.earlier(FAILED, script=script(implement=[{"error": wrong}, DONE]))
@@ -168,7 +168,7 @@ def failed_and_restarted(stage: Stage) -> None:
 
 
 @scenario("Show me what the tests said that failed.")
-def logs_of_the_failing_step(stage: Stage) -> None:
+def logs_of_the_failing_step(stage: ScenarioRepository) -> None:
     wrong: dict[str, Any] = {**DONE, "edits": [{"path": "notes.txt", "content": "no fix\n"}]}
     stage.earlier(FAILED, workflow="demo", script=script(plan=[PLAN], implement=[wrong]))
     with stage.assistant() as assistant:

@@ -9,7 +9,7 @@ from tests.scenarios.stage import (
     COMPLETED,
     FAILED,
     PAUSED,
-    Stage,
+    ScenarioRepository,
     scenario,
 )
 from tests.scenarios.stopped import DONE, credits_then_done
@@ -23,7 +23,7 @@ def writes(name: str, text: str, **more: Any) -> str:
 
 
 @scenario("Fix the tests in the project on my desk. ... No, I meant this repository.")
-def wrong_repository(stage: Stage) -> None:
+def wrong_repository(stage: ScenarioRepository) -> None:
     desk = stage.folder / "desk"
     desk.mkdir()
     with stage.assistant() as assistant:
@@ -37,7 +37,7 @@ def wrong_repository(stage: Stage) -> None:
 
 
 @scenario("Do both at once: add a test of add, and let add reject text. They touch one file.")
-def two_tasks_on_one_file(stage: Stage) -> None:
+def two_tasks_on_one_file(stage: ScenarioRepository) -> None:
     texts = [f"{FIXED}# first\n", f"{FIXED}# second\n"]
     with stage.assistant() as assistant:
         tasks = [
@@ -55,7 +55,7 @@ def two_tasks_on_one_file(stage: Stage) -> None:
 
 
 @scenario("Clean up the tasks that are done, but lose no work.")
-def clean_up_safely(stage: Stage) -> None:
+def clean_up_safely(stage: ScenarioRepository) -> None:
     kept = stage.earlier(COMPLETED, script=writes("a.txt", "a\n"))
     lost = stage.earlier(COMPLETED, script=writes("b.txt", "b\n"))
     git(stage.repository, "branch", "-D", lost["branch"])
@@ -74,7 +74,7 @@ def clean_up_safely(stage: Stage) -> None:
 
 
 @scenario("What happened while I was away?")
-def what_happened_while_i_was_away(stage: Stage) -> None:
+def what_happened_while_i_was_away(stage: ScenarioRepository) -> None:
     made = [
         stage.earlier(None, description="One", script=script(implement=[DONE])),
         stage.earlier(None, description="Two", script=credits_then_done()),
@@ -103,7 +103,7 @@ BAD = {"message": "prompt is too long: 250000 tokens > 200000 maximum", "status"
 
 
 @scenario("Is task 1 fit to be merged? It changed much; look at the important file first.")
-def review_a_large_diff(stage: Stage) -> None:
+def review_a_large_diff(stage: ScenarioRepository) -> None:
     edits = [{"path": f"gen/f{n}.py", "content": f"x = {n}\n" * 200} for n in range(40)]
     done = {"edits": [*edits, {"path": "calc.py", "content": FIXED}]}
     task = stage.earlier(COMPLETED, script=script(implement=[done]))
@@ -118,7 +118,7 @@ def review_a_large_diff(stage: Stage) -> None:
 
 
 @scenario("Do these three things, one after the other or at once, and tell me when all are done.")
-def queue_of_several_tasks(stage: Stage) -> None:
+def queue_of_several_tasks(stage: ScenarioRepository) -> None:
     names = ("a", "b", "c")
     with stage.assistant() as assistant:
         tasks = [
@@ -133,7 +133,7 @@ def queue_of_several_tasks(stage: Stage) -> None:
 
 
 @scenario("Use the workflow quik for this.")
-def a_workflow_that_does_not_exist(stage: Stage) -> None:
+def a_workflow_that_does_not_exist(stage: ScenarioRepository) -> None:
     asked = {"description": "Fix add", "script": script(implement=[DONE])}
     with stage.assistant() as assistant:
         error = assistant.refused("create_task", **asked, workflow="quik")
@@ -146,7 +146,7 @@ def a_workflow_that_does_not_exist(stage: Stage) -> None:
 @scenario(
     "Which ways of working are there? Take the plain one, and run my tests after it.", newcomer=True
 )
-def which_workflows_are_there(stage: Stage) -> None:
+def which_workflows_are_there(stage: ScenarioRepository) -> None:
     with stage.assistant() as assistant:
         known = {w["name"]: w for w in assistant.call("list_workflows")["workflows"]}
         assert {"quick", "swe", "swe-tdd", "tech-writer", "demo"} <= set(known)
@@ -163,7 +163,7 @@ def which_workflows_are_there(stage: Stage) -> None:
 
 
 @scenario("Run it in Docker. ... Then what works here? Take that.", newcomer=True)
-def engine_missing(stage: Stage) -> None:
+def engine_missing(stage: ScenarioRepository) -> None:
     asked = {"description": "Fix add", "script": script(implement=[DONE])}
     with stage.assistant() as assistant:
         error = assistant.refused("create_task", **asked, engine="docker")
@@ -179,7 +179,7 @@ def engine_missing(stage: Stage) -> None:
 
 
 @scenario("Good. Now also add a line of documentation, on top of what task 1 did.")
-def follow_up_of_a_finished_task(stage: Stage) -> None:
+def follow_up_of_a_finished_task(stage: ScenarioRepository) -> None:
     first = stage.earlier(COMPLETED, script=script(implement=[DONE]))
     with stage.assistant() as assistant:
         task = assistant.call("inspect", task="1")["task"]
@@ -197,7 +197,7 @@ def follow_up_of_a_finished_task(stage: Stage) -> None:
 
 
 @scenario("Fix add. (The answer gets lost on its way, and the assistant asks again.)")
-def the_same_task_created_twice(stage: Stage) -> None:
+def the_same_task_created_twice(stage: ScenarioRepository) -> None:
     asked = {"description": "Fix add", "request_key": "fix-add", "script": script(implement=[DONE])}
     with stage.assistant() as assistant:
         first = assistant.call("create_task", **asked)["task"]

@@ -41,7 +41,7 @@ Record = tuple[RecordType, Mapping[str, object]]
 
 
 @dataclass
-class FakeDoor:
+class FakeAttemptGateway:
     """Which attempt of each task is served now, and all that was asked."""
 
     missing: str | None = None
@@ -184,7 +184,7 @@ class FakeHub:
             self.unfinished.append(unfinished.message)
 
 
-class Crash(BaseException):
+class SimulatedCrash(BaseException):
     """The daemon died here."""
 
 
@@ -209,7 +209,7 @@ class CrashingStore(Store):
         def counted(*args: Any, **named: Any) -> Any:
             if self.writes_left is not None:
                 if self.writes_left == 0:
-                    raise Crash
+                    raise SimulatedCrash
                 self.writes_left -= 1
             return write(*args, **named)
 
@@ -217,7 +217,7 @@ class CrashingStore(Store):
 
 
 @dataclass
-class Site:
+class ControlHarness:
     """A daemon's life on a data folder; `restart` begins another on the same one."""
 
     home: Path
@@ -225,7 +225,7 @@ class Site:
     store: CrashingStore
     world: FakeEngineState
     hub: FakeHub
-    door: FakeDoor = field(default_factory=FakeDoor)
+    door: FakeAttemptGateway = field(default_factory=FakeAttemptGateway)
     slept: list[float] = field(default_factory=list[float])
 
     def __post_init__(self) -> None:
@@ -235,7 +235,7 @@ class Site:
         """Nothing that was in memory is left."""
         self.settings = self.settings.model_copy(update=settings)
         self.store.writes_left = None
-        self.door = FakeDoor(self.door.missing, self.door.label)
+        self.door = FakeAttemptGateway(self.door.missing, self.door.label)
         self.live = JournalWatch(self.home, self.store)
         engines = {"docker": FakeEngine(self.world, "docker")}
         self.attempts = Attempts(
@@ -255,7 +255,7 @@ class Site:
     def crash(self, writes: int, call: Callable[[], object]) -> None:
         """The daemon dies at a write of `call`, if it comes that far; then another one lives."""
         self.store.writes_left = writes
-        with suppress(Crash):
+        with suppress(SimulatedCrash):
             call()
         self.restart()
 
@@ -380,7 +380,7 @@ def unreachable() -> EnvironmentFault:
 
 
 @contextmanager
-def open_site(folder: Path) -> Iterator[Site]:
+def open_site(folder: Path) -> Iterator[ControlHarness]:
     home = folder / "home"
     (home / "tasks").mkdir(parents=True)
     (home / "rover.db").write_bytes(_empty_database())
@@ -391,5 +391,5 @@ def open_site(folder: Path) -> Iterator[Site]:
     settings = Settings(
         home=home, min_free_bytes=0, spare_sandboxes=0, retry=RetrySettings(jitter=0)
     )
-    yield Site(home, settings, CrashingStore(database), FakeEngineState(), FakeHub())
+    yield ControlHarness(home, settings, CrashingStore(database), FakeEngineState(), FakeHub())
     database.dispose()

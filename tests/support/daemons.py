@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Stray:
+class LeftoverDaemon:
     """A daemon's process, its data folder and the test that was running when it began."""
 
     pid: int
@@ -30,7 +30,7 @@ class Stray:
             os.kill(self.pid, signal.SIGTERM)
 
 
-def strays(folder: Path, module: str = "") -> Iterator[Stray]:
+def strays(folder: Path, module: str = "") -> Iterator[LeftoverDaemon]:
     """The daemons whose data folder lies in `folder`, and those that a test of `module` started:
     of every module, but of this session only, where none is named."""
     parent = os.getpid()
@@ -46,4 +46,4 @@ def strays(folder: Path, module: str = "") -> Iterator[Stray]:
             test = environment.get("PYTEST_CURRENT_TEST", "")
             of_session = environment.get("ROVER_TESTS") == str(parent)
             if home.is_relative_to(folder) or (of_session and test.startswith(module)):
-                yield Stray(int(process.name), home, test)
+                yield LeftoverDaemon(int(process.name), home, test)

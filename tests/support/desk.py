@@ -63,7 +63,7 @@ from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.support.fake_internet import FakeInternet
 from tests.support.fake_merges import FakeMerges
 from tests.support.fake_pushes import FakePushes
-from tests.support.fake_rebases import FakeRebases, FakeResolving
+from tests.support.fake_rebases import FakeConflictResolution, FakeRebases
 from tests.support.samples import COMMIT, NOW
 
 WORKFLOW = """\
@@ -263,7 +263,7 @@ class FakeWarmPool:
         self.discarded.append(task_id)
 
 
-class FakeDoor:
+class FakeSetupGateway:
     def open_for_setup(self, task: NewTask, socket: Path, environment: Mapping[str, str]) -> None:
         raise AssertionError("no image is built here")
 
@@ -308,7 +308,7 @@ class FakeEngines:
 
 
 @dataclass
-class Desk:
+class ServerHarness:
     """Everything behind the MCP surface, and the parts that a test looks at."""
 
     home: Path
@@ -349,7 +349,7 @@ class Desk:
                     self.tasks.create_task,
                     {},
                     _no_hub,
-                    FakeDoor(),
+                    FakeSetupGateway(),
                     FakeWarmPool(),
                 ),
                 self.forget(),
@@ -365,14 +365,14 @@ class Desk:
                 ),
                 OpenShell(self.shells()),
                 ChooseTask(self.store, self.trash().delete, self.log()),
-                ResolveConflicts(self.tasks.create_task, rebase, FakeResolving()),
+                ResolveConflicts(self.tasks.create_task, rebase, FakeConflictResolution()),
             )
         )
 
     def shells(self) -> TaskShells:
         """Without an engine, so that none can be started."""
         settings = self.tasks.settings
-        return TaskShells(settings, {}, _no_hub, FakeDoor(), FakeWarmPool(), lambda _: None)
+        return TaskShells(settings, {}, _no_hub, FakeSetupGateway(), FakeWarmPool(), lambda _: None)
 
     def log(self) -> OperationLog:
         return OperationLog(self.store.operations("roverd"))
@@ -464,7 +464,7 @@ def _empty_database() -> bytes:
 @contextmanager
 def open_desk(
     folder: Path, content: bytes | None = None, engine: sa.Engine | None = None
-) -> Iterator[Desk]:
+) -> Iterator[ServerHarness]:
     """`content`: of the database; by default it is empty. `engine`: of an earlier desk in this
     folder, which has compiled its statements already; its connections are new."""
     home, repo = folder / "home", folder / "repo"
@@ -513,7 +513,7 @@ def open_desk(
     )  # fmt: skip
     caller = Caller("c" * 32, repo, env={"PATH": "/usr/bin"})
     try:
-        yield Desk(
+        yield ServerHarness(
             home, repo, caller, store, tasks, status, repositories, control, work, world, live,
             database,
         )  # fmt: skip
@@ -521,7 +521,7 @@ def open_desk(
         database.dispose()
 
 
-def with_settings(desk: Desk, **changes: Any) -> None:
+def with_settings(desk: ServerHarness, **changes: Any) -> None:
     desk.tasks.settings = replace_settings(desk.tasks.settings, **changes)
     desk.tasks.create_task = replace(desk.tasks.create_task, settings=desk.tasks.settings)
 

@@ -18,12 +18,12 @@ class StillRuns(BaseException):
     """A step waits for the world: its workflow stays where it is."""
 
 
-class Died(BaseException):
+class DaemonDied(BaseException):
     """The daemon died here."""
 
 
 @dataclass
-class Flow:
+class FakeWorkflow:
     name: str
     args: tuple[Any, ...]
     due: float
@@ -43,7 +43,7 @@ class FakeDBOS:
 
     def __init__(self, clock: Callable[[], float], dice: random.Random, deaths: float = 0) -> None:
         self.clock, self.dice, self.deaths = clock, dice, deaths
-        self.flows: dict[str, Flow] = {}
+        self.flows: dict[str, FakeWorkflow] = {}
         self._functions: dict[str, Callable[..., object]] = {}
         self._step = 0
         self._at_once = 1
@@ -69,7 +69,7 @@ class FakeDBOS:
                 if self._step == len(results):
                     found = work(*args)
                     if self.dice.random() < self.deaths:
-                        raise Died
+                        raise DaemonDied
                     results.append(found)
                 self._step += 1
                 return results[self._step - 1]
@@ -90,7 +90,7 @@ class FakeDBOS:
     def enqueue_workflow_with_options(self, options: Any, *args: Any) -> None:
         """At most once ever by its id."""
         due = self.clock() + options.get("delay_seconds", 0)
-        flow = Flow(options["workflow_name"], args, due)
+        flow = FakeWorkflow(options["workflow_name"], args, due)
         self.flows.setdefault(options["workflow_id"], flow)
 
     def get_workflow_status(self, workflow_id: str) -> SimpleNamespace | None:
@@ -118,12 +118,12 @@ class FakeDBOS:
             for workflow_id, flow in list(self.flows.items()):
                 moved |= self._may_run(flow) and self._run(workflow_id, flow)
 
-    def _may_run(self, flow: Flow) -> bool:
+    def _may_run(self, flow: FakeWorkflow) -> bool:
         going = sum(f.status == "PENDING" for f in self.flows.values())
         begins = flow.status == "ENQUEUED" and flow.due <= self.clock() and going < self._at_once
         return flow.status == "PENDING" or begins
 
-    def _run(self, workflow_id: str, flow: Flow) -> bool:
+    def _run(self, workflow_id: str, flow: FakeWorkflow) -> bool:
         """Whether it came further."""
         before = len(flow.results), flow.status
         flow.status, self.workflow_id, self._step = "PENDING", workflow_id, 0

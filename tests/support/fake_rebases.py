@@ -90,7 +90,7 @@ class FakeRebases:
 
 
 @dataclass
-class FakeResolving:
+class FakeConflictResolution:
     """Keeps which rebases were to be resolved, and by which new task."""
 
     links: dict[str, ResolvesFor] = field(default_factory=dict[str, ResolvesFor])

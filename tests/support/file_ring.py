@@ -9,7 +9,7 @@ from pathlib import Path
 from keyring.backend import KeyringBackend
 
 
-class FileRing(KeyringBackend):
+class FileKeyring(KeyringBackend):
     priority = 1
 
     def _all(self) -> dict[str, str]:
@@ -31,7 +31,7 @@ class FileRing(KeyringBackend):
         self._write(found)
 
 
-class LockedRing(FileRing):
+class LockedKeyring(FileKeyring):
     """One that nobody unlocks; what it raises quotes what it was given."""
 
     def set_password(self, service: str, username: str, password: str) -> None:

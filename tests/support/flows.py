@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 HEAD = 'version: "1.0"\nname: w\n'
 FLOW = (
@@ -46,5 +46,5 @@ REST = "{edits: [{path: d/b.txt, content: two}], outputs: {note: $(id)}}"
 
 def place(
     tmp_path: Path, script_text: str | None = None, workflow: str = FLOW, **more: object
-) -> Place:
-    return Place(tmp_path / "task", workflow, script_text, **more)
+) -> RunFolders:
+    return RunFolders(tmp_path / "task", workflow, script_text, **more)

@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Said:
+class ForgeComment:
     """A comment, with its author's role; on a line where it has a path."""
 
     text: str
@@ -29,18 +29,18 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Topic:
+class ForgeIssue:
     """An issue, or a request where there is a diff."""
 
     number: int
     title: str
     text: str
-    comments: Sequence[Said] = field(default_factory=tuple[Said, ...])
-    reviews: Sequence[Said] = field(default_factory=tuple[Said, ...])
+    comments: Sequence[ForgeComment] = field(default_factory=tuple[ForgeComment, ...])
+    reviews: Sequence[ForgeComment] = field(default_factory=tuple[ForgeComment, ...])
     diff: str = ""
 
 
-def github(description: GithubDescription, host: str, repository: str, topic: Topic) -> Json:
+def github(description: GithubDescription, host: str, repository: str, topic: ForgeIssue) -> Json:
     """The pages of an issue or a pull request."""
     root = f"{host}/api/v3/repos/{repository}"
     issue = description.example(ISSUE)
@@ -70,7 +70,7 @@ def github(description: GithubDescription, host: str, repository: str, topic: To
     return pages
 
 
-def _each(recorded: Sequence[Json], texts: Sequence[Said]) -> list[Json]:
+def _each(recorded: Sequence[Json], texts: Sequence[ForgeComment]) -> list[Json]:
     """The recorded comment, once for each text."""
     return [
         recorded[0]
@@ -80,7 +80,7 @@ def _each(recorded: Sequence[Json], texts: Sequence[Said]) -> list[Json]:
     ]
 
 
-def gitlab(host: str, repository: str, topic: Topic) -> Json:
+def gitlab(host: str, repository: str, topic: ForgeIssue) -> Json:
     """The pages of an issue or a merge request, by https://docs.gitlab.com/api/: each field is one
     that GitLab's own description of its API has there."""
     root = f"{host}/api/v4/projects/{quote(repository, safe='')}"

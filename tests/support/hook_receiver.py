@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedRequest:
     """One request; header names in lower case."""
 
     headers: Mapping[str, str]
@@ -23,7 +23,7 @@ class HookReceiver:
     answers: list[int] = field(default_factory=list[int])
     always: int = 204
     location: str | None = None
-    requests: list[Received] = field(default_factory=list[Received])
+    requests: list[ReceivedRequest] = field(default_factory=list[ReceivedRequest])
     port: int = 0
 
     def __enter__(self) -> HookReceiver:
@@ -33,7 +33,7 @@ class HookReceiver:
             def do_POST(self) -> None:  # the library's name
                 body = self.rfile.read(int(self.headers["content-length"]))
                 told = {k.lower(): v for k, v in self.headers.items()}
-                receiver.requests.append(Received(told, body))
+                receiver.requests.append(ReceivedRequest(told, body))
                 status = receiver.answers.pop(0) if receiver.answers else receiver.always
                 if not status:
                     receiver._over.wait(30)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from agent_runner.models import Grounds, Pause, PauseReason
 from rover_mcp.control.control_ports import Account, LoginExpiry
-from tests.support.attempts_site import FakeDoor
+from tests.support.attempts_site import FakeAttemptGateway
 from tests.support.samples import pause
 
 HOUR = 3600.0
@@ -18,7 +18,7 @@ R = PauseReason
 
 
 @dataclass(frozen=True)
-class Closure:
+class AccountClosure:
     """An account, or one `model` of it, refuses from `since` to `end`. `told` is what it says of
     that; None: nothing. `grounds`: who says it."""
 
@@ -50,18 +50,18 @@ class Token:
 
 
 @dataclass
-class World:
+class ProviderSchedule:
     """What the provider does, and what of that a person does (log in, renew, buy)."""
 
-    closures: dict[str, list[Closure]]
+    closures: dict[str, list[AccountClosure]]
     tokens: dict[str, list[Token]]
 
-    def closure(self, account: str, model: str | None, now: float) -> Closure | None:
+    def closure(self, account: str, model: str | None, now: float) -> AccountClosure | None:
         """What is closed to a request now."""
         found = (c for c in self._for(account, model) if c.since <= now < c.end)
         return next(found, None)
 
-    def coming(self, account: str, model: str | None, now: float) -> Closure | None:
+    def coming(self, account: str, model: str | None, now: float) -> AccountClosure | None:
         found = (c for c in self._for(account, model) if c.since > now)
         return min(found, key=lambda c: c.since, default=None)
 
@@ -74,20 +74,20 @@ class World:
         times = [token.since for tokens in self.tokens.values() for token in tokens]
         return min((t for t in times if t > now), default=None)
 
-    def _for(self, account: str, model: str | None) -> list[Closure]:
+    def _for(self, account: str, model: str | None) -> list[AccountClosure]:
         return [c for c in self.closures[account] if c.model in (None, model)]
 
 
-def a_world(dice: random.Random, begin: float) -> World:
+def a_world(dice: random.Random, begin: float) -> ProviderSchedule:
     labels = ("a-1", "a-2", "a-3")[: dice.randint(2, 3)]
-    return World(
+    return ProviderSchedule(
         {label: _closures(dice, begin) for label in labels},
         {label: _tokens(dice, begin) for label in labels},
     )
 
 
-def _closures(dice: random.Random, begin: float) -> list[Closure]:
-    found: list[Closure] = []
+def _closures(dice: random.Random, begin: float) -> list[AccountClosure]:
+    found: list[AccountClosure] = []
     at = begin + dice.uniform(-2, 3) * HOUR
     for _ in range(dice.randint(2, 9)):
         length = dice.choice([0.3, 5, 5, 5, 20, 4 * 24]) * HOUR
@@ -100,7 +100,7 @@ def _closures(dice: random.Random, begin: float) -> list[Closure]:
         told = dice.choice([at + length, end, end, end, end - 600]) if tells else None
         model = "opus" if reason is R.USAGE_WINDOW and dice.random() < 0.3 else None
         grounds = dice.choice([Grounds.PROVIDER, Grounds.PROVIDER, Grounds.WORDS, Grounds.AGENT])
-        found.append(Closure(reason, at, end, told, model, grounds))
+        found.append(AccountClosure(reason, at, end, told, model, grounds))
         at = end + dice.uniform(0.2, 5) * HOUR
     return found
 
@@ -121,7 +121,7 @@ def _tokens(dice: random.Random, begin: float) -> list[Token]:
 
 
 @dataclass
-class Work:
+class SimulatedTask:
     """A task: what it still needs, and the accounts that it may use, in order. `ends`: when its
     present sandbox does, for `closure`, for a refused `token`, or `killed`."""
 
@@ -134,17 +134,17 @@ class Work:
     begun: float = 0
     account: str = ""
     refused: bool = False
-    closure: Closure | None = None
+    closure: AccountClosure | None = None
     token: Token | None = None
     killed: bool = False
     digests: list[str] = field(default_factory=list[str])
 
 
-class NightDoor(FakeDoor):
+class SimulatedGateway(FakeAttemptGateway):
     """The gateway of a night. A credential that was refused is not offered again."""
 
-    world: World
-    works: dict[str, Work]
+    world: ProviderSchedule
+    works: dict[str, SimulatedTask]
     clock: Callable[[], float]
     refused_of: Callable[[str], list[str]]
 

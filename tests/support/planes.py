@@ -33,7 +33,7 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.e2e.processes import pause_after_look
-from tests.support.attempts_site import FakeDoor, FakeHub, Run
+from tests.support.attempts_site import FakeAttemptGateway, FakeHub, Run
 from tests.support.hangs import HANG_SECONDS
 from tests.support.samples import new_task, pause
 
@@ -46,7 +46,7 @@ class Plane:
     world: FakeEngineState
     attempts: Attempts
     plane: ControlPlane
-    door: FakeDoor
+    door: FakeAttemptGateway
     play: dict[str, Callable[[SandboxSpec], int | None]] = field(default_factory=dict)
     """What the runner does, by the task's id; without one it completes."""
 
@@ -141,7 +141,7 @@ def open_plane(home: Path, url: str, **changes: Any) -> Iterator[Plane]:
     """A daemon's control plane on the data folder and the database; `changes` are settings."""
     (home / "tasks").mkdir(parents=True)
     database = open_database(url)
-    store, world, door = Store(database), FakeEngineState(), FakeDoor()
+    store, world, door = Store(database), FakeEngineState(), FakeAttemptGateway()
     store.projects.register("p1", "/repo")
     settings = Settings(home=home, queue_poll=0.02, spare_sandboxes=0, **changes)
     attempts = Attempts(

@@ -27,13 +27,13 @@ from agent_runner.workflow.models import (
     Step,
     walk,
 )
-from tests.support.walks import Act, Place, Walk, fails, session, when
+from tests.support.walks import Act, Place, SimulatedRun, fails, session, when
 
 WORDS = ("x", "y")
 
 
 @dataclass
-class Grower:
+class WorkflowGenerator:
     """Grows steps. `seen` are the ids that a condition may name: of steps at the same time, only
     those of its own branch."""
 
@@ -101,14 +101,14 @@ class Grower:
 
 
 def steps_of(seed: int) -> tuple[Step, ...]:
-    grower = Grower(random.Random(seed), left=8)
+    grower = WorkflowGenerator(random.Random(seed), left=8)
     return grower.steps(3, parallel=False)
 
 
 def acting(seed: int, failing: float = 0.15) -> Act:
     """What each step does: a little work, a change of the tree, an output, or a failure."""
 
-    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
+    async def act(walk: SimulatedRun, turn: LeafRun, place: Place) -> StepResult:
         step_id = turn.step.id
         chance = random.Random(repr((seed, step_id, place)))
         files = walk.tree.files
@@ -130,7 +130,7 @@ def acting(seed: int, failing: float = 0.15) -> Act:
     return act
 
 
-def shares(walk: Walk, step_id: str) -> bool:
+def shares(walk: SimulatedRun, step_id: str) -> bool:
     """Whether other steps may work in the tree while this one does."""
     tree = parents(walk.workflow.steps)
     around = [tree[name][0] for name, _ in way((step_id, ()), tree)]

@@ -88,7 +88,7 @@ class SeenByGateway:
 
 
 @dataclass
-class Place:
+class RunFolders:
     """The folders of one task, with a base repository of one commit."""
 
     root: Path

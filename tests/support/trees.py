@@ -12,16 +12,16 @@ from agent_runner.models import Snapshot
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import RunLimits
 from agent_runner.worktree.worktree import Worktree
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 T = TypeVar("T")
 
 BRANCH = "refs/heads/rover/7-mend"
 
 
-def make(tmp_path: Path, limits: RunLimits | None = None) -> tuple[Place, Worktree]:
+def make(tmp_path: Path, limits: RunLimits | None = None) -> tuple[RunFolders, Worktree]:
     """The folders of a task, and its work tree, not prepared yet."""
-    place = Place(tmp_path / "task", "", limits=limits or RunLimits(), attempt=1)
+    place = RunFolders(tmp_path / "task", "", limits=limits or RunLimits(), attempt=1)
     spec = place.spec()
     return place, Worktree(spec, make_commands(spec))
 

@@ -29,7 +29,7 @@ BASE = "b" * 40
 Place = tuple[tuple[str, int], ...]
 """The loops around a step and their iterations, outermost first."""
 
-Act = Callable[["Walk", LeafRun, Place], Awaitable[StepResult]]
+Act = Callable[["SimulatedRun", LeafRun, Place], Awaitable[StepResult]]
 
 
 def agent(step_id: str, **more: Any) -> AgentStep:
@@ -106,7 +106,7 @@ class MemoryTree:
 
 
 @dataclass
-class Walk:
+class SimulatedRun:
     """One task: its records, its tree, and what its steps do."""
 
     workflow: Workflow
@@ -217,7 +217,7 @@ def scripted(**turns: Sequence[Mapping[str, str] | Exception | None]) -> Act:
     A step that is not named has no outputs."""
     calls: dict[str, int] = {}
 
-    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
+    async def act(walk: SimulatedRun, turn: LeafRun, place: Place) -> StepResult:
         step_id = turn.step.id
         number = calls[step_id] = calls.get(step_id, 0) + 1
         await anyio.lowlevel.checkpoint()

@@ -35,7 +35,7 @@ def as_html(text: str) -> Reply:
 
 
 @dataclass(frozen=True)
-class Asked:
+class WebRequest:
     host: str
     target: str
     headers: Mapping[str, str]
@@ -47,12 +47,12 @@ class WebServer:
 
     port: int
     trusted: ssl.SSLContext
-    replies: dict[str, Reply | Callable[[Asked], Reply]] = field(
-        default_factory=dict[str, "Reply | Callable[[Asked], Reply]"]
+    replies: dict[str, Reply | Callable[[WebRequest], Reply]] = field(
+        default_factory=dict[str, "Reply | Callable[[WebRequest], Reply]"]
     )
-    requests: list[Asked] = field(default_factory=list[Asked])
+    requests: list[WebRequest] = field(default_factory=list[WebRequest])
 
-    def reply(self, asked: Asked) -> Reply:
+    def reply(self, asked: WebRequest) -> Reply:
         self.requests.append(asked)
         path = urlsplit(asked.target).path
         known = self.replies.get(asked.target, self.replies.get(path))
@@ -70,7 +70,7 @@ def web_server(folder: Path, *names: str) -> Iterator[WebServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = served[0].reply(Asked(headers.get("host", ""), self.path, headers))
+            reply = served[0].reply(WebRequest(headers.get("host", ""), self.path, headers))
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)

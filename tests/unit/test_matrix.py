@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.matrix.cells import CELLS, PROMPTLY, Paused, Seen, wrong_in
+from tests.matrix.cells import CELLS, PROMPTLY, CellResult, ObservedPause, wrong_in
 from tests.matrix.page import BEGIN, END, PAGE, with_table
 
 NOW = datetime(2026, 11, 25, 22, tzinfo=UTC)
 BY_NAME = {cell.name: cell for cell in CELLS}
 
 
-def seen(reason: str, provider: str, retry_in: float | None, after: float = 1.0) -> Paused:
+def seen(reason: str, provider: str, retry_in: float | None, after: float = 1.0) -> ObservedPause:
     at = None if retry_in is None else NOW + timedelta(seconds=retry_in)
-    return Paused(reason, provider, at, after)
+    return ObservedPause(reason, provider, at, after)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def seen(reason: str, provider: str, retry_in: float | None, after: float = 1.0)
         (seen("usage_window", "anthropic", 10_802, after=PROMPTLY + 1), ["paused"]),
     ],
 )
-def test_a_pause_is_right_in_all_that_it_says(paused: Paused, wrong: list[str]) -> None:
+def test_a_pause_is_right_in_all_that_it_says(paused: ObservedPause, wrong: list[str]) -> None:
     found = wrong_in(paused, BY_NAME["window"], "claude", NOW)
     assert [said.split()[0] for said in found] == wrong
 
@@ -48,7 +48,10 @@ def test_the_page_claims_what_was_run_and_nothing_else() -> None:
     page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     assert "Not run yet." in with_table(page, [], "2026-11-25")
     wrong = ("reason credits, not usage_window",)
-    column = [Seen("codex", "credits", 9, 1.2, "0.1"), Seen("codex", "window", 9, 1, "0.1", wrong)]
+    column = [
+        CellResult("codex", "credits", 9, 1.2, "0.1"),
+        CellResult("codex", "window", 9, 1, "0.1", wrong),
+    ]
     shown = with_table(page, column, "2026-11-25")
     assert "| codex 0.1, 2026-11-25 |" in shown
     assert "| credits | credits | ok, 1 s |" in shown
@@ -62,11 +65,11 @@ def test_the_page_claims_what_was_run_and_nothing_else() -> None:
 
 def test_a_column_stays_as_its_last_run_left_it() -> None:
     page = f"{BEGIN}\n{END}\n"
-    first = with_table(page, [Seen("codex", "credits", 9, 1.2, "0.1")], "2026-11-25")
-    both = with_table(first, [Seen("claude", "credits", 9, 3.2, "2.1")], "2026-11-26")
+    first = with_table(page, [CellResult("codex", "credits", 9, 1.2, "0.1")], "2026-11-25")
+    both = with_table(first, [CellResult("claude", "credits", 9, 3.2, "2.1")], "2026-11-26")
     assert "| claude 2.1, 2026-11-26 | codex 0.1, 2026-11-25 |" in both
     assert "| credits | credits | ok, 3 s | ok, 1 s |" in both
-    again = with_table(both, [Seen("codex", "credits", 9, 2.2, "0.2")], "2026-11-27")
+    again = with_table(both, [CellResult("codex", "credits", 9, 2.2, "0.2")], "2026-11-27")
     assert "codex 0.1" not in again
     assert "| credits | credits | ok, 3 s | ok, 2 s |" in again
 

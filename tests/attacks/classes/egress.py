@@ -13,7 +13,7 @@ from tests.attacks.classes.credentials import GATEWAY, NO_GATEWAY
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     """A destination, and the setting that would allow it; none where nothing does."""
 
     asked: str
@@ -21,48 +21,48 @@ class Place:
 
 
 LOOPBACK = (
-    Place("127.0.0.1:@PORT@"),
-    Place("[::1]:@PORT@"),
-    Place("[::ffff:127.0.0.1]:@PORT@"),
-    Place("[64:ff9b::7f00:1]:@PORT@"),
-    Place("0.0.0.0:@PORT@"),
-    Place("localhost:@PORT@"),
-    Place("localhost.:@PORT@"),
-    Place("ip6-localhost:@PORT@"),
+    Destination("127.0.0.1:@PORT@"),
+    Destination("[::1]:@PORT@"),
+    Destination("[::ffff:127.0.0.1]:@PORT@"),
+    Destination("[64:ff9b::7f00:1]:@PORT@"),
+    Destination("0.0.0.0:@PORT@"),
+    Destination("localhost:@PORT@"),
+    Destination("localhost.:@PORT@"),
+    Destination("ip6-localhost:@PORT@"),
 )
 SPELLED = (
-    Place("2130706433:@PORT@"),
-    Place("0x7f000001:@PORT@"),
-    Place("0x7f.1:@PORT@"),
-    Place("0177.0.0.1:@PORT@"),
-    Place("127.1:@PORT@"),
-    Place("127.0.0.1.:@PORT@"),
-    Place("[::1%25lo]:@PORT@"),
-    Place("0xa9fea9fe:80"),
+    Destination("2130706433:@PORT@"),
+    Destination("0x7f000001:@PORT@"),
+    Destination("0x7f.1:@PORT@"),
+    Destination("0177.0.0.1:@PORT@"),
+    Destination("127.1:@PORT@"),
+    Destination("127.0.0.1.:@PORT@"),
+    Destination("[::1%25lo]:@PORT@"),
+    Destination("0xa9fea9fe:80"),
 )
 NOT_PUBLIC = (
-    Place("169.254.169.254:80"),
-    Place("[fd00:ec2::254]:80"),
-    Place("168.63.129.16:80"),
-    Place("100.100.100.200:80"),
+    Destination("169.254.169.254:80"),
+    Destination("[fd00:ec2::254]:80"),
+    Destination("168.63.129.16:80"),
+    Destination("100.100.100.200:80"),
     # Only the user's own list lets one of a private network pass.
-    Place("10.0.0.1:22", '"10.0.0.1:22"'),
-    Place("172.17.0.1:2375", '"172.17.0.1:2375"'),
-    Place("192.168.1.1:80", '"192.168.1.1:80"'),
-    Place("[fd00::1]:443", '"[fd00::1]'),
-    Place("[fe80::1]:443"),
+    Destination("10.0.0.1:22", '"10.0.0.1:22"'),
+    Destination("172.17.0.1:2375", '"172.17.0.1:2375"'),
+    Destination("192.168.1.1:80", '"192.168.1.1:80"'),
+    Destination("[fd00::1]:443", '"[fd00::1]'),
+    Destination("[fe80::1]:443"),
 )
 PUBLIC = (
-    Place("93.184.216.34:443", '"93.184.216.34'),
-    Place("[2606:2800:220:1::1]:443", '"[2606:2800:220:1::1]'),
+    Destination("93.184.216.34:443", '"93.184.216.34'),
+    Destination("[2606:2800:220:1::1]:443", '"[2606:2800:220:1::1]'),
 )
 NAMES = (
-    Place("not-allowed.example:443", '"not-allowed.example'),
-    Place("github.com.not-allowed.example:443", '"github.com.not-allowed.example'),
-    Place("not-github.com:443", '"not-github.com'),
-    Place("github.com:22", '"github.com:22"'),
-    Place("metadata.google.internal:80", '"metadata.google.internal'),
-    Place("host.docker.internal:@PORT@", '"host.docker.internal:'),
+    Destination("not-allowed.example:443", '"not-allowed.example'),
+    Destination("github.com.not-allowed.example:443", '"github.com.not-allowed.example'),
+    Destination("not-github.com:443", '"not-github.com'),
+    Destination("github.com:22", '"github.com:22"'),
+    Destination("metadata.google.internal:80", '"metadata.google.internal'),
+    Destination("host.docker.internal:@PORT@", '"host.docker.internal:'),
 )
 
 _ASK = (
@@ -98,7 +98,7 @@ for method, path, body in (("POST", "/anthropic/v1/messages", "{}"),
 )
 
 
-def _attack(name: str, attempts: str, places: Sequence[Place], stopped_by: str) -> Attack:
+def _attack(name: str, attempts: str, places: Sequence[Destination], stopped_by: str) -> Attack:
     commands = _ASK.replace("PLACES", repr([place.asked for place in places]))
     return Attack(name, attempts, commands, stopped_by, "python", opened=False, closed=NO_GATEWAY)
 

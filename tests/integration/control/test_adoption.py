@@ -32,7 +32,7 @@ from rover_mcp.store.migrations import open_database
 from rover_mcp.store.records import AttemptRow
 from rover_mcp.store.store import Store
 from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
-from tests.support.attempts_site import FakeDoor, FakeHub, Run
+from tests.support.attempts_site import FakeAttemptGateway, FakeHub, Run
 from tests.support.hangs import HANG_SECONDS
 from tests.support.planes import end_dbos
 from tests.support.postgres import Cluster
@@ -51,7 +51,7 @@ class Clock:
 
 
 @dataclass
-class Two:
+class TwoDaemons:
     """The daemon that lives, and the one that died with what it had."""
 
     store: Store
@@ -98,7 +98,7 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoDaemons]:
     cluster = Cluster()
     cluster.start()
     url = cluster.new_database()
@@ -116,7 +116,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
             store=store,
             engines={"docker": FakeEngine(world, "docker")},
             hub_of=lambda _: FakeHub(),
-            gateway=FakeDoor(),
+            gateway=FakeAttemptGateway(),
             live=JournalWatch(home, store),
             warm_pool=WarmPool(settings, store, {}),
         )
@@ -127,14 +127,14 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         # What DBOS and what it imports say of themselves is not ours to mend.
         warnings.simplefilter("ignore")
         plane.start(attempts)
-    yield Two(store, world, plane, Reconciler(attempts, plane), dead, clock)
+    yield TwoDaemons(store, world, plane, Reconciler(attempts, plane), dead, clock)
     end_dbos()
     leases.end()
     database.dispose()
     cluster.stop()
 
 
-def test_a_dead_daemons_attempts_are_adopted_once_after_its_lease(two: Two) -> None:
+def test_a_dead_daemons_attempts_are_adopted_once_after_its_lease(two: TwoDaemons) -> None:
     """J2, L8: not before; the attempt carries its new holder."""
     two.dead.renew()
     attempt = two.left_by_the_dead()
@@ -153,7 +153,7 @@ def test_a_dead_daemons_attempts_are_adopted_once_after_its_lease(two: Two) -> N
     assert now.workflow_id != attempt.workflow_id
 
 
-def test_a_task_of_its_own_goes_through(two: Two) -> None:
+def test_a_task_of_its_own_goes_through(two: TwoDaemons) -> None:
     """J2: the same control plane on PostgreSQL as on the embedded database."""
     task = new_task_id()
     two.store.tasks.create(new_task(task), frozenset())
@@ -163,7 +163,7 @@ def test_a_task_of_its_own_goes_through(two: Two) -> None:
     eventually(lambda: two.status(row) is TaskStatus.COMPLETED)
 
 
-def test_an_attempt_whose_workflow_is_lost_is_found_and_seen_through(two: Two) -> None:
+def test_an_attempt_whose_workflow_is_lost_is_found_and_seen_through(two: TwoDaemons) -> None:
     """L7, L8: its thread died, and DBOS says that it has ended."""
     task = new_task_id()
     two.store.tasks.create(new_task(task), frozenset())

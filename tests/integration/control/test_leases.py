@@ -38,7 +38,7 @@ class Clock:
 
 
 @dataclass
-class Shared:
+class SharedDatabase:
     """One database, and daemons that use it."""
 
     engine: sa.Engine
@@ -81,13 +81,13 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def shared(cluster: Cluster, tmp_path: Path) -> Iterator[Shared]:
+def shared(cluster: Cluster, tmp_path: Path) -> Iterator[SharedDatabase]:
     engine = open_database(cluster.new_database())
-    yield Shared(engine, tmp_path)
+    yield SharedDatabase(engine, tmp_path)
     engine.dispose()
 
 
-def test_a_daemon_that_lives_keeps_what_it_has(shared: Shared) -> None:
+def test_a_daemon_that_lives_keeps_what_it_has(shared: SharedDatabase) -> None:
     """J2: it renews every third of its lease."""
     one, other = shared.daemon("one", "host-a"), shared.daemon("other", "host-b")
     one.begin()
@@ -100,7 +100,7 @@ def test_a_daemon_that_lives_keeps_what_it_has(shared: Shared) -> None:
     one.end()
 
 
-def test_on_another_host_a_daemon_that_died_is_free_after_its_lease(shared: Shared) -> None:
+def test_on_another_host_a_daemon_that_died_is_free_after_its_lease(shared: SharedDatabase) -> None:
     """J2."""
     one, other = shared.daemon("one", "host-a"), shared.daemon("other", "host-b")
     one.begin()
@@ -118,7 +118,7 @@ def test_on_another_host_a_daemon_that_died_is_free_after_its_lease(shared: Shar
     )
 
 
-def test_on_the_same_host_a_daemon_that_died_is_free_at_once(shared: Shared) -> None:
+def test_on_the_same_host_a_daemon_that_died_is_free_at_once(shared: SharedDatabase) -> None:
     """J2: the kernel lets go of its lock; the lease has not run out."""
     one, other = shared.daemon("one"), shared.daemon("other")
     one.begin()
@@ -129,7 +129,7 @@ def test_on_the_same_host_a_daemon_that_died_is_free_at_once(shared: Shared) -> 
 
 
 def test_on_the_same_host_a_daemon_that_lives_is_believed_beyond_its_lease(
-    shared: Shared,
+    shared: SharedDatabase,
 ) -> None:
     """J2: it may have been stopped for a while; its lock says that it is there."""
     one, other = shared.daemon("one"), shared.daemon("other")
@@ -139,7 +139,7 @@ def test_on_the_same_host_a_daemon_that_lives_is_believed_beyond_its_lease(
     one.end()
 
 
-def test_a_lock_that_cannot_be_asked_leaves_it_to_the_lease(shared: Shared) -> None:
+def test_a_lock_that_cannot_be_asked_leaves_it_to_the_lease(shared: SharedDatabase) -> None:
     """J2: who may be alive is alive."""
     one, other = shared.daemon("one"), shared.daemon("other")
     one.begin()
@@ -150,7 +150,9 @@ def test_a_lock_that_cannot_be_asked_leaves_it_to_the_lease(shared: Shared) -> N
     one.end()
 
 
-def test_a_killed_process_holds_nothing_and_its_process_id_is_not_asked(shared: Shared) -> None:
+def test_a_killed_process_holds_nothing_and_its_process_id_is_not_asked(
+    shared: SharedDatabase,
+) -> None:
     """J2: whoever has its process id now."""
     one, other = shared.daemon("one"), shared.daemon("other")
     one.renew()
@@ -174,7 +176,7 @@ def test_a_killed_process_holds_nothing_and_its_process_id_is_not_asked(shared: 
     assert not other.another_has(one.executor)
 
 
-def test_of_many_that_take_over_one_wins(shared: Shared) -> None:
+def test_of_many_that_take_over_one_wins(shared: SharedDatabase) -> None:
     """J1, J3: in each of 20 rounds, with 8 contenders at once."""
     dead = shared.daemon("dead", "host-gone")
     dead.begin()
@@ -203,7 +205,7 @@ def test_of_many_that_take_over_one_wins(shared: Shared) -> None:
         assert winners == [row.executor]
 
 
-def test_a_daemon_is_the_same_executor_in_its_next_life(shared: Shared) -> None:
+def test_a_daemon_is_the_same_executor_in_its_next_life(shared: SharedDatabase) -> None:
     """J2: so that it finds what it had."""
     assert shared.daemon("one").executor == shared.daemon("one").executor
     assert shared.daemon("one").executor != shared.daemon("other").executor
@@ -227,7 +229,7 @@ def test_with_an_embedded_database_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_a_lease_is_renewed_although_the_database_was_away(
-    shared: Shared, monkeypatch: pytest.MonkeyPatch
+    shared: SharedDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """J2: every third of it."""
     one = shared.daemon("one")

@@ -50,8 +50,16 @@ from rover_mcp.store.records import CallRow, TaskRow
 from rover_mcp.store.store import Store
 from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
 from tests.support.attempts_site import FakeHub, Run
-from tests.support.fake_dbos import Died, FakeDBOS, StillRuns
-from tests.support.nights import DAY, HOUR, NightDoor, Work, World, a_world, moment
+from tests.support.fake_dbos import DaemonDied, FakeDBOS, StillRuns
+from tests.support.nights import (
+    DAY,
+    HOUR,
+    ProviderSchedule,
+    SimulatedGateway,
+    SimulatedTask,
+    a_world,
+    moment,
+)
 from tests.support.samples import new_task, pause
 
 FIRST = int(os.environ.get("ROVER_NIGHTS_FROM", "0"))
@@ -62,7 +70,7 @@ SWEEP = 2 * HOUR
 OUTPUT = 50
 
 
-class NightEngine(FakeEngine):
+class SimulatedEngine(FakeEngine):
     """Plays the runner in the thread of whoever starts a sandbox, and waits for nobody."""
 
     begin: object
@@ -81,13 +89,13 @@ class NightEngine(FakeEngine):
 
 
 @dataclass
-class Night:
+class SimulatedNight:
     """`daemon` opens the database anew; everything else outlives it."""
 
     home: Path
     seed: int
     clock: list[float] = field(default_factory=lambda: [BEGIN])
-    works: dict[str, Work] = field(default_factory=dict[str, Work])
+    works: dict[str, SimulatedTask] = field(default_factory=dict[str, SimulatedTask])
     early: dict[str, float] = field(default_factory=dict[str, float])
     daemons: int = 0
 
@@ -96,7 +104,7 @@ class Night:
         self.engines = FakeEngineState()
         self.dbos = FakeDBOS(self.now, random.Random(-self.seed), deaths=0.01)
         self.url = f"sqlite:///{self.home / 'rover.db'}"
-        self.world: World = a_world(self.dice, BEGIN)
+        self.world: ProviderSchedule = a_world(self.dice, BEGIN)
         (self.home / "tasks").mkdir(parents=True)
         self.database: sa.Engine | None = None
 
@@ -117,9 +125,9 @@ class Night:
         self.database.dispose()
         self.store = Store(self.database, now=self.now)
         settings = Settings(home=self.home, min_free_bytes=0, spare_sandboxes=0, concurrency=8)
-        engine = NightEngine(self.engines, "docker")
+        engine = SimulatedEngine(self.engines, "docker")
         engine.begin = self._begins
-        door = NightDoor()
+        door = SimulatedGateway()
         door.world, door.works, door.clock = self.world, self.works, self.now
         door.refused_of = lambda task_id: self._task(task_id).refused_keys or []
         self.door = door
@@ -147,7 +155,7 @@ class Night:
                 self.plane.enqueue_signed_in()
                 self.plane.warn_of_log_ins()
                 self.dbos.run()
-            except Died:
+            except DaemonDied:
                 self.daemon()
             else:
                 return
@@ -176,14 +184,14 @@ class Night:
         model = self.dice.choice([None, "opus", "sonnet"])
         task_id = f"{number:04x}{self.seed:08x}{0:020x}"
         dice = random.Random(f"{self.seed} {number}")
-        work = Work(task_id, self.dice.uniform(0.5, 14) * HOUR, accounts, model, dice)
+        work = SimulatedTask(task_id, self.dice.uniform(0.5, 14) * HOUR, accounts, model, dice)
         self.works[task_id] = work
         self.store.tasks.create(new_task(task_id, model=model), frozenset())
         row = self.store.attempts.get(task_id, 1)
         assert row is not None
         self.plane.enqueue(row)
 
-    def _is_done(self, work: Work) -> bool:
+    def _is_done(self, work: SimulatedTask) -> bool:
         task = self._task(work.task_id)
         assert task.status is not TaskStatus.FAILED, task.error
         return task.status is TaskStatus.COMPLETED
@@ -230,7 +238,7 @@ class Night:
             work.closure, work.token, work.killed = None, None, True
             work.ends = now + (work.ends - now) * work.dice.random()
 
-    def _answers(self, work: Work, attempt: int) -> None:
+    def _answers(self, work: SimulatedTask, attempt: int) -> None:
         call = CallRow(
             work.task_id, f"{attempt}-{self.now():.0f}", attempt, self.now(), "anthropic",
             work.model or "opus", 1, 10, OUTPUT, 0, 0, 0.01,
@@ -238,7 +246,9 @@ class Night:
         self.store.usage.write([call])
         self.plane.answered(work.task_id, attempt, work.model)
 
-    def _is_allowed(self, task: TaskRow, account: str, spec: SandboxSpec, work: Work) -> None:
+    def _is_allowed(
+        self, task: TaskRow, account: str, spec: SandboxSpec, work: SimulatedTask
+    ) -> None:
         """Fails where something is asked that is known to be closed, and that is no probe."""
         now, attempt = self.now(), (spec.task_id, spec.attempt)
         need = need_of(self.home, task, task.agent)
@@ -249,7 +259,7 @@ class Night:
                 assert now - self.early.get(hold.account, 0) >= 6 * HOUR, "looked too often"
                 self.early[hold.account] = now
 
-    def _ends(self, work: Work) -> None:
+    def _ends(self, work: SimulatedTask) -> None:
         """A sandbox ends: the work is done, the account refuses, the credential is, or a kill."""
         task = self._task(work.task_id)
         assert work.ends is not None
@@ -262,7 +272,7 @@ class Night:
         work.ends = None
         self.engines.end(sandbox_name(work.task_id, task.attempt), code)
 
-    def _says(self, work: Work) -> int:
+    def _says(self, work: SimulatedTask) -> int:
         work.digests = []
         if work.token is not None:
             work.digests = [f"{work.account} {work.token.digest}"]
@@ -275,7 +285,7 @@ class Night:
         self._write(work, Run.done("plan"), Run.COMPLETE)
         return 0
 
-    def _write(self, work: Work, *records: tuple[RecordType, dict[str, object]]) -> None:
+    def _write(self, work: SimulatedTask, *records: tuple[RecordType, dict[str, object]]) -> None:
         folders = TaskFolders(self.home, work.task_id, 1)
         folders.run.mkdir(parents=True, exist_ok=True)
         at = moment(self.now())
@@ -286,7 +296,7 @@ class Night:
 
 
 @contextmanager
-def simulated(night: Night) -> Iterator[Night]:
+def simulated(night: SimulatedNight) -> Iterator[SimulatedNight]:
     """The time is what the night's clock says, everywhere."""
     with pytest.MonkeyPatch.context() as patched:
         for module in (
@@ -309,5 +319,5 @@ def test_a_night_ends_with_everything_done_that_time_or_money_can_end(
 ) -> None:
     """Q3, Q4, Q5, Q6, K1, K3, K5: without a person, and without a request to an account that is
     known to be closed, except probes."""
-    with simulated(Night(tmp_path / "home", seed)) as night:
+    with simulated(SimulatedNight(tmp_path / "home", seed)) as night:
         night.play()

@@ -147,7 +147,7 @@ def test_a_scheduled_attempt_without_a_workflow_waits_for_its_time(plane: Plane)
 
 
 @dataclass
-class Broken:
+class BrokenStep:
     """A step that raises what no step should, so many times."""
 
     times: int
@@ -170,7 +170,7 @@ def break_step(plane: Plane, monkeypatch: pytest.MonkeyPatch, step: str, times: 
         "follow": plane.attempts.wait,
         "settle": plane.attempts.finish,
     }[step]
-    monkeypatch.setattr(part, step, Broken(times)(getattr(part, step)))
+    monkeypatch.setattr(part, step, BrokenStep(times)(getattr(part, step)))
 
 
 @pytest.mark.parametrize("step", ["claim", "bring_up", "follow", "settle"])

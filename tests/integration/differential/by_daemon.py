@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.e2e.conftest import end_daemon
 from tests.integration.differential.by_hand import contents
-from tests.integration.differential.by_task import BRANCH, Delivered
+from tests.integration.differential.by_task import BRANCH, DeliveredWork
 from tests.integration.differential.repository import Batch, entries
 from tests.support.frames import Frame, LauncherClient
 
@@ -18,7 +18,7 @@ _COMMIT = "git add -A --ignore-errors . ; git commit -q --allow-empty -m early"
 _STARTED_WITHIN = 300.0
 
 
-def by_daemon(user: Path, home: Path, batch: Batch) -> Delivered:
+def by_daemon(user: Path, home: Path, batch: Batch) -> DeliveredWork:
     """What is delivered; `home` is a data folder."""
     _write_workflow(home, commits=batch.setting.agent_commits)
     try:
@@ -27,7 +27,7 @@ def by_daemon(user: Path, home: Path, batch: Batch) -> Delivered:
         end_daemon(home)
 
 
-def _by_task_of(user: Path, home: Path, batch: Batch) -> Delivered:
+def _by_task_of(user: Path, home: Path, batch: Batch) -> DeliveredWork:
     with LauncherClient(home, user) as client:
         client.open()
         task = client.tool(
@@ -46,7 +46,7 @@ def _by_task_of(user: Path, home: Path, batch: Batch) -> Delivered:
         (work / ".git/edited-late").touch()
         view = _delivered(client, task)
         assert view["branch"] == BRANCH, view
-    return Delivered(entries(user, f"refs/heads/{BRANCH}"), fresh, left)
+    return DeliveredWork(entries(user, f"refs/heads/{BRANCH}"), fresh, left)
 
 
 def _write_workflow(home: Path, *, commits: bool) -> None:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Delivered:
+class DeliveredWork:
     """`tree` is the branch's, in the user's repository; `fresh` what files the clone had before
     the edits, `left` after them."""
 
@@ -36,7 +36,7 @@ class Delivered:
     left: Contents
 
 
-def by_task(user: Path, folder: Path, batch: Batch) -> Delivered:
+def by_task(user: Path, folder: Path, batch: Batch) -> DeliveredWork:
     """What is delivered."""
     commit = inspect_repository(user).head_commit
     for name in ("spec", "run", "work", "home"):
@@ -65,7 +65,7 @@ def by_task(user: Path, folder: Path, batch: Batch) -> Delivered:
         bundle = folder / "run/bundles" / snapshot.bundle
         hub.import_bundle(task, commit, bundle, snapshot, BRANCH)
     hub.publish(task, user, BRANCH)
-    return Delivered(entries(user, f"refs/heads/{BRANCH}"), fresh, left)
+    return DeliveredWork(entries(user, f"refs/heads/{BRANCH}"), fresh, left)
 
 
 def _spec(folder: Path, commit: str) -> RunSpec:

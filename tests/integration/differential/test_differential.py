@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.integration.differential.by_daemon import by_daemon
 from tests.integration.differential.by_hand import by_hand, contents
-from tests.integration.differential.by_task import BRANCH, Delivered, by_task
+from tests.integration.differential.by_task import BRANCH, DeliveredWork, by_task
 from tests.integration.differential.repository import Batch, make, run
 from tests.integration.differential.scenes import BIG, EXAMPLES, SETTINGS, Example, Setting
 
@@ -26,7 +26,7 @@ COUNT = int(ASKED or "500")
 AT_ONCE = 125
 IN_ONE_TASK = 250
 
-Way = Callable[[Path, Path, Batch], Delivered]
+Way = Callable[[Path, Path, Batch], DeliveredWork]
 """The user's repository, a folder and the edits."""
 
 

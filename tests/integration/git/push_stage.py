@@ -34,7 +34,7 @@ def _found(
 
 
 @dataclass
-class PushStage:
+class PushScenario:
     """A completed task of a repository, and what pushes it."""
 
     repo: Path
@@ -96,7 +96,7 @@ class PushStage:
 
 
 @pytest.fixture
-def stage(repo: Path, tmp_path: Path) -> Iterator[PushStage]:
+def stage(repo: Path, tmp_path: Path) -> Iterator[PushScenario]:
     home = tmp_path / "data"
     home.mkdir()
     base = git(repo, "rev-parse", "main")
@@ -112,7 +112,7 @@ def stage(repo: Path, tmp_path: Path) -> Iterator[PushStage]:
     assert task.branch == BRANCH
     for event in (Event.START, Event.COMPLETE):
         store.transitions.apply(task.id, event)
-    stage = PushStage(repo, home, store)
+    stage = PushScenario(repo, home, store)
     stage.repositories.hub("p1").ensure()
     stage.deliver()
     yield stage

@@ -21,7 +21,7 @@ from rover_mcp.tasks.checkout import CheckoutDone, CheckoutRequest, CheckoutTask
 from rover_mcp.tasks.operation_log import OperationLog
 from tests.integration.git.conftest import git
 from tests.integration.git.test_merge import everything, files
-from tests.integration.git.test_push import BRANCH, ROOT, PushStage, reopened, stage
+from tests.integration.git.test_push import BRANCH, ROOT, PushScenario, reopened, stage
 from tests.support.samples import TASK
 
 __all__ = ["stage"]
@@ -29,13 +29,15 @@ __all__ = ["stage"]
 HERE = CheckoutRequest(here=True)
 
 
-def checkout(stage: PushStage, request: CheckoutRequest, cwd: Path | None = None) -> CheckoutDone:
+def checkout(
+    stage: PushScenario, request: CheckoutRequest, cwd: Path | None = None
+) -> CheckoutDone:
     log = OperationLog(stage.store.operations("roverd"))
     use_case = CheckoutTask(stage.store, HostCheckouts(stage.repositories, stage.home), log)
     return use_case(Caller("client", cwd or stage.repo), stage.task, request)
 
 
-def preview(stage: PushStage, request: CheckoutRequest) -> CheckoutDone:
+def preview(stage: PushScenario, request: CheckoutRequest) -> CheckoutDone:
     log = OperationLog(stage.store.operations("roverd"))
     use_case = CheckoutTask(stage.store, HostCheckouts(stage.repositories, stage.home), log)
     return use_case.preview(Caller("client", stage.repo), stage.task, request)
@@ -47,7 +49,7 @@ def beside(after: dict[str, bytes], before: dict[str, bytes]) -> set[str]:
 
 
 def test_a_new_work_tree_is_as_gits_own_and_the_users_stays_as_it_was(
-    stage: PushStage, tmp_path: Path
+    stage: PushScenario, tmp_path: Path
 ) -> None:
     """N8: every byte of the checkout, the index, the configuration, references and stash."""
     (stage.repo / "a.txt").write_text("work in progress\n")
@@ -72,7 +74,7 @@ def test_a_new_work_tree_is_as_gits_own_and_the_users_stays_as_it_was(
     assert not folder.exists()
 
 
-def test_without_a_folder_it_is_beside_the_repository(stage: PushStage) -> None:
+def test_without_a_folder_it_is_beside_the_repository(stage: PushScenario) -> None:
     done = checkout(stage, CheckoutRequest())
     assert done.plan.folder == f"{stage.repo}-1"
     again = checkout(stage, CheckoutRequest())
@@ -80,7 +82,7 @@ def test_without_a_folder_it_is_beside_the_repository(stage: PushStage) -> None:
 
 
 def test_a_task_without_a_branch_in_the_repository_gets_it_again(
-    stage: PushStage, tmp_path: Path
+    stage: PushScenario, tmp_path: Path
 ) -> None:
     tip = stage.tip()
     git(stage.repo, "branch", "-qD", BRANCH)
@@ -88,7 +90,7 @@ def test_a_task_without_a_branch_in_the_repository_gets_it_again(
     assert git(tmp_path / "look", "rev-parse", "HEAD") == tip
 
 
-def test_two_work_trees_of_the_same_name_do_not_meet(stage: PushStage, tmp_path: Path) -> None:
+def test_two_work_trees_of_the_same_name_do_not_meet(stage: PushScenario, tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     git(stage.repo, "worktree", "add", "-q", str(tmp_path / "one/look"), "-b", "other")
     checkout(stage, CheckoutRequest(into=tmp_path / "look"))
@@ -96,7 +98,7 @@ def test_two_work_trees_of_the_same_name_do_not_meet(stage: PushStage, tmp_path:
     assert git(tmp_path / "look", "branch", "--show-current") == BRANCH
 
 
-def test_here_is_as_gits_own_switch(stage: PushStage, tmp_path: Path) -> None:
+def test_here_is_as_gits_own_switch(stage: PushScenario, tmp_path: Path) -> None:
     theirs = tmp_path / "theirs"
     git(tmp_path, "clone", "-q", str(stage.repo), str(theirs))
     git(theirs, "switch", "-q", BRANCH)
@@ -116,7 +118,7 @@ def test_here_is_as_gits_own_switch(stage: PushStage, tmp_path: Path) -> None:
 
 
 def test_a_linked_work_tree_can_be_the_one_that_is_switched(
-    stage: PushStage, tmp_path: Path
+    stage: PushScenario, tmp_path: Path
 ) -> None:
     linked = tmp_path / "linked"
     git(stage.repo, "worktree", "add", "-q", str(linked), "-b", "other")
@@ -183,7 +185,7 @@ def filtered(repo: Path) -> None:
      (in_the_way, "untracked_in_the_way"), (filtered, "filtered_files")],
 )  # fmt: skip
 def test_a_switch_that_would_lose_something_is_refused(
-    stage: PushStage, arrange: object, code: str
+    stage: PushScenario, arrange: object, code: str
 ) -> None:
     arrange(stage.repo)  # type: ignore[operator]
     before = everything(stage.repo)
@@ -201,7 +203,7 @@ def test_a_switch_that_would_lose_something_is_refused(
      ("gone/x", "not_a_directory"), ("repo", "inside_repository")],
 )  # fmt: skip
 def test_a_folder_that_is_not_free_is_refused(
-    stage: PushStage, tmp_path: Path, folder: str, code: str
+    stage: PushScenario, tmp_path: Path, folder: str, code: str
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").write_text("mine\n")
@@ -212,7 +214,7 @@ def test_a_folder_that_is_not_free_is_refused(
     assert set(everything(tmp_path)) == set(before)
 
 
-def test_a_work_tree_that_was_removed_by_hand_is_named(stage: PushStage, tmp_path: Path) -> None:
+def test_a_work_tree_that_was_removed_by_hand_is_named(stage: PushScenario, tmp_path: Path) -> None:
     git(stage.repo, "worktree", "add", "-q", str(tmp_path / "look"), BRANCH)
     (tmp_path / "look").rename(tmp_path / "moved")
     with pytest.raises(UserFixable, match="missing") as refused:
@@ -220,7 +222,7 @@ def test_a_work_tree_that_was_removed_by_hand_is_named(stage: PushStage, tmp_pat
     assert "git worktree prune" in (refused.value.hint or "")
 
 
-def test_hand_off_files_have_to_be_named(stage: PushStage, tmp_path: Path) -> None:
+def test_hand_off_files_have_to_be_named(stage: PushScenario, tmp_path: Path) -> None:
     """N11: also where the branch is checked out already."""
     stage.commit(".vscode/tasks.json", "{}\n")
     folder = tmp_path / "look"
@@ -234,7 +236,7 @@ def test_hand_off_files_have_to_be_named(stage: PushStage, tmp_path: Path) -> No
         checkout(stage, CheckoutRequest(into=folder))
 
 
-def test_no_hook_and_no_program_of_the_repository_runs(stage: PushStage, tmp_path: Path) -> None:
+def test_no_hook_and_no_program_of_the_repository_runs(stage: PushScenario, tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
     program.chmod(0o755)
@@ -250,7 +252,7 @@ def test_no_hook_and_no_program_of_the_repository_runs(stage: PushStage, tmp_pat
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_task_that_may_still_change_its_branch_is_refused(stage: PushStage) -> None:
+def test_a_task_that_may_still_change_its_branch_is_refused(stage: PushScenario) -> None:
     stage.store.transitions.apply(TASK, Event.ITERATE)
     with pytest.raises(Conflict, match="ITERATING"):
         checkout(stage, CheckoutRequest())
@@ -269,13 +271,13 @@ checkout(stage, CheckoutRequest(into=into, here=into is None))
 P = OperationPoint
 
 
-def killed(stage: PushStage, point: P, into: str) -> None:
+def killed(stage: PushScenario, point: P, into: str) -> None:
     argv = [sys.executable, "-c", CHECKOUT, str(stage.repo), str(stage.home), into]
     done = subprocess.run(argv, cwd=ROOT, env={**os.environ, VARIABLE: str(point)}, check=False)
     assert done.returncode == -signal.SIGKILL, f"{point} is never reached"
 
 
-def settle(stage: PushStage) -> str:
+def settle(stage: PushScenario) -> str:
     """What became of the operation that was cut off."""
     after = reopened(stage.repo, stage.home)
     log = OperationLog(after.store.operations("roverd"))
@@ -290,7 +292,7 @@ def settle(stage: PushStage) -> str:
      (P.CARRIED_OUT, "done")],
 )  # fmt: skip
 def test_a_new_work_tree_that_is_cut_off_is_there_or_not(
-    stage: PushStage, tmp_path: Path, point: P, state: str
+    stage: PushScenario, tmp_path: Path, point: P, state: str
 ) -> None:
     """N8: and a second call finishes it."""
     before, folder = everything(stage.repo), tmp_path / "look"
@@ -310,7 +312,7 @@ def test_a_new_work_tree_that_is_cut_off_is_there_or_not(
      (P.REFERENCE_MOVED, "done"), (P.CARRIED_OUT, "done")],
 )  # fmt: skip
 def test_a_switch_that_is_cut_off_is_done_or_as_before(
-    stage: PushStage, point: P, state: str
+    stage: PushScenario, point: P, state: str
 ) -> None:
     """N8: and a second call finishes it."""
     before = everything(stage.repo)

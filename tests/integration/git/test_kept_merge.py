@@ -15,7 +15,7 @@ from rover_mcp.git import branch_merge
 from rover_mcp.git.repository_view import RepositoryView
 from rover_mcp.store.records import TaskRow
 from tests.integration.git.conftest import git
-from tests.integration.git.push_stage import PushStage, stage
+from tests.integration.git.push_stage import PushScenario, stage
 
 __all__ = ["stage"]
 
@@ -45,7 +45,7 @@ def _commit(repo: Path, name: str, text: str = "main's\n") -> None:
     git(repo, "commit", "-qm", f"write {name}")
 
 
-def test_a_merge_is_kept_while_both_sides_stay(stage: PushStage, merged: list[str]) -> None:
+def test_a_merge_is_kept_while_both_sides_stay(stage: PushScenario, merged: list[str]) -> None:
     """N3, N9"""
     _commit(stage.repo, "main.txt")
     merges = HostMerges(stage.repositories, _nothing)
@@ -64,7 +64,7 @@ def test_a_merge_is_kept_while_both_sides_stay(stage: PushStage, merged: list[st
 
 
 def test_a_merge_is_made_again_after_its_tree_was_removed(
-    stage: PushStage, merged: list[str]
+    stage: PushScenario, merged: list[str]
 ) -> None:
     """N3: nothing refers to the tree of a preview."""
     _commit(stage.repo, "main.txt")

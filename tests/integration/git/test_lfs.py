@@ -14,7 +14,7 @@ from rover_mcp.git.lfs import place_of
 from rover_mcp.git.missing_objects import absent
 from rover_mcp.git.repository_view import opened
 from tests.integration.git.conftest import git
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 from tests.support.trees import do
 
 CONTENTS = {"a.bin": b"a" * 3000, "b.bin": b"b" * 3000, "c.bin": b"c" * 3000, "d.bin": b"d" * 3000}
@@ -75,7 +75,7 @@ def test_a_folder_of_objects_that_is_a_link_is_not_followed(media: Path, tmp_pat
 
 def test_content_that_nobody_changed_leaves_as_its_pointer(media: Path, tmp_path: Path) -> None:
     """V2, V3: as git lfs checkout puts it into the work tree; what was changed is named."""
-    base, hub, place = git(media, "rev-parse", "HEAD"), Hub(tmp_path / "hub"), Place(
+    base, hub, place = git(media, "rev-parse", "HEAD"), Hub(tmp_path / "hub"), RunFolders(
         tmp_path / "task", "", attempt=1
     )  # fmt: skip
     objects = tmp_path / "objects"

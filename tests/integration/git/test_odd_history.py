@@ -23,7 +23,7 @@ from tests.integration.git.odd_objects import (
     write_commit,
     write_tree,
 )
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 from tests.support.trees import do
 
 BRANCH = "rover/7-mend"
@@ -38,7 +38,7 @@ class Task:
         found = repositories.inspect(user)
         repositories.absent(found, found.head_commit)
         assert repositories.size(found, found.head_commit)
-        self.base, self.place = found.head_commit, Place(folder / "task", "", attempt=1)
+        self.base, self.place = found.head_commit, RunFolders(folder / "task", "", attempt=1)
         self.hub.lend(user, self.base, folder / "objects")
         self.hub.name(user, self.base, "main", folder / "task/spec" / NAMES)
         spec = self.place.spec(base_commit=self.base, branch=BRANCH)

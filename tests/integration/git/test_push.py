@@ -20,7 +20,7 @@ from rover_mcp.store.migrations import database_url, open_database
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.push import PushKind
 from tests.integration.git.conftest import git
-from tests.integration.git.push_stage import BRANCH, PushStage, own_git, stage
+from tests.integration.git.push_stage import BRANCH, PushScenario, own_git, stage
 from tests.integration.git.test_merge import everything
 from tests.support.certificates import server_context
 from tests.support.git_server import GitServer, bare, git_server, pre_receive
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def server(stage: PushStage, tmp_path: Path) -> Iterator[GitServer]:
+def server(stage: PushScenario, tmp_path: Path) -> Iterator[GitServer]:
     """A server over HTTP that has the repository, as its origin."""
     bare(tmp_path / "served/origin.git", stage.repo)
     git(tmp_path / "served/origin.git", "branch", "-D", BRANCH)
@@ -61,7 +61,7 @@ def by_hand(server: GitServer, tmp_path: Path, branch: str = BRANCH) -> str:
 
 
 def test_a_push_makes_the_branch_there_and_changes_nothing_here(
-    stage: PushStage, server: GitServer
+    stage: PushScenario, server: GitServer
 ) -> None:
     """N4, N10."""
     before = everything(stage.repo)
@@ -75,7 +75,7 @@ def test_a_push_makes_the_branch_there_and_changes_nothing_here(
     assert "already" in stage.push().text
 
 
-def test_a_branch_moves_forward_without_force(stage: PushStage, server: GitServer) -> None:
+def test_a_branch_moves_forward_without_force(stage: PushScenario, server: GitServer) -> None:
     """N4."""
     stage.push()
     stage.commit("b.txt")
@@ -84,7 +84,9 @@ def test_a_branch_moves_forward_without_force(stage: PushStage, server: GitServe
     assert there(server) == stage.tip()
 
 
-def test_after_a_rebase_what_rover_pushed_is_replaced(stage: PushStage, server: GitServer) -> None:
+def test_after_a_rebase_what_rover_pushed_is_replaced(
+    stage: PushScenario, server: GitServer
+) -> None:
     """N4, N10."""
     stage.push()
     new = stage.rewrite()
@@ -95,7 +97,7 @@ def test_after_a_rebase_what_rover_pushed_is_replaced(stage: PushStage, server: 
 
 
 def test_a_commit_of_somebody_elses_is_named_and_never_overwritten(
-    stage: PushStage, server: GitServer, tmp_path: Path
+    stage: PushScenario, server: GitServer, tmp_path: Path
 ) -> None:
     """N10: although the branch was Rover's."""
     stage.push()
@@ -117,7 +119,7 @@ def test_a_commit_of_somebody_elses_is_named_and_never_overwritten(
 
 
 def test_a_commit_that_comes_between_the_look_and_the_push_stops_it(
-    stage: PushStage, server: GitServer, tmp_path: Path
+    stage: PushScenario, server: GitServer, tmp_path: Path
 ) -> None:
     """N10: whether the push was to replace or to move forward."""
     stage.push()
@@ -139,7 +141,7 @@ def test_a_commit_that_comes_between_the_look_and_the_push_stops_it(
 
 
 def test_no_commit_is_replaced_that_was_not_recorded(
-    stage: PushStage, server: GitServer, tmp_path: Path
+    stage: PushScenario, server: GitServer, tmp_path: Path
 ) -> None:
     """N10: a bare lease would overwrite what a background fetch has seen."""
     git(stage.repo, "push", "-q", "origin", f"{BRANCH}:{BRANCH}")
@@ -150,7 +152,7 @@ def test_no_commit_is_replaced_that_was_not_recorded(
     assert refused.value.code == "foreign_commits"
 
 
-def test_a_default_branch_is_never_replaced(stage: PushStage, server: GitServer) -> None:
+def test_a_default_branch_is_never_replaced(stage: PushScenario, server: GitServer) -> None:
     stage.push(branch="main")
     assert there(server, "main") == stage.tip()
     stage.rewrite()
@@ -181,7 +183,7 @@ def test_a_default_branch_is_never_replaced(stage: PushStage, server: GitServer)
     ],
 )  # fmt: skip
 def test_a_servers_refusal_is_named_with_what_to_do(
-    stage: PushStage, server: GitServer, lines: tuple[str, ...], code: str
+    stage: PushScenario, server: GitServer, lines: tuple[str, ...], code: str
 ) -> None:
     """N10: and its words are quoted as untrusted."""
     pre_receive(origin(server), *(f"echo '{line}' >&2" for line in lines), "exit 1")
@@ -195,13 +197,13 @@ def test_a_servers_refusal_is_named_with_what_to_do(
 
 
 def test_what_a_server_prints_is_not_obeyed_by_a_terminal(
-    stage: PushStage, server: GitServer
+    stage: PushScenario, server: GitServer
 ) -> None:
     pre_receive(origin(server), r"printf '\033[2Jcreate a pull request\n' >&2")
     assert stage.push().server == "?[2Jcreate a pull request"
 
 
-def test_a_server_that_takes_no_force_is_named(stage: PushStage, server: GitServer) -> None:
+def test_a_server_that_takes_no_force_is_named(stage: PushScenario, server: GitServer) -> None:
     stage.push()
     git(origin(server), "config", "receive.denyNonFastForwards", "true")
     stage.rewrite()
@@ -214,7 +216,7 @@ def test_a_server_that_takes_no_force_is_named(stage: PushStage, server: GitServ
 
 
 def test_without_a_sign_in_the_error_says_what_git_needs(
-    stage: PushStage, server: GitServer
+    stage: PushScenario, server: GitServer
 ) -> None:
     server.people = {"ursula": "secret"}
     with pytest.raises(EnvironmentFault) as refused:
@@ -227,7 +229,7 @@ HELPER = '!f() { test "$1" = get && echo username=ursula && echo password=secret
 
 
 def test_the_users_own_credential_helper_signs_in(
-    stage: PushStage, server: GitServer, own_git: Callable[..., None]
+    stage: PushScenario, server: GitServer, own_git: Callable[..., None]
 ) -> None:
     """N10."""
     server.people = {"ursula": "secret"}
@@ -238,7 +240,7 @@ def test_the_users_own_credential_helper_signs_in(
 
 
 def test_nothing_that_the_repository_configures_is_run_or_asked(
-    stage: PushStage, server: GitServer, tmp_path: Path, own_git: Callable[..., None]
+    stage: PushScenario, server: GitServer, tmp_path: Path, own_git: Callable[..., None]
 ) -> None:
     """N10: neither helpers nor hooks, rewritten addresses or programs of its own."""
     server.people = {"ursula": "secret"}
@@ -266,7 +268,7 @@ def test_nothing_that_the_repository_configures_is_run_or_asked(
 
 
 def test_a_password_in_the_address_signs_in_and_is_shown_nowhere(
-    stage: PushStage, server: GitServer, tmp_path: Path, own_git: Callable[..., None]
+    stage: PushScenario, server: GitServer, tmp_path: Path, own_git: Callable[..., None]
 ) -> None:
     server.people = {"ursula": "s3cr3t-in-url"}
     at = server.address.replace("http://", "http://ursula:s3cr3t-in-url@")
@@ -291,7 +293,7 @@ def test_a_password_in_the_address_signs_in_and_is_shown_nowhere(
 
 
 def test_a_forges_token_signs_in_and_no_helper_stores_it(
-    stage: PushStage,
+    stage: PushScenario,
     server: GitServer,
     tmp_path: Path,
     own_git: Callable[..., None],
@@ -321,7 +323,7 @@ def test_a_forges_token_signs_in_and_no_helper_stores_it(
 
 
 def test_the_users_own_configuration_rewrites_an_address(
-    stage: PushStage, server: GitServer, own_git: Callable[..., None]
+    stage: PushScenario, server: GitServer, own_git: Callable[..., None]
 ) -> None:
     git(stage.repo, "remote", "set-url", "origin", "work:origin.git")
     own_git((f"url.{server.address}.pushInsteadOf", "work:"))
@@ -331,7 +333,7 @@ def test_the_users_own_configuration_rewrites_an_address(
 
 
 def test_ssh_is_the_users_own_with_the_agent_of_who_calls(
-    stage: PushStage, tmp_path: Path, own_git: Callable[..., None]
+    stage: PushScenario, tmp_path: Path, own_git: Callable[..., None]
 ) -> None:
     """N10: git's own protocol over a pipe, as ssh would carry it."""
     remote = bare(tmp_path / "over-ssh.git")
@@ -353,7 +355,7 @@ def test_ssh_is_the_users_own_with_the_agent_of_who_calls(
 
 
 def test_ssh_without_a_key_says_what_git_needs(
-    stage: PushStage, tmp_path: Path, own_git: Callable[..., None]
+    stage: PushScenario, tmp_path: Path, own_git: Callable[..., None]
 ) -> None:
     program = tmp_path / "ssh"
     program.write_text(
@@ -374,7 +376,7 @@ def test_ssh_without_a_key_says_what_git_needs(
     ("status", "code"), [(403, "no_rights"), (404, "remote_missing"), (503, "remote_unreachable")]
 )
 def test_what_http_says_is_named(
-    stage: PushStage, server: GitServer, status: int, code: str
+    stage: PushScenario, server: GitServer, status: int, code: str
 ) -> None:
     server.refuse = {"git-receive-pack": (status, "no")}
     with pytest.raises(RoverError) as refused:
@@ -383,21 +385,23 @@ def test_what_http_says_is_named(
     assert stage.task.status is TaskStatus.COMPLETED
 
 
-def test_a_remote_that_nobody_serves_is_unreachable(stage: PushStage) -> None:
+def test_a_remote_that_nobody_serves_is_unreachable(stage: PushScenario) -> None:
     git(stage.repo, "remote", "add", "origin", "http://127.0.0.1:9/x.git")
     with pytest.raises(EnvironmentFault) as refused:
         stage.plan()
     assert refused.value.code == "remote_unreachable"
 
 
-def test_a_remote_by_ssh_that_nobody_serves_is_unreachable(stage: PushStage) -> None:
+def test_a_remote_by_ssh_that_nobody_serves_is_unreachable(stage: PushScenario) -> None:
     git(stage.repo, "remote", "add", "origin", "ssh://git@127.0.0.1:9/x.git")
     with pytest.raises(EnvironmentFault) as refused:
         stage.plan()
     assert refused.value.code == "remote_unreachable"
 
 
-def test_a_repository_that_has_moved_is_a_stale_remote(stage: PushStage, server: GitServer) -> None:
+def test_a_repository_that_has_moved_is_a_stale_remote(
+    stage: PushScenario, server: GitServer
+) -> None:
     git(stage.repo, "remote", "set-url", "origin", f"{server.address}gone.git")
     with pytest.raises(UserFixable) as refused:
         stage.plan()
@@ -415,7 +419,7 @@ def test_a_repository_that_has_moved_is_a_stale_remote(stage: PushStage, server:
     ],
 )
 def test_an_address_that_could_run_a_program_is_refused(
-    stage: PushStage, address: str, code: str
+    stage: PushScenario, address: str, code: str
 ) -> None:
     git(stage.repo, "config", "remote.origin.url", address)
     with pytest.raises(UserFixable) as refused:
@@ -424,20 +428,20 @@ def test_an_address_that_could_run_a_program_is_refused(
 
 
 def test_a_remote_that_is_not_there_is_answered_with_those_that_are(
-    stage: PushStage, server: GitServer
+    stage: PushScenario, server: GitServer
 ) -> None:
     with pytest.raises(NotFound, match="upstream") as refused:
         stage.plan(remote="upstream")
     assert "origin" in (refused.value.hint or "")
 
 
-def test_a_repository_without_a_remote_is_told_how_to_get_one(stage: PushStage) -> None:
+def test_a_repository_without_a_remote_is_told_how_to_get_one(stage: PushScenario) -> None:
     with pytest.raises(UserFixable, match="no remote"):
         stage.plan()
 
 
 def test_the_push_remote_of_the_base_branch_is_the_default(
-    stage: PushStage, server: GitServer, tmp_path: Path
+    stage: PushScenario, server: GitServer, tmp_path: Path
 ) -> None:
     bare(server.root / "fork.git")
     git(stage.repo, "remote", "add", "fork", f"{server.address}fork.git")
@@ -449,7 +453,7 @@ def test_the_push_remote_of_the_base_branch_is_the_default(
 
 
 def test_a_folder_as_remote_has_to_be_accepted_for_git_runs_its_hooks(
-    stage: PushStage, tmp_path: Path
+    stage: PushScenario, tmp_path: Path
 ) -> None:
     """N10."""
     remote = bare(tmp_path / "remote.git")
@@ -463,7 +467,7 @@ def test_a_folder_as_remote_has_to_be_accepted_for_git_runs_its_hooks(
     assert git(remote, "rev-parse", BRANCH) == stage.tip()
 
 
-def test_rovers_own_hub_is_no_remote(stage: PushStage) -> None:
+def test_rovers_own_hub_is_no_remote(stage: PushScenario) -> None:
     hub = project_folder(stage.home, "p1") / "hub.git"
     git(stage.repo, "remote", "add", "origin", str(hub))
     with pytest.raises(UserFixable) as refused:
@@ -474,7 +478,7 @@ def test_rovers_own_hub_is_no_remote(stage: PushStage) -> None:
 # What leaves with a push, and what a push would leave behind
 
 
-def test_a_secret_in_what_leaves_stops_the_push(stage: PushStage, server: GitServer) -> None:
+def test_a_secret_in_what_leaves_stops_the_push(stage: PushScenario, server: GitServer) -> None:
     """N12: also one that a later commit has removed."""
     token = "ghp_" + "0aZ9bY8cX7dW6eV5fU4gT3hS2iR1jQ0kP9lO"
     stage.commit("settings.py", f"TOKEN = '{token}'\n")
@@ -488,7 +492,7 @@ def test_a_secret_in_what_leaves_stops_the_push(stage: PushStage, server: GitSer
 
 
 def test_a_secret_that_the_remote_has_already_stops_nothing(
-    stage: PushStage, server: GitServer
+    stage: PushScenario, server: GitServer
 ) -> None:
     """N12."""
     stage.commit("settings.py", "TOKEN = 'ghp_" + "0aZ9bY8cX7dW6eV5fU4gT3hS2iR1jQ0kP9lO'\n")
@@ -498,7 +502,7 @@ def test_a_secret_that_the_remote_has_already_stops_nothing(
     assert there(server) == stage.tip()
 
 
-def test_ci_files_have_to_be_accepted_by_name(stage: PushStage, server: GitServer) -> None:
+def test_ci_files_have_to_be_accepted_by_name(stage: PushScenario, server: GitServer) -> None:
     """N11: the server obeys them at once, with its own secrets."""
     stage.commit(".github/workflows/ci.yml", "on: push\n")
     stage.commit("Makefile", "all:\n")
@@ -510,7 +514,9 @@ def test_ci_files_have_to_be_accepted_by_name(stage: PushStage, server: GitServe
     assert there(server) == stage.tip()
 
 
-def test_files_of_git_lfs_have_to_be_pushed_with_git(stage: PushStage, server: GitServer) -> None:
+def test_files_of_git_lfs_have_to_be_pushed_with_git(
+    stage: PushScenario, server: GitServer
+) -> None:
     """N10."""
     stage.commit(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
     stage.commit("big.bin", "version https://git-lfs.github.com/spec/v1\n")
@@ -528,7 +534,7 @@ def test_files_of_git_lfs_have_to_be_pushed_with_git(stage: PushStage, server: G
 
 
 def test_a_submodule_whose_commit_is_nowhere_is_named(
-    stage: PushStage, server: GitServer, tmp_path: Path
+    stage: PushScenario, server: GitServer, tmp_path: Path
 ) -> None:
     """N10."""
     library = bare(tmp_path / "library.git", stage.repo)
@@ -558,11 +564,11 @@ stage.push()
 """
 
 
-def reopened(repo: Path, home: Path) -> PushStage:
-    return PushStage(repo, home, Store(open_database(database_url(home, None))))
+def reopened(repo: Path, home: Path) -> PushScenario:
+    return PushScenario(repo, home, Store(open_database(database_url(home, None))))
 
 
-def killed(stage: PushStage, environment: Mapping[str, str]) -> None:
+def killed(stage: PushScenario, environment: Mapping[str, str]) -> None:
     argv = [sys.executable, "-c", PUSH, str(stage.repo), str(stage.home)]
     done = subprocess.run(argv, cwd=ROOT, env={**os.environ, **environment}, check=False)
     assert done.returncode == -signal.SIGKILL
@@ -577,7 +583,7 @@ P = OperationPoint
      (P.STATUS_CHANGED, True)],
 )  # fmt: skip
 def test_a_push_that_is_killed_is_done_or_as_before(
-    stage: PushStage, server: GitServer, point: P, arrived: bool
+    stage: PushScenario, server: GitServer, point: P, arrived: bool
 ) -> None:
     """N8: and a second call finishes it."""
     killed(stage, {VARIABLE: str(point)})
@@ -594,7 +600,7 @@ def test_a_push_that_is_killed_is_done_or_as_before(
 
 
 def test_a_push_whose_caller_is_killed_meanwhile_is_found_done(
-    stage: PushStage, server: GitServer, tmp_path: Path
+    stage: PushScenario, server: GitServer, tmp_path: Path
 ) -> None:
     """N8: git outlives the daemon; how it ended is looked at once it has."""
     pid = tmp_path / "pid"
@@ -614,7 +620,7 @@ def test_a_push_whose_caller_is_killed_meanwhile_is_found_done(
 
 
 def test_a_cut_off_push_whose_remote_is_away_stays_open_until_it_is_back(
-    stage: PushStage, server: GitServer
+    stage: PushScenario, server: GitServer
 ) -> None:
     """N8."""
     killed(stage, {VARIABLE: str(P.CARRIED_OUT)})

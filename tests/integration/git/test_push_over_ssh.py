@@ -16,7 +16,7 @@ import pytest
 
 from rover_mcp.domain.errors import EnvironmentFault
 from tests.integration.git.conftest import git
-from tests.integration.git.push_stage import BRANCH, PushStage, own_git, stage
+from tests.integration.git.push_stage import BRANCH, PushScenario, own_git, stage
 from tests.integration.git.test_merge import everything
 from tests.support.git_server import bare
 
@@ -64,7 +64,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def ssh(stage: PushStage, tmp_path: Path, own_git: Callable[..., None]) -> Iterator[SshServer]:
+def ssh(stage: PushScenario, tmp_path: Path, own_git: Callable[..., None]) -> Iterator[SshServer]:
     """The server, as the repository's origin, and an agent that has the user's key."""
     folder, port = tmp_path / "ssh", free_port()
     folder.mkdir()
@@ -99,7 +99,7 @@ def ssh(stage: PushStage, tmp_path: Path, own_git: Callable[..., None]) -> Itera
             agent.kill()
 
 
-def refused(stage: PushStage, server: SshServer) -> EnvironmentFault:
+def refused(stage: PushScenario, server: SshServer) -> EnvironmentFault:
     """The error of a push, which has changed nothing on either side."""
     known = server.known.read_bytes() if server.known.exists() else None
     before = (everything(stage.repo), everything(server.remote))
@@ -111,7 +111,7 @@ def refused(stage: PushStage, server: SshServer) -> EnvironmentFault:
 
 
 def test_a_key_agent_and_a_known_server_are_all_that_a_push_needs(
-    stage: PushStage, ssh: SshServer
+    stage: PushScenario, ssh: SshServer
 ) -> None:
     """N10"""
     ssh.know("host")
@@ -120,7 +120,9 @@ def test_a_key_agent_and_a_known_server_are_all_that_a_push_needs(
     assert git(ssh.remote, "rev-parse", BRANCH) == stage.tip()
 
 
-def test_a_server_whose_key_ssh_does_not_know_is_refused(stage: PushStage, ssh: SshServer) -> None:
+def test_a_server_whose_key_ssh_does_not_know_is_refused(
+    stage: PushScenario, ssh: SshServer
+) -> None:
     """N10"""
     stage.environ["SSH_AUTH_SOCK"] = str(ssh.agent)
     error = refused(stage, ssh)
@@ -129,7 +131,7 @@ def test_a_server_whose_key_ssh_does_not_know_is_refused(stage: PushStage, ssh: 
 
 
 def test_a_server_with_another_key_than_ssh_knows_is_refused(
-    stage: PushStage, ssh: SshServer
+    stage: PushScenario, ssh: SshServer
 ) -> None:
     """N10: the hint is not to connect once more, which is what an attacker waits for."""
     ssh.know("other")
@@ -141,7 +143,7 @@ def test_a_server_with_another_key_than_ssh_knows_is_refused(
 
 
 def test_without_an_agent_the_push_says_what_git_needs(
-    stage: PushStage, ssh: SshServer, monkeypatch: pytest.MonkeyPatch
+    stage: PushScenario, ssh: SshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """N10"""
     ssh.know("host")
@@ -151,7 +153,7 @@ def test_without_an_agent_the_push_says_what_git_needs(
     assert "ssh-agent" in (error.hint or "")
 
 
-def test_an_agent_without_the_right_key_is_refused(stage: PushStage, ssh: SshServer) -> None:
+def test_an_agent_without_the_right_key_is_refused(stage: PushScenario, ssh: SshServer) -> None:
     ssh.know("host")
     environment = {**os.environ, "SSH_AUTH_SOCK": str(ssh.agent)}
     subprocess.run(["ssh-add", "-q", "-D"], env=environment, check=True)

@@ -14,7 +14,7 @@ from agent_runner.worktree.worktree import Worktree
 from rover_mcp.git.hub import Hub
 from rover_mcp.git.submodules import SUBMODULES, find_submodules
 from tests.integration.git.conftest import git
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 from tests.support.trees import do
 
 ALLOWED = ("-c", "protocol.file.allow=always")
@@ -55,7 +55,7 @@ class Task:
 
     def __init__(self, app: Path, folder: Path) -> None:
         self.base = git(app, "rev-parse", "HEAD")
-        self.place, hub = Place(folder, "", attempt=1), Hub(folder / "hub")
+        self.place, hub = RunFolders(folder, "", attempt=1), Hub(folder / "hub")
         names, objects = folder / "spec" / NAMES, folder / "objects"
         hub.lend(app, self.base, objects)
         hub.name(app, self.base, "main", names)

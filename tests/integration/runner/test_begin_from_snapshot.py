@@ -9,7 +9,7 @@ import pytest
 from agent_runner.models import ExitCode, Snapshot
 from agent_runner.spec import Restore
 from tests.support.repos import git
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 HEAD = 'version: "1.0"\nname: w\n'
 FIRST = (
@@ -20,9 +20,9 @@ FIRST = (
 LOOK = "test ! -e b.txt && grep -q one a.txt"
 
 
-def rewound(tmp_path: Path) -> tuple[Place, Snapshot, Snapshot]:
+def rewound(tmp_path: Path) -> tuple[RunFolders, Snapshot, Snapshot]:
     """Two steps are done; the next iteration is to start from the snapshot after the first."""
-    p = Place(tmp_path / "task", FIRST)
+    p = RunFolders(tmp_path / "task", FIRST)
     assert p.start() is ExitCode.COMPLETED
     last = p.state.snapshot
     assert last is not None

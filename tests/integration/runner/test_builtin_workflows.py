@@ -10,7 +10,7 @@ import yaml
 
 from agent_runner.models import ExitCode, RunState, StepStatus
 from rover_mcp.tasks.catalog import builtin_folder
-from tests.support.runs import Place, git
+from tests.support.runs import RunFolders, git
 
 CREDITS = {
     "status": 400,
@@ -30,16 +30,16 @@ def edit(path: str, content: str, **more: object) -> dict[str, object]:
     return {"edits": [{"path": path, "content": content}], **more}
 
 
-def place(tmp_path: Path, workflow: str, **steps: Sequence[object]) -> Place:
+def place(tmp_path: Path, workflow: str, **steps: Sequence[object]) -> RunFolders:
     text = (builtin_folder() / f"{workflow}.yaml").read_text()
-    return Place(tmp_path / "task", text, yaml.safe_dump({"steps": steps}))
+    return RunFolders(tmp_path / "task", text, yaml.safe_dump({"steps": steps}))
 
 
 def ended(state: RunState) -> dict[str, StepStatus]:
     return {step.id: step.status for step in state.steps}
 
 
-def branch(at: Place) -> list[str]:
+def branch(at: RunFolders) -> list[str]:
     """The subjects of the commits that a reviewer gets."""
     return git(at.work, "log", "--format=%s", f"{at.base_commit}..rover/7-mend").splitlines()
 
@@ -54,7 +54,7 @@ OLD_RED = "grep -q good add.py && test -e never"
 """A test that fails before the change and after it."""
 
 
-def swe(tmp_path: Path, **steps: Sequence[object]) -> Place:
+def swe(tmp_path: Path, **steps: Sequence[object]) -> RunFolders:
     plain: dict[str, Sequence[object]] = {
         "triage": [LOOK],
         "plan": [PLAN],
@@ -65,7 +65,7 @@ def swe(tmp_path: Path, **steps: Sequence[object]) -> Place:
     return place(tmp_path, "swe", **{**plain, **steps})
 
 
-def body(at: Place) -> str:
+def body(at: RunFolders) -> str:
     return git(at.work, "log", "-1", "--format=%b", "rover/7-mend")
 
 
@@ -205,7 +205,7 @@ def test_swe_neither_plans_nor_reviews_what_is_small(tmp_path: Path) -> None:
     assert at.state.warnings == []
 
 
-def tdd(tmp_path: Path, **steps: Sequence[object]) -> Place:
+def tdd(tmp_path: Path, **steps: Sequence[object]) -> RunFolders:
     run = "test ! -e test.sh || sh test.sh"
     look = {"outputs": {"cases": "1. good", "notes": "add.py", "test_command": run}}
     plain: dict[str, Sequence[object]] = {
@@ -326,7 +326,7 @@ def test_tech_writer_revises_until_a_reader_finds_nothing(tmp_path: Path, rounds
     assert at.state.warnings == []
 
 
-def quick(tmp_path: Path, **steps: Sequence[object]) -> Place:
+def quick(tmp_path: Path, **steps: Sequence[object]) -> RunFolders:
     at = place(tmp_path, "quick", **steps)
     at.inputs = {"check_command": "grep good add.py"}
     return at
@@ -379,7 +379,7 @@ def test_investigate_gives_a_report_and_changes_nothing(tmp_path: Path) -> None:
     assert any("README" in w for w in at.state.warnings)
 
 
-def reproduce(tmp_path: Path, **steps: Sequence[object]) -> Place:
+def reproduce(tmp_path: Path, **steps: Sequence[object]) -> RunFolders:
     wrote = {"reproduce_command": "sh bug.sh", "test_command": PASSES, "notes": "in add.py"}
     said = {"summary": "s", "only_old_failures": "false", "still_failing": "bug.sh"}
     plain: dict[str, Sequence[object]] = {

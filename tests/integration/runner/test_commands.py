@@ -9,15 +9,15 @@ import yaml
 
 from agent_runner.models import ExitCode, PauseReason, RunStatus
 from agent_runner.spec import RunLimits
-from tests.support.runs import Place, git
+from tests.support.runs import RunFolders, git
 
 HOSTILE = "$(touch pwned) `touch pwned`; touch pwned #\n'\"\\ && touch pwned\n* ~ $HOME ${IFS}"
 
 
-def place(tmp_path: Path, *steps: dict[str, object], **more: object) -> Place:
+def place(tmp_path: Path, *steps: dict[str, object], **more: object) -> RunFolders:
     flow = {"version": "1.0", "name": "w", "inputs": [{"name": "x", "default": "d"}]}
     text = yaml.safe_dump({**flow, "steps": [{"type": "command", **step} for step in steps]})
-    return Place(tmp_path / "task", text, **more)
+    return RunFolders(tmp_path / "task", text, **more)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from agent_runner.models import ExitCode, PauseReason, RunStatus
 from agent_runner.spec import Disk
 from tests.support.flows import HEAD
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 GROWS = (
     HEAD
@@ -39,7 +39,7 @@ def _whoever_else_frees_space(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent_runner.worktree.disk_watch.LONGEST", 0.0)
 
 
-def disk(place: Place, **limits: int) -> Disk:
+def disk(place: RunFolders, **limits: int) -> Disk:
     folders, records = (place.work, place.root / "home"), (place.run_folder,)
     values = {"limit_bytes": 10**12, "floor_bytes": 0, **limits}
     return Disk(folders=folders, records=records, **values)
@@ -47,7 +47,7 @@ def disk(place: Place, **limits: int) -> Disk:
 
 def test_bundles_that_grow_pause_the_task_and_the_work_is_kept(tmp_path: Path) -> None:
     """U8: a random file in each iteration, deleted again, filled the disk without a limit."""
-    place = Place(tmp_path, GROWS)
+    place = RunFolders(tmp_path, GROWS)
     assert place.start(disk=disk(place, limit_bytes=20_000_000)) is ExitCode.PAUSED
     state = place.state
     assert state.status is RunStatus.PAUSED
@@ -66,7 +66,7 @@ def test_bundles_that_grow_pause_the_task_and_the_work_is_kept(tmp_path: Path) -
 
 def test_empty_files_pause_the_task_and_the_reason_names_their_number(tmp_path: Path) -> None:
     """U8: a million empty files fill a disk without bytes."""
-    place = Place(tmp_path, EMPTY)
+    place = RunFolders(tmp_path, EMPTY)
     assert place.start(disk=disk(place, limit_files=500)) is ExitCode.PAUSED
     pause = place.state.pause
     assert pause is not None

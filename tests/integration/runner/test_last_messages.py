@@ -12,7 +12,7 @@ from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
 from agent_runner.gateway_evidence import Calls
 from agent_runner.models import ExitCode, Failure, PauseReason, Usage
 from agent_runner.process.commands import CommandStarter
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 FLOW = """
 version: "1.0"
@@ -31,7 +31,7 @@ GOOD, BAD, MIXED = (
 REFUSAL = Failure("gateway", "Weekly usage limit reached", "openai", 429)
 
 
-class Spoken:
+class LastMessage:
     """A turn that ends well, with a last message."""
 
     name = "one"
@@ -54,7 +54,7 @@ class Spoken:
         return AgentOutcome(self.reading.text, None, Usage(), doubt=doubt)
 
 
-class Broken(Spoken):
+class ErrorMessage(LastMessage):
     """A turn that ends with an error of nothing but words."""
 
     async def run(self, request: AgentRequest, commands: CommandStarter) -> AgentOutcome:
@@ -85,10 +85,10 @@ def test_what_the_gateway_saw_outweighs_a_last_message(
     said: str, calls: Calls | None, reason: PauseReason | None, tmp_path: Path
 ) -> None:
     """D3."""
-    p = Place(tmp_path / "task", FLOW)
+    p = RunFolders(tmp_path / "task", FLOW)
     p.evidence.made = calls
     p.evidence.seen = [REFUSAL] if calls and calls.last_failed else []
-    ended = p.start(agent="one", driver=Spoken(said))
+    ended = p.start(agent="one", driver=LastMessage(said))
     assert ended is (ExitCode.PAUSED if reason else ExitCode.COMPLETED)
     assert (p.state.pause and p.state.pause.reason) == reason
 
@@ -100,8 +100,8 @@ def test_words_of_a_failure_close_no_account_that_has_just_answered(
     calls: Calls | None, reason: PauseReason, tmp_path: Path
 ) -> None:
     """D3: it is tried again in place, and pauses as a passing trouble."""
-    p = Place(tmp_path / "task", FLOW)
+    p = RunFolders(tmp_path / "task", FLOW)
     p.evidence.made = calls
-    assert p.start(agent="one", driver=Broken("")) is ExitCode.PAUSED
+    assert p.start(agent="one", driver=ErrorMessage("")) is ExitCode.PAUSED
     assert p.state.pause is not None
     assert p.state.pause.reason is reason

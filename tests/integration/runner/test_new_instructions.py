@@ -9,7 +9,7 @@ from agent_runner.models import AgentSession, ExitCode
 from agent_runner.spec import Instructions, ReviewComment
 from tests.integration.runner.test_taking_over import LOOP, Driver, fail, failing, lost
 from tests.support.repos import git
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 FLOW = """
 version: "1.0"
@@ -30,8 +30,8 @@ GIVEN = Instructions(
 SESSION = AgentSession(agent="one", session_id="of-the-first-iteration", version="1")
 
 
-def start(tmp_path: Path, driver: Driver, flow: str = FLOW, **spec: Any) -> Place:
-    place = Place(tmp_path / "task", flow, iteration=2, inputs={"description": "It is wrong."})
+def start(tmp_path: Path, driver: Driver, flow: str = FLOW, **spec: Any) -> RunFolders:
+    place = RunFolders(tmp_path / "task", flow, iteration=2, inputs={"description": "It is wrong."})
     named = {"instructions": GIVEN, "sessions": {"s": SESSION}, **spec}
     assert place.start(agent=driver.name, driver=driver, **named) is ExitCode.COMPLETED
     return place

@@ -10,7 +10,7 @@ import yaml
 from agent_runner.models import ExitCode
 from agent_runner.workflow.models import OutputDef, ValueType
 from agent_runner.workflow.outputs import ask
-from tests.support.runs import Place, git
+from tests.support.runs import RunFolders, git
 
 FLOW = """
 version: "1.0"
@@ -32,12 +32,14 @@ CREDITS = {"status": 402, "message": "no credits", "provider": "anthropic"}
 
 def place(
     tmp_path: Path, *turns: object, required: bool = True, retries: int = 0, **more: object
-) -> Place:
+) -> RunFolders:
     flow = FLOW % (str(required).lower(), retries)
-    return Place(tmp_path / "task", flow, yaml.safe_dump({"steps": {"s": list(turns)}}), **more)
+    return RunFolders(
+        tmp_path / "task", flow, yaml.safe_dump({"steps": {"s": list(turns)}}), **more
+    )
 
 
-def result(p: Place) -> list[str]:
+def result(p: RunFolders) -> list[str]:
     return [line.split("\t")[1] for line in p.result_tree().splitlines()]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent_runner.models import ExitCode, RunStatus, StepStatus
 from agent_runner.spec import RunLimits
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 ROOT = Path(__file__).parents[3]
 # Says that it is there, and leaves a child in a session of its own that ignores SIGTERM.
@@ -31,7 +31,7 @@ def test_a_signal_ends_every_step_that_runs_with_all_that_it_started(tmp_path: P
     fifos = [tmp_path / f"up{n}" for n in range(3)]
     for fifo in fifos:
         os.mkfifo(fifo)
-    place = Place(tmp_path / "task", flow(*(HIDING.format(fifo=f) for f in fifos)))
+    place = RunFolders(tmp_path / "task", flow(*(HIDING.format(fifo=f) for f in fifos)))
     place.limits = RunLimits(stop_grace=0.2)
     place.write_spec()
     argv = [sys.executable, "-m", "agent_runner", "run", "--spec", str(place.root / "spec")]
@@ -55,7 +55,7 @@ def test_the_time_out_of_one_leaves_the_others_running(tmp_path: Path) -> None:
     )
     # With a limit of 2 it begins when the one that is late is over.
     after = "echo > ../over"
-    place = Place(tmp_path / "task", flow(sibling, late, after))
+    place = RunFolders(tmp_path / "task", flow(sibling, late, after))
     os.mkfifo(place.root / "over")
     place.workflow = place.workflow.replace(
         f'"{late}"}}', f'"{late}", allow_failure: true, timeout: 1}}'

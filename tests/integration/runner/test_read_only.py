@@ -9,7 +9,7 @@ import yaml
 
 from agent_runner.models import ExitCode
 from tests.support.flows import HEAD, place
-from tests.support.runs import Place, git
+from tests.support.runs import RunFolders, git
 
 WORKFLOW = (
     HEAD
@@ -35,7 +35,7 @@ MISCHIEF = {
 }
 
 
-def run(tmp_path: Path, run: str, first: str = "") -> Place:
+def run(tmp_path: Path, run: str, first: str = "") -> RunFolders:
     turns = {
         "work": [{"edits": [{"path": "made.txt", "content": "good\n"}], "run": first or "true"}],
         "review": [{"edits": EDITS, "run": run or "true", "outputs": {"found": "nothing"}}],

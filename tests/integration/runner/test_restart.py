@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent_runner.models import ExitCode, StepStatus
-from tests.support.runs import Place, git
+from tests.support.runs import RunFolders, git
 
 FLOW = """\
 version: "1.0"
@@ -24,7 +24,7 @@ steps:
 
 def test_a_restart_runs_every_step_again_on_the_base(tmp_path: Path) -> None:
     """H5: what the first try made is kept beside, and what it cost still counts."""
-    at = Place(tmp_path / "task", FLOW, SCRIPT)
+    at = RunFolders(tmp_path / "task", FLOW, SCRIPT)
     assert at.start() is ExitCode.FAILED
     assert at.state.snapshot
     before = at.state.snapshot.sequence
@@ -41,7 +41,7 @@ def test_a_restart_that_pauses_goes_on_and_does_not_start_over_again(tmp_path: P
     """C6, F1, H5."""
     broke = "{status: 402, message: payment required, provider: anthropic}"
     turns = SCRIPT.replace("cost_usd: 0.25}", f"cost_usd: 0.25}}, error: {broke}")
-    at = Place(tmp_path / "task", FLOW, turns + "    - {}\n")
+    at = RunFolders(tmp_path / "task", FLOW, turns + "    - {}\n")
     assert at.start() is ExitCode.FAILED
     assert at.start(restart=True) is ExitCode.PAUSED
     assert at.start() is ExitCode.COMPLETED
@@ -52,7 +52,7 @@ def test_a_restart_that_pauses_goes_on_and_does_not_start_over_again(tmp_path: P
 
 def test_the_flag_of_an_attempt_that_began_already_changes_nothing(tmp_path: Path) -> None:
     """F1: a container that is started a second time carries the same specification."""
-    at = Place(tmp_path / "task", FLOW, SCRIPT)
+    at = RunFolders(tmp_path / "task", FLOW, SCRIPT)
     at.start()
     at.start(restart=True)
     at.attempt -= 1

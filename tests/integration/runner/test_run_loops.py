@@ -11,7 +11,7 @@ from agent_runner.journal.journal import FILE_NAME
 from agent_runner.journal.journal_reader import read_journal
 from agent_runner.models import Budget, ExitCode, PauseReason, Usage
 from tests.support.flows import HEAD, place
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 NESTED = (
     HEAD
@@ -46,7 +46,7 @@ REST = '{edits: [{path: work.txt, append: "ne\\n"}]}'
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolders:
     """The nested loops, run through: three lines in the first review's iteration, one more in
     the second's."""
     p = nested(tmp_path_factory.mktemp("whole"))
@@ -54,12 +54,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return p
 
 
-def nested(tmp_path: Path, *turns: str, **more: object) -> Place:
+def nested(tmp_path: Path, *turns: str, **more: object) -> RunFolders:
     return place(tmp_path, SCRIPT % ", ".join(turns or [LINE]), NESTED, **more)
 
 
 def test_a_pause_in_a_nested_loop_resumes_there_and_changes_no_result(
-    tmp_path: Path, whole: Place
+    tmp_path: Path, whole: RunFolders
 ) -> None:
     """D7, F1, F4, F5, F7, F8: the same outputs, the same tree, no step run twice."""
     p = nested(tmp_path, LINE, BROKE, REST, LINE)
@@ -77,13 +77,13 @@ def test_a_pause_in_a_nested_loop_resumes_there_and_changes_no_result(
     assert [s.session for s in p.state.steps if s.id == "mend"] != [None]
 
 
-def test_a_placeholder_that_has_no_value_is_told_once(whole: Place) -> None:
+def test_a_placeholder_that_has_no_value_is_told_once(whole: RunFolders) -> None:
     """G2: four times the same prompt."""
     assert len(whole.state.warnings) == 1
     assert "{{steps.plan.outputs.missing}}" in whole.state.warnings[0]
 
 
-def test_a_snapshot_is_made_after_each_sub_step_that_changed_the_tree(whole: Place) -> None:
+def test_a_snapshot_is_made_after_each_sub_step_that_changed_the_tree(whole: RunFolders) -> None:
     """C8, C10: and none after those that did not."""
     ends = [
         r for r in read_journal(whole.run_folder / FILE_NAME).records if r.type == "step_complete"
@@ -98,7 +98,7 @@ def test_a_snapshot_is_made_after_each_sub_step_that_changed_the_tree(whole: Pla
     assert loops == ["test_loop", "test_loop", "review_loop"]
 
 
-def test_the_log_of_a_sub_step_says_in_which_iteration_it_was(whole: Place) -> None:
+def test_the_log_of_a_sub_step_says_in_which_iteration_it_was(whole: RunFolders) -> None:
     heads = [line for line in whole.log("mend").splitlines() if line.startswith("---")]
     assert "attempt 1, review_loop 1, test_loop 2," in heads[1]
     assert "attempt 1, review_loop 2, test_loop 1," in heads[3]

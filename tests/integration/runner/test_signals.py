@@ -14,7 +14,7 @@ import pytest
 from agent_runner.models import PauseReason, RunStatus
 from agent_runner.run.attempt import PAUSE_REQUEST
 from agent_runner.run.runner_command import SIGNALS, run
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 ROOT = Path(__file__).parents[3]
 AGENT = 'version: "1.0"\nname: w\nsteps:\n  - {id: s, type: agent, prompt: p}\n'
@@ -25,7 +25,7 @@ TURN = "{edits: [{path: half, content: half}], run: 'echo ready > %s; sleep 60'}
 DELAY = "{edits: [{path: half, content: half}], run: 'echo ready > %s', delay: 60}"
 
 
-def start(place: Place) -> subprocess.Popen[bytes]:
+def start(place: RunFolders) -> subprocess.Popen[bytes]:
     place.write_spec()
     return subprocess.Popen(
         [sys.executable, "-m", "agent_runner", "run", "--spec", str(place.root / "spec")],
@@ -34,13 +34,13 @@ def start(place: Place) -> subprocess.Popen[bytes]:
     )
 
 
-def make(tmp_path: Path, kind: str) -> Place:
+def make(tmp_path: Path, kind: str) -> RunFolders:
     fifo = tmp_path / "ready"
     os.mkfifo(fifo)
     if kind == "command":
-        return Place(tmp_path / "task", COMMAND % fifo)
+        return RunFolders(tmp_path / "task", COMMAND % fifo)
     turn = (DELAY if kind == "delay" else TURN) % fifo
-    return Place(tmp_path / "task", AGENT, f"steps: {{s: [{turn}, {{say: done}}]}}")
+    return RunFolders(tmp_path / "task", AGENT, f"steps: {{s: [{turn}, {{say: done}}]}}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -102,13 +102,13 @@ steps:
 THIRD = 'test -e "$HOME/go" || test "$(wc -l < count)" -lt 3 || { touch half; sleep 60; }'
 
 
-def in_the_third(tmp_path: Path) -> tuple[Place, str]:
+def in_the_third(tmp_path: Path) -> tuple[RunFolders, str]:
     """A workflow whose agent and command wait in iteration 1 of iteration 2."""
     fifo = tmp_path / "ready"
     os.mkfifo(fifo)
     turn = f"{{edits: [{{path: made, append: m}}], run: 'echo ready > {fifo}; sleep 60'}}"
     script = f"steps: {{s: [{{say: a}}, {{say: b}}, {turn}, {{say: c}}, {{say: d}}]}}"
-    return Place(tmp_path / "task", NESTED % THIRD, script), str(fifo)
+    return RunFolders(tmp_path / "task", NESTED % THIRD, script), str(fifo)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -164,7 +164,7 @@ def test_a_killed_runner_goes_on_from_its_journal(tmp_path: Path) -> None:
 def test_handlers_are_gone_at_the_end(tmp_path: Path) -> None:
     """E4."""
     before = [signal.getsignal(n) for n in SIGNALS]
-    place = Place(tmp_path / "task", AGENT)
+    place = RunFolders(tmp_path / "task", AGENT)
     spec = place.write_spec()
     assert anyio.run(run, spec) == 0
     assert [signal.getsignal(n) for n in SIGNALS] == before

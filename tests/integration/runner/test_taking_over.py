@@ -15,7 +15,7 @@ from agent_runner.models import AgentSession, ExitCode, Failure, PauseReason, Us
 from agent_runner.process.commands import CommandStarter
 from agent_runner.run.agent_prompts import resume_prompt
 from agent_runner.spec import RunLimits
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 FLOW = """
 version: "1.0"
@@ -89,8 +89,8 @@ async def lost(request: AgentRequest, commands: CommandStarter) -> None:
     raise SessionLost(Failure("agent", "No session found", code="session_lost"))
 
 
-def place(tmp_path: Path, flow: str = FLOW, **more: object) -> Place:
-    return Place(tmp_path / "task", flow, **more)
+def place(tmp_path: Path, flow: str = FLOW, **more: object) -> RunFolders:
+    return RunFolders(tmp_path / "task", flow, **more)
 
 
 def test_a_session_goes_on_with_the_step_in_full(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from agent_runner.agents.protocol import AgentFailed, AgentOutcome, AgentRequest
 from agent_runner.agents.scripted import ScriptedAgent
 from agent_runner.models import ExitCode, Failure, RunState
 from agent_runner.process.commands import CommandStarter
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 FLOW = 'version: "1.0"\nname: w\nsteps: [{id: work, type: agent, prompt: do it}]\n'
 
@@ -24,7 +24,7 @@ def run_with(
         raise error
 
     monkeypatch.setattr(ScriptedAgent, "run", run)
-    place = Place(folder, FLOW)
+    place = RunFolders(folder, FLOW)
     return place.start(), place.state, place.clock.slept
 
 

@@ -40,7 +40,7 @@ _GEMINI_COUNT = re.compile(r"/v1(?:beta)?/models/[^/:]+:countTokens")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ModelRequest:
     """A request as it came. `path` is without the prefixes and the query."""
 
     path: str
@@ -49,13 +49,13 @@ class Asked:
     query: Mapping[str, list[str]]
 
 
-def asked(target: str) -> Asked:
+def asked(target: str) -> ModelRequest:
     """Take a request's target apart."""
     parts = urlsplit(target)
     found = _PREFIX.match(parts.path)
     assert found
     path = parts.path[found.end() :]
-    return Asked(path, found["session"], found["api"], parse_qs(parts.query))
+    return ModelRequest(path, found["session"], found["api"], parse_qs(parts.query))
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -69,7 +69,7 @@ def test_it_waits_over_time_outs_and_daemons() -> None:
         {"returned": "timeout"}, ConnectionLost("gone"), {"returned": "paused"},
     ]  # fmt: skip
 
-    class Played:
+    class PlayedDaemon:
         def call(self, tool: str, **_: Any) -> Json:
             result = results.pop(0)
             if isinstance(result, ConnectionLost):
@@ -78,5 +78,5 @@ def test_it_waits_over_time_outs_and_daemons() -> None:
 
         def close(self) -> None: ...
 
-    assert stopped(Played, {}) == {"returned": "paused"}  # pyright: ignore[reportArgumentType]
+    assert stopped(PlayedDaemon, {}) == {"returned": "paused"}  # pyright: ignore[reportArgumentType]
     assert results == []

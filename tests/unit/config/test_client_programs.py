@@ -12,7 +12,7 @@ import pytest
 from rover_mcp.config import client_programs
 from rover_mcp.config.client_programs import find, remember, search_path
 from rover_mcp.domain.task_status import Event
-from tests.support.desk import Desk, open_desk
+from tests.support.desk import ServerHarness, open_desk
 from tests.support.samples import new_task
 
 SHORT = "/usr/bin:/bin"
@@ -93,14 +93,14 @@ def test_a_home_that_is_a_repository_keeps_its_programs(
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[ServerHarness]:
     with open_desk(tmp_path) as made:
         yield made
 
 
 @pytest.mark.parametrize("known", [None, "/gone/claude"])
 def test_a_resume_finds_the_agent_on_the_path_of_whoever_asks_for_it(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, known: str | None
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, known: str | None
 ) -> None:
     """I1: a task of a client that had a short PATH, or whose program has moved since."""
     mine = program(tmp_path / "mine")

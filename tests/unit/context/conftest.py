@@ -17,7 +17,7 @@ NAMES = ("github.com", "api.github.com", "gitlab.com", "git.example.org", "pages
 
 
 @dataclass
-class Site:
+class ContextHarness:
     """A reader whose whole internet is one server on loopback."""
 
     server: WebServer
@@ -40,9 +40,9 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[ContextHarness]:
     internet = FakeInternet()
     with web_server(tmp_path, *NAMES) as server:
         for name in NAMES:
             internet.host(name, 443, server.port)
-        yield Site(server, internet)
+        yield ContextHarness(server, internet)

@@ -11,14 +11,14 @@ from rover_mcp.context.pieces import MAX_PIECE, MAX_TOGETHER, Piece, text_piece,
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from tests.support.web_server import Reply, as_html
 
-from .conftest import Site
+from .conftest import ContextHarness
 
 PAGE = "https://pages.example.org/page"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 30
 
 
 @pytest.mark.known_escape(16)
-def test_a_page_is_what_a_person_sees_of_it(site: Site) -> None:
+def test_a_page_is_what_a_person_sees_of_it(site: ContextHarness) -> None:
     """O3."""
     site.server.replies["/page"] = as_html(
         "<head><title>How  to</title><style>x{}</style></head><body><h1>Start</h1>"
@@ -39,7 +39,7 @@ def test_text_that_is_almost_invisible_is_still_text() -> None:
     assert shown_text("<p style='opacity:0.5'>faint</p>")[1] == "faint"
 
 
-def test_an_image_is_kept_as_it_is(site: Site) -> None:
+def test_an_image_is_kept_as_it_is(site: ContextHarness) -> None:
     site.server.replies["/page"] = Reply(200, PNG, {"content-type": "image/png"})
     (piece,) = site.read(PAGE)
     assert (piece.suffix, piece.data) == (".png", PNG)
@@ -53,13 +53,15 @@ def test_an_image_is_kept_as_it_is(site: Site) -> None:
         (Reply(200, b"%PDF-1", {"content-type": "application/pdf"}), "neither text nor"),
     ],
 )
-def test_what_cannot_be_read_fails_the_call(site: Site, reply: Reply, message: str) -> None:
+def test_what_cannot_be_read_fails_the_call(
+    site: ContextHarness, reply: Reply, message: str
+) -> None:
     site.server.replies["/page"] = reply
     with pytest.raises(EnvironmentFault, match=message):
         site.read(PAGE)
 
 
-def test_files_are_relative_to_the_callers_folder(site: Site, tmp_path: Path) -> None:
+def test_files_are_relative_to_the_callers_folder(site: ContextHarness, tmp_path: Path) -> None:
     (tmp_path / "plan.md").write_text("first, second")
     (tmp_path / "picture.png").write_bytes(PNG)
     plan, picture = site.read("plan.md", "picture.png", folder=tmp_path)
@@ -73,7 +75,7 @@ def test_files_are_relative_to_the_callers_folder(site: Site, tmp_path: Path) ->
     [("nothing.md", "no such file"), (".", "a folder"), ("binary", "neither text nor")],
 )
 def test_a_file_that_cannot_be_read_is_named(
-    site: Site, tmp_path: Path, name: str, why: str
+    site: ContextHarness, tmp_path: Path, name: str, why: str
 ) -> None:
     (tmp_path / "binary").write_bytes(b"\0\0")
     with pytest.raises(UserFixable, match=why) as refused:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.attempts_site import Site, open_site
+from tests.support.attempts_site import ControlHarness, open_site
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[ControlHarness]:
     with open_site(tmp_path) as site:
         yield site

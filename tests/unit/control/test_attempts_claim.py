@@ -6,14 +6,14 @@ import pytest
 
 from agent_runner.models import PauseReason
 from rover_mcp.domain.task_status import Event, TaskStatus
-from tests.support.attempts_site import ENDINGS, Site
+from tests.support.attempts_site import ENDINGS, ControlHarness
 from tests.support.samples import TASK, pause
 
 S = TaskStatus
 R = PauseReason
 
 
-def test_an_attempt_is_claimed_once_and_again_after_a_crash(site: Site) -> None:
+def test_an_attempt_is_claimed_once_and_again_after_a_crash(site: ControlHarness) -> None:
     """K6, J1: the repetition of the same workflow has it still; no other workflow gets it."""
     site.create()
     assert site.claim(1)
@@ -25,7 +25,7 @@ def test_an_attempt_is_claimed_once_and_again_after_a_crash(site: Site) -> None:
 
 
 @pytest.mark.parametrize("when", ["queued", "starting"])
-def test_a_task_that_was_cancelled_is_not_claimed(site: Site, when: str) -> None:
+def test_a_task_that_was_cancelled_is_not_claimed(site: ControlHarness, when: str) -> None:
     """K6: also where a crash came between the claim and its record."""
     site.create()
     assert when == "queued" or site.claim(1)
@@ -37,7 +37,7 @@ def test_a_task_that_was_cancelled_is_not_claimed(site: Site, when: str) -> None
     assert site.world.starts == []
 
 
-def test_a_task_that_was_paused_before_its_turn_is_not_claimed(site: Site) -> None:
+def test_a_task_that_was_paused_before_its_turn_is_not_claimed(site: ControlHarness) -> None:
     """K6."""
     site.create()
     site.store.transitions.apply(TASK, Event.PAUSE, unstarted=True, pause=pause(R.REQUESTED))
@@ -45,7 +45,7 @@ def test_a_task_that_was_paused_before_its_turn_is_not_claimed(site: Site) -> No
     assert site.task().status is S.PAUSED
 
 
-def test_a_timer_finds_a_task_that_was_resumed_otherwise(site: Site) -> None:
+def test_a_timer_finds_a_task_that_was_resumed_otherwise(site: ControlHarness) -> None:
     """K6: the attempt goes to whoever resumed it; the timer's workflow does nothing."""
     site.paused(pause())
     timer = site.attempt(2).workflow_id
@@ -56,7 +56,7 @@ def test_a_timer_finds_a_task_that_was_resumed_otherwise(site: Site) -> None:
     assert site.task().auto_retries == 0
 
 
-def test_a_timer_finds_a_schedule_that_was_dropped(site: Site) -> None:
+def test_a_timer_finds_a_schedule_that_was_dropped(site: ControlHarness) -> None:
     """K6, K7."""
     site.paused(pause())
     site.store.attempts.drop_schedule(TASK)
@@ -64,7 +64,9 @@ def test_a_timer_finds_a_schedule_that_was_dropped(site: Site) -> None:
     assert site.task().status is S.PAUSED
 
 
-def test_a_missing_credential_pauses_without_a_sandbox_and_uses_up_nothing(site: Site) -> None:
+def test_a_missing_credential_pauses_without_a_sandbox_and_uses_up_nothing(
+    site: ControlHarness,
+) -> None:
     """D9, Q5."""
     site.create()
     site.door.missing = "no credential for anthropic: set it"
@@ -81,7 +83,7 @@ def test_a_missing_credential_pauses_without_a_sandbox_and_uses_up_nothing(site:
     assert site.world.starts == site.world.prepared == site.door.opened == []
 
 
-def test_a_claim_without_credential_ends_the_same_after_a_crash(site: Site) -> None:
+def test_a_claim_without_credential_ends_the_same_after_a_crash(site: ControlHarness) -> None:
     """D9, L8: a crash leaves no task that runs by the record with an attempt that has ended."""
     site.create()
     site.door.missing = "no credential"

@@ -7,13 +7,15 @@ import pytest
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxExit
-from tests.support.attempts_site import NAME, Site
+from tests.support.attempts_site import NAME, ControlHarness
 from tests.support.samples import TASK
 
 S = TaskStatus
 
 
-def test_an_engine_that_cannot_be_reached_changes_nothing_and_is_told_once(site: Site) -> None:
+def test_an_engine_that_cannot_be_reached_changes_nothing_and_is_told_once(
+    site: ControlHarness,
+) -> None:
     """L3: it is asked again, ever more rarely, until it answers."""
     site.started()
     site.world.unreachable()
@@ -33,7 +35,7 @@ def test_an_engine_that_cannot_be_reached_changes_nothing_and_is_told_once(site:
 
 
 @pytest.mark.parametrize("asked", ["pause", "cancel"])
-def test_a_request_waits_until_the_engine_can_be_reached(site: Site, asked: str) -> None:
+def test_a_request_waits_until_the_engine_can_be_reached(site: ControlHarness, asked: str) -> None:
     """L3, D8: a cancelled task does not go on at somebody's cost."""
     site.started()
     site.world.unreachable()
@@ -53,7 +55,7 @@ def test_a_request_waits_until_the_engine_can_be_reached(site: Site, asked: str)
 
 @pytest.mark.parametrize("asked", ["pause", "cancel"])
 def test_what_was_asked_during_the_start_is_done_when_it_is_followed(
-    site: Site, asked: str
+    site: ControlHarness, asked: str
 ) -> None:
     """D8."""
     site.started()
@@ -64,7 +66,9 @@ def test_what_was_asked_during_the_start_is_done_when_it_is_followed(
     assert site.attempts.wait.follow(TASK, 1).code == 2
 
 
-def test_a_gateway_that_cannot_be_opened_again_does_not_end_the_attempt(site: Site) -> None:
+def test_a_gateway_that_cannot_be_opened_again_does_not_end_the_attempt(
+    site: ControlHarness,
+) -> None:
     """L3, L8: the new daemon's door; the sandbox runs on meanwhile."""
     site.started()
     site.restart()
@@ -79,7 +83,7 @@ def test_a_gateway_that_cannot_be_opened_again_does_not_end_the_attempt(site: Si
     assert site.door.served == {TASK: 1}
 
 
-def test_a_stop_that_does_not_reach_the_engine_is_told(site: Site) -> None:
+def test_a_stop_that_does_not_reach_the_engine_is_told(site: ControlHarness) -> None:
     """L3."""
     site.started()
     site.world.unreachable()

@@ -12,13 +12,15 @@ from rover_mcp.domain.cancellation import CancelToken
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxSpec, Shortcoming
-from tests.support.attempts_site import ENDINGS, NAME, STARTED, Run, Site
+from tests.support.attempts_site import ENDINGS, NAME, STARTED, ControlHarness, Run
 from tests.support.samples import TASK, pause, snapshot
 
 S = TaskStatus
 
 
-def test_a_launch_opens_the_gateway_and_starts_one_sandbox_however_often(site: Site) -> None:
+def test_a_launch_opens_the_gateway_and_starts_one_sandbox_however_often(
+    site: ControlHarness,
+) -> None:
     """L8: the second time finds what the first one started."""
     site.started()
     site.restart()
@@ -30,7 +32,7 @@ def test_a_launch_opens_the_gateway_and_starts_one_sandbox_however_often(site: S
     assert site.kinds("task.sandbox") == ["task.sandbox"]
 
 
-def test_a_sandbox_gets_its_workflow_and_the_tasks_own_token(site: Site) -> None:
+def test_a_sandbox_gets_its_workflow_and_the_tasks_own_token(site: ControlHarness) -> None:
     """The specification comes from the task's record."""
     task = site.create(model="m", agent_binary="/usr/bin/claude")
     site.folders.input.mkdir(parents=True)
@@ -51,7 +53,7 @@ def test_a_sandbox_gets_its_workflow_and_the_tasks_own_token(site: Site) -> None
 
 
 def test_a_cancellation_ends_the_preparation_and_nothing_is_started(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.create()
     site.claim(1)
@@ -71,7 +73,7 @@ def test_a_cancellation_ends_the_preparation_and_nothing_is_started(
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_a_cancellation_ends_the_packing_of_the_base(
-    site: Site, monkeypatch: pytest.MonkeyPatch, when: str
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """U4: packing is a part of the preparation, which shows in the task's phase."""
     site.create()
@@ -105,7 +107,7 @@ def test_a_cancellation_ends_the_packing_of_the_base(
 
 
 def test_a_base_that_cannot_be_packed_fails_the_task_with_the_reason(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.create()
     site.claim(1)
@@ -121,7 +123,7 @@ def test_a_base_that_cannot_be_packed_fails_the_task_with_the_reason(
 
 
 def test_a_pause_ends_the_preparation_and_is_the_tasks_pause(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when the daemon dies meanwhile: the next one does not begin the build again."""
     task = site.create()
@@ -149,7 +151,7 @@ def test_a_pause_ends_the_preparation_and_is_the_tasks_pause(
 
 @pytest.mark.parametrize("method", ["prepare", "ensure"])
 def test_a_first_start_that_fails_fails_the_task_and_leaves_nothing(
-    site: Site, monkeypatch: pytest.MonkeyPatch, method: str
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """I8, M1: with what to do about it."""
     site.create()
@@ -168,7 +170,7 @@ def test_a_first_start_that_fails_fails_the_task_and_leaves_nothing(
 
 
 def test_a_sandbox_that_was_started_before_its_start_failed_is_removed(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I8: an engine may fail after the sandbox runs; two on one work tree would be the result."""
     site.started()
@@ -180,7 +182,7 @@ def test_a_sandbox_that_was_started_before_its_start_failed_is_removed(
 
 
 def test_a_disk_that_is_full_is_a_start_that_failed(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I8."""
     site.create()
@@ -191,7 +193,7 @@ def test_a_disk_that_is_full_is_a_start_that_failed(
     assert "cannot start" in str(site.task().error)
 
 
-def test_a_task_cancelled_before_its_sandbox_starts_gets_none(site: Site) -> None:
+def test_a_task_cancelled_before_its_sandbox_starts_gets_none(site: ControlHarness) -> None:
     """K6: the attempt is ended and the door closed."""
     site.create()
     site.claim(1)
@@ -206,7 +208,7 @@ def test_a_task_cancelled_before_its_sandbox_starts_gets_none(site: Site) -> Non
 
 
 def test_a_repeated_launch_starts_nothing_once_the_task_was_given_back(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I4, J1: a crash after the start was given up; by now the engine works again."""
     site.create()
@@ -221,7 +223,7 @@ def test_a_repeated_launch_starts_nothing_once_the_task_was_given_back(
 
 
 def test_a_manual_resume_whose_start_fails_gives_everything_back(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I4, K1: status, pause and time; the schedule that the resume took over is kept."""
     before = site.paused(pause())
@@ -241,7 +243,7 @@ def test_a_manual_resume_whose_start_fails_gives_everything_back(
 
 
 def test_a_schedule_that_ran_out_is_renewed_by_a_manual_resume_that_failed(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I4, K1, K2."""
     site.paused(pause())
@@ -255,7 +257,7 @@ def test_a_schedule_that_ran_out_is_renewed_by_a_manual_resume_that_failed(
 
 
 def test_a_failed_task_whose_resume_does_not_start_keeps_its_error(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I4."""
     site.started()
@@ -275,7 +277,7 @@ def test_a_failed_task_whose_resume_does_not_start_keeps_its_error(
 
 @pytest.mark.parametrize("switch", ["task", "all"])
 def test_a_failed_resume_schedules_nothing_without_automatic_resumes(
-    site: Site, monkeypatch: pytest.MonkeyPatch, switch: str
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch, switch: str
 ) -> None:
     """K7."""
     site.paused(pause(), auto_resume=switch == "all")
@@ -290,7 +292,7 @@ def test_a_failed_resume_schedules_nothing_without_automatic_resumes(
 
 
 def test_an_automatic_resume_that_cannot_start_counts_until_it_gives_up(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """K3, K4: each later than the last, and then PAUSED without a date."""
     site.paused(pause())
@@ -316,7 +318,7 @@ def test_an_automatic_resume_that_cannot_start_counts_until_it_gives_up(
 @pytest.mark.parametrize("automatic", [True, False])
 @pytest.mark.parametrize("writes", range(4))
 def test_a_resume_that_fails_ends_the_same_after_a_crash_at_any_write(
-    site: Site, monkeypatch: pytest.MonkeyPatch, automatic: bool, writes: int
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch, automatic: bool, writes: int
 ) -> None:
     """I4, L8: one more attempt is scheduled, and it is told once."""
     site.paused(pause())
@@ -333,7 +335,7 @@ def test_a_resume_that_fails_ends_the_same_after_a_crash_at_any_write(
     assert site.kinds("task.resume_failed") == ["task.resume_failed"]
 
 
-def test_a_restore_bundle_is_laid_out_where_snapshots_exist(site: Site) -> None:
+def test_a_restore_bundle_is_laid_out_where_snapshots_exist(site: ControlHarness) -> None:
     """I6: for a sandbox whose work tree was lost."""
     site.started()
     last = snapshot(2)
@@ -349,7 +351,7 @@ def test_a_restore_bundle_is_laid_out_where_snapshots_exist(site: Site) -> None:
     assert (restore.commit, restore.head) == (last.commit, last.head)
 
 
-def test_what_a_sandbox_will_lack_is_a_warning_of_the_task_once(site: Site) -> None:
+def test_what_a_sandbox_will_lack_is_a_warning_of_the_task_once(site: ControlHarness) -> None:
     task = site.create()
     tell = site.attempts.launch._progress(task.id)
     for line in ("fetching", Shortcoming("no Node"), Shortcoming("no Node")):
@@ -359,7 +361,7 @@ def test_what_a_sandbox_will_lack_is_a_warning_of_the_task_once(site: Site) -> N
 
 
 def test_preparing_is_told_at_most_twice_a_second(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A build prints a lot: not every line becomes a record."""
     now = [100.0]

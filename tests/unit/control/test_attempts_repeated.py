@@ -10,39 +10,39 @@ import pytest
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxExit
-from tests.support.attempts_site import ENDINGS, NAME, STARTED, Run, Site
+from tests.support.attempts_site import ENDINGS, NAME, STARTED, ControlHarness, Run
 from tests.support.samples import TASK, pause, snapshot
 
 S = TaskStatus
 
 
-def complete(site: Site) -> None:
+def complete(site: ControlHarness) -> None:
     site.record(*STARTED, Run.done("plan", snapshot(1)), Run.COMPLETE)
 
 
-def unpublished(site: Site) -> None:
+def unpublished(site: ControlHarness) -> None:
     complete(site)
     site.hub.publish_fault = EnvironmentFault("the branch moved")
 
 
-def failed(site: Site) -> None:
+def failed(site: ControlHarness) -> None:
     site.record(*STARTED, Run.fail("no"))
 
 
-def out_of_credits(site: Site) -> None:
+def out_of_credits(site: ControlHarness) -> None:
     site.record(*STARTED, Run.pause(pause()))
 
 
-def not_imported(site: Site) -> None:
+def not_imported(site: ControlHarness) -> None:
     site.record(*STARTED, Run.done("plan", snapshot(1)), Run.pause(pause()))
     site.hub.import_fault = EnvironmentFault("the disk is full")
 
 
-def killed(site: Site) -> None:
+def killed(site: ControlHarness) -> None:
     site.record(*STARTED)
 
 
-def cancelled(site: Site) -> None:
+def cancelled(site: ControlHarness) -> None:
     site.record(*STARTED)
     site.store.transitions.apply(TASK, Event.CANCEL)
 
@@ -61,8 +61,8 @@ SCENES = [
 @pytest.mark.parametrize("writes", [*range(6), 100])
 @pytest.mark.parametrize(("scene", "status", "event", "scheduled"), SCENES)
 def test_settling_ends_the_same_after_a_crash_at_any_write(
-    site: Site,
-    scene: Callable[[Site], None],
+    site: ControlHarness,
+    scene: Callable[[ControlHarness], None],
     status: TaskStatus,
     event: str,
     scheduled: int,
@@ -85,7 +85,7 @@ def test_settling_ends_the_same_after_a_crash_at_any_write(
     assert site.world.sandboxes == site.door.served == {}
 
 
-def test_a_settled_attempt_is_not_published_again(site: Site) -> None:
+def test_a_settled_attempt_is_not_published_again(site: ControlHarness) -> None:
     """L8: a crash right after the end; meanwhile the user merged the branch and deleted it."""
     site.started()
     complete(site)
@@ -95,7 +95,7 @@ def test_a_settled_attempt_is_not_published_again(site: Site) -> None:
     assert len(site.hub.published) == 1
 
 
-def test_an_attempt_that_is_settled_late_leaves_the_next_one_its_door(site: Site) -> None:
+def test_an_attempt_that_is_settled_late_leaves_the_next_one_its_door(site: ControlHarness) -> None:
     """L8, I7: attempt 2 runs when attempt 1's settling is repeated."""
     site.paused(pause())
     site.restart()
@@ -108,7 +108,7 @@ def test_an_attempt_that_is_settled_late_leaves_the_next_one_its_door(site: Site
 
 
 def test_the_door_is_closed_before_the_next_attempt_may_open_its_own(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I7: somebody resumes at the moment that the pause is recorded."""
     site.started()

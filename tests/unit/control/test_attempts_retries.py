@@ -12,7 +12,7 @@ from agent_runner.models import Pause, PauseReason, Usage
 from rover_mcp.config.settings import RetrySettings
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import TaskStatus
-from tests.support.attempts_site import Record, Run, Site, unreachable
+from tests.support.attempts_site import ControlHarness, Record, Run, unreachable
 from tests.support.samples import TASK, pause, snapshot
 
 S = TaskStatus
@@ -27,7 +27,7 @@ def closed() -> Pause:
     return pause(R.USAGE_WINDOW, retry_at=datetime.now(UTC) + timedelta(hours=1))
 
 
-def resumed_by_itself(site: Site, attempt: int, *records: Record) -> None:
+def resumed_by_itself(site: ControlHarness, attempt: int, *records: Record) -> None:
     """The attempt is claimed by its timer and paused again by its runner."""
     assert site.claim(attempt)
     assert site.attempts.launch.bring_up(TASK, attempt)
@@ -35,7 +35,7 @@ def resumed_by_itself(site: Site, attempt: int, *records: Record) -> None:
     site.settle(2, attempt)
 
 
-def test_retries_are_counted_until_there_are_too_many(site: Site) -> None:
+def test_retries_are_counted_until_there_are_too_many(site: ControlHarness) -> None:
     """K3: then it stays PAUSED without a date."""
     broken = pause(R.TRANSIENT)
     site.restart(retry=RetrySettings(max_auto_retries=2, jitter=0))
@@ -51,7 +51,7 @@ def test_retries_are_counted_until_there_are_too_many(site: Site) -> None:
     assert site.attempts.finish.scheduled(TASK) is None
 
 
-def test_tries_do_not_end_where_time_or_money_helps(site: Site) -> None:
+def test_tries_do_not_end_where_time_or_money_helps(site: ControlHarness) -> None:
     """Q3, K3: at the longest wait."""
     site.restart(retry=RetrySettings(max_auto_retries=2, jitter=0))
     site.paused(pause())
@@ -61,7 +61,7 @@ def test_tries_do_not_end_where_time_or_money_helps(site: Site) -> None:
     assert site.task().retry_at == pytest.approx(time.time() + 6 * 3600, abs=30)
 
 
-def test_a_resume_at_a_told_time_counts_as_no_try(site: Site) -> None:
+def test_a_resume_at_a_told_time_counts_as_no_try(site: ControlHarness) -> None:
     """Q3: twelve windows in one step."""
     site.paused(closed())
     for attempt in range(2, 14):
@@ -70,7 +70,7 @@ def test_a_resume_at_a_told_time_counts_as_no_try(site: Site) -> None:
     assert site.task().retry_at == pytest.approx(time.time() + 3600, abs=60)
 
 
-def test_tries_without_an_end_do_not_use_up_those_that_have_one(site: Site) -> None:
+def test_tries_without_an_end_do_not_use_up_those_that_have_one(site: ControlHarness) -> None:
     """Q3, K3: six tries at a closed window, and then an outage of a minute."""
     site.paused(pause(R.USAGE_WINDOW))
     for attempt in range(2, 8):
@@ -80,7 +80,7 @@ def test_tries_without_an_end_do_not_use_up_those_that_have_one(site: Site) -> N
     assert site.task().retry_at == pytest.approx(time.time() + 60, abs=30)
 
 
-def test_a_try_before_which_only_seconds_were_told_counts(site: Site) -> None:
+def test_a_try_before_which_only_seconds_were_told_counts(site: ControlHarness) -> None:
     """Q3."""
     soon = pause(R.RATE_LIMIT, retry_at=datetime.now(UTC) + timedelta(seconds=7))
     site.paused(soon)
@@ -89,7 +89,7 @@ def test_a_try_before_which_only_seconds_were_told_counts(site: Site) -> None:
 
 
 @pytest.mark.parametrize("work", ["words", "files", "nothing", "words, then no memory"])
-def test_work_starts_the_count_of_retries_anew(site: Site, work: str) -> None:
+def test_work_starts_the_count_of_retries_anew(site: ControlHarness, work: str) -> None:
     """Q3, K4: an answer of the model or a change in the files, in the middle of a step."""
     site.paused(pause(R.TRANSIENT))
     resumed_by_itself(site, 2, Run.start("plan"), Run.pause(pause(R.TRANSIENT)))
@@ -107,7 +107,7 @@ def test_work_starts_the_count_of_retries_anew(site: Site, work: str) -> None:
     assert site.task().auto_retries == (0 if work in ("words", "files") else 2)
 
 
-def test_progress_starts_the_count_of_retries_anew(site: Site) -> None:
+def test_progress_starts_the_count_of_retries_anew(site: ControlHarness) -> None:
     """K4."""
     site.paused(pause())
     resumed_by_itself(site, 2, Run.start("plan"), Run.pause(pause()))
@@ -118,14 +118,14 @@ def test_progress_starts_the_count_of_retries_anew(site: Site) -> None:
     assert site.task().retry_at == pytest.approx(time.time() + 900, abs=30)
 
 
-def test_another_provider_starts_the_count_of_retries_anew(site: Site) -> None:
+def test_another_provider_starts_the_count_of_retries_anew(site: ControlHarness) -> None:
     """K4, H3."""
     site.paused(pause())
     resumed_by_itself(site, 2, Run.start("plan"), Run.pause(pause(provider="other")))
     assert site.task().auto_retries == 0
 
 
-def test_a_manual_resume_starts_the_count_of_retries_anew(site: Site) -> None:
+def test_a_manual_resume_starts_the_count_of_retries_anew(site: ControlHarness) -> None:
     """K4."""
     site.paused(pause())
     resumed_by_itself(site, 2, Run.start("plan"), Run.pause(pause()))
@@ -137,7 +137,7 @@ def test_a_manual_resume_starts_the_count_of_retries_anew(site: Site) -> None:
 
 
 def test_giving_up_a_running_attempt_fails_the_task_with_a_hint(
-    site: Site,
+    site: ControlHarness,
 ) -> None:
     """L8: nothing is left that a resume would meet on the work tree."""
     site.started()
@@ -148,7 +148,7 @@ def test_giving_up_a_running_attempt_fails_the_task_with_a_hint(
     assert site.world.sandboxes == site.door.served == {}
 
 
-def test_giving_up_a_scheduled_attempt_leaves_a_pause_without_a_date(site: Site) -> None:
+def test_giving_up_a_scheduled_attempt_leaves_a_pause_without_a_date(site: ControlHarness) -> None:
     """K1: a time that nothing keeps is not promised."""
     site.paused(pause())
     site.attempts.finish.give_up(TASK, 2, unreachable())

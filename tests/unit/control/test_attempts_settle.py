@@ -11,7 +11,7 @@ from agent_runner.models import PauseReason, RunStatus
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.sandbox.protocol import SandboxExit
-from tests.support.attempts_site import ENDINGS, NAME, STARTED, Record, Run, Site
+from tests.support.attempts_site import ENDINGS, NAME, STARTED, ControlHarness, Record, Run
 from tests.support.samples import TASK, pause, snapshot
 
 S = TaskStatus
@@ -25,7 +25,7 @@ CODES = [0, 1, 2, 137, None]
 
 @pytest.mark.parametrize("code", CODES)
 def test_work_that_the_journal_calls_done_is_completed_and_published(
-    site: Site, code: int | None
+    site: ControlHarness, code: int | None
 ) -> None:
     """L1: the journal decides."""
     site.started()
@@ -42,7 +42,7 @@ def test_work_that_the_journal_calls_done_is_completed_and_published(
     assert site.world.sandboxes == site.door.served == {}
 
 
-def test_what_work_is_delivered_in_spite_of_is_part_of_the_news(site: Site) -> None:
+def test_what_work_is_delivered_in_spite_of_is_part_of_the_news(site: ControlHarness) -> None:
     site.started()
     kind, data = Run.done("plan", snapshot(1))
     site.record(*STARTED, (kind, {**data, "verdict": "tests still fail"}), Run.COMPLETE)
@@ -54,7 +54,7 @@ def test_what_work_is_delivered_in_spite_of_is_part_of_the_news(site: Site) -> N
 
 @pytest.mark.parametrize("code", CODES)
 def test_work_that_the_journal_calls_failed_fails_with_its_error(
-    site: Site, code: int | None
+    site: ControlHarness, code: int | None
 ) -> None:
     """L1, C9: what it did is kept, and is on its branch, marked as unfinished."""
     site.started()
@@ -71,7 +71,7 @@ def test_work_that_the_journal_calls_failed_fails_with_its_error(
 
 @pytest.mark.parametrize("code", CODES)
 def test_work_that_the_journal_calls_paused_waits_for_its_reason(
-    site: Site, code: int | None
+    site: ControlHarness, code: int | None
 ) -> None:
     """L1, D1, K1: the next attempt is stored with the pause."""
     site.started()
@@ -88,7 +88,9 @@ def test_work_that_the_journal_calls_paused_waits_for_its_reason(
 
 
 @pytest.mark.parametrize("code", [0, 2, 137, None])
-def test_a_sandbox_that_ends_in_the_middle_was_interrupted(site: Site, code: int | None) -> None:
+def test_a_sandbox_that_ends_in_the_middle_was_interrupted(
+    site: ControlHarness, code: int | None
+) -> None:
     """L1, L2."""
     site.started()
     site.record(*STARTED)
@@ -100,7 +102,7 @@ def test_a_sandbox_that_ends_in_the_middle_was_interrupted(site: Site, code: int
     assert ("was killed" if code is None else f"code {code}") in found.message
 
 
-def test_a_sandbox_that_ran_out_of_memory_says_so(site: Site) -> None:
+def test_a_sandbox_that_ran_out_of_memory_says_so(site: ControlHarness) -> None:
     """L1."""
     site.started()
     site.record(*STARTED)
@@ -108,7 +110,7 @@ def test_a_sandbox_that_ran_out_of_memory_says_so(site: Site) -> None:
     assert "out of memory" in str(site.data("task.paused")[0]["message"])
 
 
-def test_a_runner_that_could_not_write_its_end_fails(site: Site) -> None:
+def test_a_runner_that_could_not_write_its_end_fails(site: ControlHarness) -> None:
     """E2: nothing is scheduled without data."""
     site.started()
     site.record(*STARTED)
@@ -117,7 +119,7 @@ def test_a_runner_that_could_not_write_its_end_fails(site: Site) -> None:
     assert "journal could not be written" in str(site.task().error)
 
 
-def test_a_runner_that_failed_before_its_journal_is_quoted(site: Site) -> None:
+def test_a_runner_that_failed_before_its_journal_is_quoted(site: ControlHarness) -> None:
     """L1: the last that it printed is all there is."""
     site.started()
     assert site.settle(1) is None
@@ -125,29 +127,31 @@ def test_a_runner_that_failed_before_its_journal_is_quoted(site: Site) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 2, 137, None])
-def test_a_sandbox_gone_before_its_journal_is_tried_again(site: Site, code: int | None) -> None:
+def test_a_sandbox_gone_before_its_journal_is_tried_again(
+    site: ControlHarness, code: int | None
+) -> None:
     """L2: there is nothing to lose, and the machine may just have been restarted."""
     site.started()
     assert site.settle(code) == 2
     assert site.state().status is RunStatus.NEW
 
 
-def damage(site: Site) -> None:
+def damage(site: ControlHarness) -> None:
     path = site.folders.journal
     path.write_bytes(path.read_bytes().replace(b'"attempt":1', b'"attempt":7', 1))
 
 
-def newer(site: Site) -> None:
+def newer(site: ControlHarness) -> None:
     path = site.folders.journal
     path.write_bytes(path.read_bytes().replace(b'"v":2', b'"v":99'))
 
 
-def folder_in_its_place(site: Site) -> None:
+def folder_in_its_place(site: ControlHarness) -> None:
     site.folders.journal.unlink()
     site.folders.journal.mkdir()
 
 
-def nonsense(site: Site) -> None:
+def nonsense(site: ControlHarness) -> None:
     site.record(Run.start("no such step"))
 
 
@@ -162,7 +166,7 @@ def nonsense(site: Site) -> None:
     ],
 )
 def test_an_implausible_journal_fails_the_task_and_stays(
-    site: Site, code: int | None, harm: Callable[[Site], None], said: str
+    site: ControlHarness, code: int | None, harm: Callable[[ControlHarness], None], said: str
 ) -> None:
     """C2, A3: nothing is guessed and nothing deleted."""
     site.started()
@@ -178,7 +182,7 @@ def test_an_implausible_journal_fails_the_task_and_stays(
     assert site.world.sandboxes == site.door.served == {}
 
 
-def test_a_pause_that_the_runner_did_not_see_is_a_pause_on_request(site: Site) -> None:
+def test_a_pause_that_the_runner_did_not_see_is_a_pause_on_request(site: ControlHarness) -> None:
     """D8, D9: it does not resume automatically."""
     site.started()
     site.record(*STARTED)
@@ -192,7 +196,9 @@ def test_a_pause_that_the_runner_did_not_see_is_a_pause_on_request(site: Site) -
     assert site.attempt(1).exit_code == 137
 
 
-def test_unfinished_work_that_cannot_be_shown_is_a_warning_and_no_more(site: Site) -> None:
+def test_unfinished_work_that_cannot_be_shown_is_a_warning_and_no_more(
+    site: ControlHarness,
+) -> None:
     """The branch is the user's: checked out, say. The pause stands as it is."""
     site.started()
     site.record(*STARTED, Run.done("plan", snapshot(1)), Run.pause(pause()))
@@ -216,7 +222,7 @@ JOURNALS: Sequence[Sequence[Record]] = [
 @pytest.mark.parametrize("code", [0, 1, None])
 @pytest.mark.parametrize("records", JOURNALS)
 def test_a_cancelled_task_stays_cancelled_and_its_state_is_kept(
-    site: Site, code: int | None, records: Sequence[Record]
+    site: ControlHarness, code: int | None, records: Sequence[Record]
 ) -> None:
     """L1: whatever the sandbox did in the meantime; what there is of it is called unfinished."""
     site.started()
@@ -233,7 +239,7 @@ def test_a_cancelled_task_stays_cancelled_and_its_state_is_kept(
 
 
 def test_a_task_cancelled_while_it_is_settled_keeps_its_state_too(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """L1: the cancellation lands between the reading and the decision."""
     site.started()
@@ -252,7 +258,7 @@ def test_a_task_cancelled_while_it_is_settled_keeps_its_state_too(
 # Settle: bringing the work home
 
 
-def test_work_that_cannot_be_taken_out_is_not_done(site: Site) -> None:
+def test_work_that_cannot_be_taken_out_is_not_done(site: ControlHarness) -> None:
     """L1: whatever the journal says."""
     site.started()
     site.record(*STARTED, Run.done("plan", snapshot(1)), Run.COMPLETE)
@@ -264,7 +270,7 @@ def test_work_that_cannot_be_taken_out_is_not_done(site: Site) -> None:
     assert site.hub.published == []
 
 
-def test_work_that_cannot_be_taken_out_does_not_lose_a_pause(site: Site) -> None:
+def test_work_that_cannot_be_taken_out_does_not_lose_a_pause(site: ControlHarness) -> None:
     """D1: the pause stands, with a warning."""
     site.started()
     site.record(*STARTED, Run.done("plan", snapshot(1)), Run.pause(pause()))
@@ -278,7 +284,7 @@ def test_work_that_cannot_be_taken_out_does_not_lose_a_pause(site: Site) -> None
 
 
 def test_unpublished_work_is_not_completed_until_a_resume_publishes_it(
-    site: Site,
+    site: ControlHarness,
 ) -> None:
     """COMPLETED means delivered; the work is in the hub."""
     site.started()
@@ -290,7 +296,7 @@ def test_unpublished_work_is_not_completed_until_a_resume_publishes_it(
     assert "not in your repository: the branch moved; merge it yourself" in (task.error or "")
 
 
-def test_a_task_ends_although_its_engine_is_gone(site: Site) -> None:
+def test_a_task_ends_although_its_engine_is_gone(site: ControlHarness) -> None:
     """L3: what is left of the sandbox stays."""
     site.started()
     site.record(*STARTED, Run.COMPLETE)

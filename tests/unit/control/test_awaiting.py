@@ -10,7 +10,7 @@ from agent_runner.models import PauseReason
 from rover_mcp.control.control_ports import LoginExpiry
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.tasks.pause_view import MOST_REFUSED
-from tests.support.attempts_site import Run, Site
+from tests.support.attempts_site import ControlHarness, Run
 from tests.support.samples import TASK, pause
 
 S = TaskStatus
@@ -18,7 +18,7 @@ R = PauseReason
 MISSING = "no credential for anthropic: set it"
 
 
-def refused(site: Site, *digests: str) -> None:
+def refused(site: ControlHarness, *digests: str) -> None:
     """A task whose first attempt was refused for these credentials; there is no other one."""
     site.started()
     site.door.refused, site.door.missing = list(digests), MISSING
@@ -27,7 +27,7 @@ def refused(site: Site, *digests: str) -> None:
 
 
 def test_a_due_task_waits_for_its_credential(
-    site: Site,
+    site: ControlHarness,
 ) -> None:
     """Q4, Q5, K4: what it was paused for is over; waiting uses up no retry."""
     site.paused(pause(R.CREDITS))
@@ -52,7 +52,7 @@ def test_a_due_task_waits_for_its_credential(
     assert (site.task().status, site.task().auto_retries) == (S.IN_PROGRESS, 1)
 
 
-def test_a_credential_that_comes_and_goes_is_told_once(site: Site) -> None:
+def test_a_credential_that_comes_and_goes_is_told_once(site: ControlHarness) -> None:
     """D10: no news each time."""
     site.create()
     site.door.label = "anthropic-1"
@@ -65,7 +65,9 @@ def test_a_credential_that_comes_and_goes_is_told_once(site: Site) -> None:
     assert site.claim(1)
 
 
-def test_a_refused_credential_is_recorded_and_the_task_waits_for_another(site: Site) -> None:
+def test_a_refused_credential_is_recorded_and_the_task_waits_for_another(
+    site: ControlHarness,
+) -> None:
     """Q5, D9: over a restart of the daemon too; an answer afterwards forgets it."""
     site.door.label = "anthropic-1"
     refused(site, "d1")
@@ -80,7 +82,7 @@ def test_a_refused_credential_is_recorded_and_the_task_waits_for_another(site: S
     assert site.task().refused_keys == ["d1"], "the right one has not answered yet"
 
 
-def test_after_many_refusals_a_task_waits_for_a_person(site: Site) -> None:
+def test_after_many_refusals_a_task_waits_for_a_person(site: ControlHarness) -> None:
     """Q5: a command that prints a new token each time ends nobody's patience."""
     refused(site, *(f"d{n}" for n in range(MOST_REFUSED)))
     assert site.store.attempts.in_states(("awaiting",)) == []
@@ -90,7 +92,9 @@ def test_after_many_refusals_a_task_waits_for_a_person(site: Site) -> None:
 
 
 @pytest.mark.parametrize("how", ["the task", "its project", "config"])
-def test_where_automatic_resumes_are_off_a_task_waits_for_a_person(site: Site, how: str) -> None:
+def test_where_automatic_resumes_are_off_a_task_waits_for_a_person(
+    site: ControlHarness, how: str
+) -> None:
     """K7."""
     site.create()
     if how == "config":
@@ -107,7 +111,9 @@ def test_where_automatic_resumes_are_off_a_task_waits_for_a_person(site: Site, h
     assert site.attempts.waiting.release_signed_in() == []
 
 
-def test_switching_automatic_resumes_off_and_on_ends_and_begins_the_wait(site: Site) -> None:
+def test_switching_automatic_resumes_off_and_on_ends_and_begins_the_wait(
+    site: ControlHarness,
+) -> None:
     """K7."""
     site.create()
     site.door.missing = MISSING
@@ -122,7 +128,7 @@ def test_switching_automatic_resumes_off_and_on_ends_and_begins_the_wait(site: S
     assert len(site.attempts.waiting.release_signed_in()) == 1
 
 
-def test_an_agent_that_needs_no_credential_is_not_started_again(site: Site) -> None:
+def test_an_agent_that_needs_no_credential_is_not_started_again(site: ControlHarness) -> None:
     """D9: what it calls an error of its login is none that anybody watches."""
     site.create(agent="scripted")
     assert site.claim(1)
@@ -132,7 +138,7 @@ def test_an_agent_that_needs_no_credential_is_not_started_again(site: Site) -> N
     assert site.store.attempts.in_states(("awaiting",)) == []
 
 
-def test_a_task_that_an_earlier_version_paused_is_watched_too(site: Site) -> None:
+def test_a_task_that_an_earlier_version_paused_is_watched_too(site: ControlHarness) -> None:
     """Q5: for each task once."""
     site.create()
     site.door.missing = MISSING
@@ -145,7 +151,7 @@ def test_a_task_that_an_earlier_version_paused_is_watched_too(site: Site) -> Non
     assert len(site.attempts.waiting.release_signed_in()) == 1
 
 
-def test_a_person_resumes_a_task_that_waits_for_its_credential(site: Site) -> None:
+def test_a_person_resumes_a_task_that_waits_for_its_credential(site: ControlHarness) -> None:
     """J1: one attempt, which is theirs."""
     refused(site, "d1")
     assert site.store.transitions.resume(TASK, "client-2")
@@ -156,7 +162,7 @@ def test_a_person_resumes_a_task_that_waits_for_its_credential(site: Site) -> No
 
 
 def test_a_login_that_expires_before_a_resume_is_reported_once(
-    site: Site,
+    site: ControlHarness,
 ) -> None:
     """Q5: as news, with what to do; one that lasts longer is not."""
     site.paused(pause(R.CREDITS))
@@ -179,7 +185,7 @@ def test_a_login_that_expires_before_a_resume_is_reported_once(
     ("hours", "obstacle", "told"), [(5, "no token", 1), (9, "no token", 0), (5, None, 0)]
 )
 def test_a_login_that_only_a_person_renews_is_reported_hours_before(
-    site: Site, hours: float, obstacle: str | None, told: int
+    site: ControlHarness, hours: float, obstacle: str | None, told: int
 ) -> None:
     """Q5: and not of one that its program renews."""
     site.started()

@@ -13,25 +13,25 @@ from rover_mcp.control.checkpoint import has_checkpoint
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.iteration import IterationInput
 from rover_mcp.domain.task_status import Event, TaskStatus
-from tests.support.attempts_site import NAME, Run, Site
+from tests.support.attempts_site import NAME, ControlHarness, Run
 from tests.support.samples import COMMIT, TASK, snapshot
 
 S = TaskStatus
 STARTED = [Run.begin(1), Run.start("plan"), Run.done("plan", snapshot(1))]
 
 
-def flip(site: Site) -> None:
+def flip(site: ControlHarness) -> None:
     """One bit of the first record."""
     raw = bytearray(site.folders.journal.read_bytes())
     raw[30] ^= 1
     site.folders.journal.write_bytes(raw)
 
 
-def malform(site: Site) -> None:
+def malform(site: ControlHarness) -> None:
     site.record(Run.start("no such step"))
 
 
-def failed(site: Site, harm: Callable[[Site], None]) -> bytes:
+def failed(site: ControlHarness, harm: Callable[[ControlHarness], None]) -> bytes:
     """A task whose journal was damaged while it ran; what stands in it."""
     site.started()
     site.record(*STARTED)
@@ -42,7 +42,7 @@ def failed(site: Site, harm: Callable[[Site], None]) -> bytes:
     return site.folders.journal.read_bytes()
 
 
-def resume(site: Site, client: str | None = "a-person") -> RunSpec:
+def resume(site: ControlHarness, client: str | None = "a-person") -> RunSpec:
     """What the next sandbox is told."""
     won = site.store.transitions.resume(TASK, client)
     assert won is not None
@@ -53,7 +53,7 @@ def resume(site: Site, client: str | None = "a-person") -> RunSpec:
     return spec.run
 
 
-def test_the_next_round_of_a_resolution_lacks_no_checkpoint(site: Site) -> None:
+def test_the_next_round_of_a_resolution_lacks_no_checkpoint(site: ControlHarness) -> None:
     """N2: its journal is a new one, about which nobody has to be warned."""
     site.started()
     given = IterationInput(instructions=Instructions(text="Once more"))
@@ -67,7 +67,7 @@ def test_the_next_round_of_a_resolution_lacks_no_checkpoint(site: Site) -> None:
 
 @pytest.mark.parametrize("harm", [flip, malform])
 def test_a_person_who_resumes_sets_a_damaged_journal_aside(
-    site: Site, harm: Callable[[Site], None]
+    site: ControlHarness, harm: Callable[[ControlHarness], None]
 ) -> None:
     """C2, F3, I5: whole, by name; the iteration runs from its start, with a warning, and there
     is no checkpoint to go on from."""
@@ -82,14 +82,14 @@ def test_a_person_who_resumes_sets_a_damaged_journal_aside(
     assert "runs from its start" in told
 
 
-def test_the_place_of_the_damage_is_told(site: Site) -> None:
+def test_the_place_of_the_damage_is_told(site: ControlHarness) -> None:
     """C2."""
     failed(site, flip)
     resume(site)
     assert any("line 1, byte 0" in w for w in site.task().warnings)
 
 
-def test_the_last_snapshot_outlives_a_journal_that_is_set_aside(site: Site) -> None:
+def test_the_last_snapshot_outlives_a_journal_that_is_set_aside(site: ControlHarness) -> None:
     """C10: under a ref of its own, which is told; no later snapshot takes its number."""
     failed(site, flip)
     spec = resume(site)
@@ -98,7 +98,7 @@ def test_the_last_snapshot_outlives_a_journal_that_is_set_aside(site: Site) -> N
     assert (spec.first_snapshot, spec.restore) == (2, None)
 
 
-def test_what_was_set_aside_before_is_never_overwritten(site: Site) -> None:
+def test_what_was_set_aside_before_is_never_overwritten(site: ControlHarness) -> None:
     """C2."""
     failed(site, flip)
     resume(site)
@@ -112,7 +112,7 @@ def test_what_was_set_aside_before_is_never_overwritten(site: Site) -> None:
     }
 
 
-def test_no_automatic_resume_gives_a_checkpoint_up(site: Site) -> None:
+def test_no_automatic_resume_gives_a_checkpoint_up(site: ControlHarness) -> None:
     """C2: it was paused, and the damage came later."""
     site.started()
     site.record(*STARTED)
@@ -128,10 +128,10 @@ def test_no_automatic_resume_gives_a_checkpoint_up(site: Site) -> None:
     assert site.task().status is S.FAILED
 
 
-def test_a_journal_of_a_newer_version_is_left_where_it_is(site: Site) -> None:
+def test_a_journal_of_a_newer_version_is_left_where_it_is(site: ControlHarness) -> None:
     """A3."""
 
-    def outgrow(site: Site) -> None:
+    def outgrow(site: ControlHarness) -> None:
         raw = site.folders.journal.read_bytes()
         site.folders.journal.write_bytes(raw.replace(b'"v":2', b'"v":9'))
 
@@ -140,7 +140,7 @@ def test_a_journal_of_a_newer_version_is_left_where_it_is(site: Site) -> None:
     assert site.folders.journal.read_bytes() == was
 
 
-def test_launching_again_after_a_crash_leaves_the_new_journal_alone(site: Site) -> None:
+def test_launching_again_after_a_crash_leaves_the_new_journal_alone(site: ControlHarness) -> None:
     """L8, I7: whatever the runner has written since."""
     failed(site, flip)
     resume(site)
@@ -151,7 +151,7 @@ def test_launching_again_after_a_crash_leaves_the_new_journal_alone(site: Site) 
     assert len(list(site.folders.run.glob("journal.damaged-*"))) == 1
 
 
-def test_a_sound_journal_goes_on_after_its_last_snapshot(site: Site) -> None:
+def test_a_sound_journal_goes_on_after_its_last_snapshot(site: ControlHarness) -> None:
     """C10, I5, I6."""
     site.started()
     site.record(*STARTED)
@@ -165,7 +165,9 @@ def test_a_sound_journal_goes_on_after_its_last_snapshot(site: Site) -> None:
 
 
 @pytest.mark.parametrize("lost", ["the journal", "its end"])
-def test_snapshots_beyond_the_journal_are_kept_under_their_numbers(site: Site, lost: str) -> None:
+def test_snapshots_beyond_the_journal_are_kept_under_their_numbers(
+    site: ControlHarness, lost: str
+) -> None:
     """C10, I7: a journal that is gone, or was shortened."""
     site.started()
     site.record(*STARTED, Run.start("code"), Run.done("code", snapshot(2)))
@@ -181,7 +183,7 @@ def test_snapshots_beyond_the_journal_are_kept_under_their_numbers(site: Site, l
     assert any("snapshot 2 is kept in the hub" in w for w in site.task().warnings)
 
 
-def test_a_bundle_that_no_journal_names_is_not_overwritten(site: Site) -> None:
+def test_a_bundle_that_no_journal_names_is_not_overwritten(site: ControlHarness) -> None:
     """C10: it may hold the only copy of some work."""
     site.started()
     site.record(*STARTED)
@@ -196,11 +198,11 @@ def test_a_bundle_that_no_journal_names_is_not_overwritten(site: Site) -> None:
 # Snapshots that cannot be obtained
 
 
-def refuse(site: Site, code: str = "bundle_refused") -> None:
+def refuse(site: ControlHarness, code: str = "bundle_refused") -> None:
     site.hub.import_fault = EnvironmentFault("the bundle is not whole", code=code)
 
 
-def test_a_snapshot_that_was_not_imported_is_not_shown(site: Site) -> None:
+def test_a_snapshot_that_was_not_imported_is_not_shown(site: ControlHarness) -> None:
     """I7: what is shown is what there is."""
     site.started()
     site.record(*STARTED)
@@ -213,7 +215,7 @@ def test_a_snapshot_that_was_not_imported_is_not_shown(site: Site) -> None:
     assert shown.sequence == 1
 
 
-def test_where_the_work_tree_is_there_a_lost_snapshot_stops_nobody(site: Site) -> None:
+def test_where_the_work_tree_is_there_a_lost_snapshot_stops_nobody(site: ControlHarness) -> None:
     """I6: it is told."""
     site.started()
     site.record(*STARTED)
@@ -225,7 +227,7 @@ def test_where_the_work_tree_is_there_a_lost_snapshot_stops_nobody(site: Site) -
 
 
 def test_a_resume_without_journal_and_snapshot_is_refused(
-    site: Site,
+    site: ControlHarness,
 ) -> None:
     """I4, I6: status and error are what they were."""
     site.started()
@@ -248,7 +250,7 @@ def test_a_resume_without_journal_and_snapshot_is_refused(
     assert NAME not in site.world.sandboxes
 
 
-def test_a_full_disk_is_no_lost_snapshot(site: Site) -> None:
+def test_a_full_disk_is_no_lost_snapshot(site: ControlHarness) -> None:
     """I4: the start failed, for now."""
     site.started()
     site.record(*STARTED)
@@ -263,7 +265,7 @@ def test_a_full_disk_is_no_lost_snapshot(site: Site) -> None:
     assert site.task().status is S.PAUSED
 
 
-def test_there_is_no_checkpoint_before_the_first_record(site: Site) -> None:
+def test_there_is_no_checkpoint_before_the_first_record(site: ControlHarness) -> None:
     """I5."""
     site.started()
     assert not has_checkpoint(site.folders.journal)

@@ -10,7 +10,7 @@ from rover_mcp.control.delivery import after_steps
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.git.changes import ChangedFile
-from tests.support.attempts_site import STARTED, Run, Site
+from tests.support.attempts_site import STARTED, ControlHarness, Run
 from tests.support.samples import TASK
 
 FILES = [f"d/f{number}" for number in range(40)]
@@ -27,13 +27,13 @@ def snapshot(number: int) -> Snapshot:
     )
 
 
-def done(site: Site, last: Snapshot) -> None:
+def done(site: ControlHarness, last: Snapshot) -> None:
     """A run whose last step left the snapshot 1, and whose result is `last`."""
     site.record(*STARTED, Run.done("plan", snapshot(1)))
     site.record((RecordType.WORKFLOW_COMPLETE, {"snapshot": last.model_dump(mode="json")}))
 
 
-def half_gone(site: Site) -> Snapshot:
+def half_gone(site: ControlHarness) -> Snapshot:
     last = snapshot(2)
     base = site.task().base_commit
     site.hub.changed[base, last.head] = [*GONE]
@@ -42,7 +42,7 @@ def half_gone(site: Site) -> Snapshot:
     return last
 
 
-def test_a_result_in_doubt_is_not_delivered_until_it_is_accepted(site: Site) -> None:
+def test_a_result_in_doubt_is_not_delivered_until_it_is_accepted(site: ControlHarness) -> None:
     site.started(description="Fix the sum")
     last = half_gone(site)
     assert site.settle(0) is None
@@ -63,7 +63,7 @@ def test_a_result_in_doubt_is_not_delivered_until_it_is_accepted(site: Site) -> 
     assert site.hub.published == [task.branch]
 
 
-def test_an_acceptance_is_of_one_result(site: Site) -> None:
+def test_an_acceptance_is_of_one_result(site: ControlHarness) -> None:
     site.started(description="Fix the sum")
     half_gone(site)
     site.folders.accepted.write_text(snapshot(3).head)
@@ -71,7 +71,7 @@ def test_an_acceptance_is_of_one_result(site: Site) -> None:
     assert site.task().status is TaskStatus.PAUSED
 
 
-def test_what_the_task_asks_for_is_delivered(site: Site) -> None:
+def test_what_the_task_asks_for_is_delivered(site: ControlHarness) -> None:
     site.started(description="Delete d/f30 and the like", inputs={"what": "remove f2*, f3*"})
     last = half_gone(site)
     site.hub.listed[last.head] = ["d/f0", "d/f1"]
@@ -79,7 +79,7 @@ def test_what_the_task_asks_for_is_delivered(site: Site) -> None:
     assert site.task().status is TaskStatus.COMPLETED
 
 
-def test_a_change_that_no_step_made_is_in_doubt(site: Site) -> None:
+def test_a_change_that_no_step_made_is_in_doubt(site: ControlHarness) -> None:
     site.started(description="Delete d/f30")
     last = snapshot(2)
     site.hub.changed[snapshot(1).commit, last.head] = GONE[:1]
@@ -90,7 +90,7 @@ def test_a_change_that_no_step_made_is_in_doubt(site: Site) -> None:
 
 
 @pytest.mark.parametrize("second", [None, 5])
-def test_the_end_of_the_last_step_is_what_counts(site: Site, second: int | None) -> None:
+def test_the_end_of_the_last_step_is_what_counts(site: ControlHarness, second: int | None) -> None:
     """None where its tree could not be recorded: then there is nothing to compare with."""
     site.started()
     last = None if second is None else snapshot(second)
@@ -99,7 +99,9 @@ def test_the_end_of_the_last_step_is_what_counts(site: Site, second: int | None)
 
 
 @pytest.mark.parametrize("where", ["import_fault", "publish_fault"])
-def test_a_git_that_stands_still_at_the_delivery_is_an_interruption(site: Site, where: str) -> None:
+def test_a_git_that_stands_still_at_the_delivery_is_an_interruption(
+    site: ControlHarness, where: str
+) -> None:
     """It is tried again by itself, and no step runs again."""
     site.started()
     done(site, snapshot(2))
@@ -119,7 +121,7 @@ def test_a_git_that_stands_still_at_the_delivery_is_an_interruption(site: Site, 
 
 
 def test_a_git_that_stands_still_at_the_start_is_an_interruption(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.create()
     fault = EnvironmentFault("git pack-objects was stopped", code="git_timeout")

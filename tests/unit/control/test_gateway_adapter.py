@@ -29,7 +29,7 @@ from rover_mcp.gateway.grant import (
 )
 from rover_mcp.gateway.providers import Provider
 from rover_mcp.tasks.caller import Caller
-from tests.support.attempts_site import Site
+from tests.support.attempts_site import ControlHarness
 from tests.support.samples import NOW, TASK
 
 GOOD = ProviderAnswer(NOW, "POST", "/v1/messages", 200, usage=Usage(output_tokens=3))
@@ -52,7 +52,7 @@ class FakePortal:
 
 
 @dataclass
-class Told:
+class ReportedEvents:
     """What the control plane heard, from threads of its own."""
 
     heard: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
@@ -71,18 +71,18 @@ def gateway() -> FakeGateway:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def told() -> ReportedEvents:
+    return ReportedEvents()
 
 
 @pytest.fixture
-def credentials(site: Site) -> Credentials:
+def credentials(site: ControlHarness) -> Credentials:
     return Credentials(site.settings)
 
 
 @pytest.fixture
 def adapter(
-    site: Site, gateway: FakeGateway, told: Told, credentials: Credentials
+    site: ControlHarness, gateway: FakeGateway, told: ReportedEvents, credentials: Credentials
 ) -> GatewayAdapter:
     real: Any = gateway
     portal: Any = FakePortal()
@@ -99,7 +99,7 @@ def lease(adapter: GatewayAdapter, gateway: FakeGateway, attempt: int = 1) -> Ga
 
 
 def test_the_first_good_answer_is_reported_once_on_another_thread(
-    adapter: GatewayAdapter, gateway: FakeGateway, told: Told
+    adapter: GatewayAdapter, gateway: FakeGateway, told: ReportedEvents
 ) -> None:
     """K5: the gateway's loop waits for nobody."""
     for attempt in (1, 2):
@@ -123,7 +123,7 @@ def test_the_first_good_answer_is_reported_once_on_another_thread(
     ids=["refused", "no answer", "server error", "error in the stream", "no model call"],
 )
 def test_an_answer_that_says_nothing_good_of_the_account_is_not_told(
-    adapter: GatewayAdapter, gateway: FakeGateway, told: Told, answer: ProviderAnswer
+    adapter: GatewayAdapter, gateway: FakeGateway, told: ReportedEvents, answer: ProviderAnswer
 ) -> None:
     """K5: a good one after it is."""
     opened = lease(adapter, gateway)
@@ -134,7 +134,7 @@ def test_an_answer_that_says_nothing_good_of_the_account_is_not_told(
 
 
 def test_an_account_is_a_label_and_never_the_credential(
-    adapter: GatewayAdapter, site: Site, credentials: Credentials
+    adapter: GatewayAdapter, site: ControlHarness, credentials: Credentials
 ) -> None:
     """M2, D9: or what is missing, and where to configure it."""
     site.create()
@@ -153,7 +153,7 @@ def test_an_account_is_a_label_and_never_the_credential(
 
 
 def test_a_lease_reaches_only_the_providers_of_the_attempts_agents(
-    adapter: GatewayAdapter, site: Site, gateway: FakeGateway
+    adapter: GatewayAdapter, site: ControlHarness, gateway: FakeGateway
 ) -> None:
     """M2: the agent's, and those that the workflow names; a scripted one's none."""
     task = site.create()
@@ -171,7 +171,7 @@ def test_a_lease_reaches_only_the_providers_of_the_attempts_agents(
 
 
 def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
-    adapter: GatewayAdapter, site: Site, gateway: FakeGateway
+    adapter: GatewayAdapter, site: ControlHarness, gateway: FakeGateway
 ) -> None:
     """The larger counts; a task without a budget is not asked at all."""
     site.create()
@@ -196,7 +196,7 @@ def test_a_budget_is_asked_of_the_books_and_the_agents_own_account(
 
 
 def test_a_call_that_a_killed_daemon_made_is_estimated_once(
-    adapter: GatewayAdapter, site: Site, gateway: FakeGateway
+    adapter: GatewayAdapter, site: ControlHarness, gateway: FakeGateway
 ) -> None:
     """U10: what was reserved is neither lost nor doubled. One that goes on here is left alone."""
     site.create()
@@ -222,7 +222,10 @@ def test_a_call_that_a_killed_daemon_made_is_estimated_once(
 
 
 def test_models_are_asked_of_another_service_than_the_provider_only(
-    site: Site, gateway: FakeGateway, told: Told, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness,
+    gateway: FakeGateway,
+    told: ReportedEvents,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The call has the credential of that service, and is not made for a task without a
     network."""

@@ -19,7 +19,7 @@ from agent_runner.journal.journal_reader import (
 from agent_runner.journal.record_lines import MAX_LINE, RecordType
 from rover_mcp.control.checkpoint import has_checkpoint, journal_snapshots
 from rover_mcp.control.journal_watch import JournalWatch, read_state
-from tests.support.attempts_site import Site
+from tests.support.attempts_site import ControlHarness
 from tests.support.samples import TASK
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -62,7 +62,7 @@ def peak(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-def test_no_reader_of_a_journal_keeps_all_of_it(site: Site) -> None:
+def test_no_reader_of_a_journal_keeps_all_of_it(site: ControlHarness) -> None:
     """U8: the runner's and the daemon's readers held all records, and the file beside them."""
     site.started()
     path = site.folders.journal

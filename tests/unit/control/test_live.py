@@ -12,15 +12,15 @@ from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import RunStatus
 from rover_mcp.control.checkpoint import journal_snapshots
 from rover_mcp.control.journal_watch import JournalWatch
-from tests.support.attempts_site import Run, Site
+from tests.support.attempts_site import ControlHarness, Run
 from tests.support.samples import NOW, TASK, pause, snapshot
 
 
-def told(site: Site) -> list[tuple[int, str, str]]:
+def told(site: ControlHarness) -> list[tuple[int, str, str]]:
     return [(d["attempt"], d["step"], d["step_status"]) for d in site.data("task.step")]
 
 
-def test_every_step_is_told_once_as_it_begins_and_ends(site: Site) -> None:
+def test_every_step_is_told_once_as_it_begins_and_ends(site: ControlHarness) -> None:
     """The event has the step's place and the progress."""
     site.started()
     site.record(Run.begin(1), Run.start("plan"))
@@ -35,7 +35,7 @@ def test_every_step_is_told_once_as_it_begins_and_ends(site: Site) -> None:
     assert (last["position"], last["of"], last["progress"]) == (2, 2, 50)
 
 
-def test_a_new_daemon_tells_no_step_again(site: Site) -> None:
+def test_a_new_daemon_tells_no_step_again(site: ControlHarness) -> None:
     """K1: only what is new."""
     site.started()
     site.record(Run.begin(1), Run.start("plan"), Run.done("plan"))
@@ -47,7 +47,7 @@ def test_a_new_daemon_tells_no_step_again(site: Site) -> None:
     assert told(site) == [(1, "plan", "completed"), (1, "code", "running")]
 
 
-def test_the_next_attempt_tells_no_finished_step_again(site: Site) -> None:
+def test_the_next_attempt_tells_no_finished_step_again(site: ControlHarness) -> None:
     """F1, I7: the journal of the earlier attempt is not news; a step that runs again is."""
     site.started()
     site.record(Run.begin(1), Run.start("plan"), Run.done("plan"), Run.start("code"))
@@ -66,7 +66,7 @@ def test_the_next_attempt_tells_no_finished_step_again(site: Site) -> None:
     assert told(site) == [*before, (2, "code", "running")]
 
 
-def test_the_last_steps_are_told_before_the_end(site: Site) -> None:
+def test_the_last_steps_are_told_before_the_end(site: ControlHarness) -> None:
     """D10: the runner may end without having rung."""
     site.started()
     site.record(Run.begin(1), Run.start("plan"), Run.done("plan"), Run.COMPLETE)
@@ -76,33 +76,33 @@ def test_the_last_steps_are_told_before_the_end(site: Site) -> None:
     assert site.live.state(TASK) is None
 
 
-def cut(site: Site) -> None:
+def cut(site: ControlHarness) -> None:
     path = site.folders.journal
     path.write_bytes(path.read_bytes()[:-9])
 
 
-def garble(site: Site) -> None:
+def garble(site: ControlHarness) -> None:
     path = site.folders.journal
     path.write_bytes(path.read_bytes().replace(b"plan", b"plot", 1))
 
 
-def outgrow(site: Site) -> None:
+def outgrow(site: ControlHarness) -> None:
     path = site.folders.journal
     path.write_bytes(path.read_bytes().replace(b'"v":2', b'"v":99'))
 
 
-def replace_by_folder(site: Site) -> None:
+def replace_by_folder(site: ControlHarness) -> None:
     site.folders.journal.unlink()
     site.folders.journal.mkdir()
 
 
-def malform(site: Site) -> None:
+def malform(site: ControlHarness) -> None:
     site.record(Run.start("no such step"))
 
 
 @pytest.mark.parametrize("harm", [garble, outgrow, replace_by_folder, malform])
 def test_a_damaged_journal_keeps_the_last_state_that_was_read(
-    site: Site, harm: Callable[[Site], None]
+    site: ControlHarness, harm: Callable[[ControlHarness], None]
 ) -> None:
     """C2, L6: it is judged where the attempt is settled; nothing else suffers."""
     site.started()
@@ -118,7 +118,7 @@ def test_a_damaged_journal_keeps_the_last_state_that_was_read(
     assert told(site) == [(1, "plan", "running")]
 
 
-def test_a_torn_tail_is_not_told_yet(site: Site) -> None:
+def test_a_torn_tail_is_not_told_yet(site: ControlHarness) -> None:
     """C1: the record may just be being written."""
     site.started()
     site.record(Run.begin(1), Run.start("plan"), Run.done("plan"))
@@ -127,7 +127,9 @@ def test_a_torn_tail_is_not_told_yet(site: Site) -> None:
     assert told(site) == [(1, "plan", "running")]
 
 
-def test_a_task_without_a_journal_is_new_and_an_unknown_one_is_nothing(site: Site) -> None:
+def test_a_task_without_a_journal_is_new_and_an_unknown_one_is_nothing(
+    site: ControlHarness,
+) -> None:
     site.started()
     state = site.live.refresh(TASK)
     assert state is not None
@@ -136,7 +138,7 @@ def test_a_task_without_a_journal_is_new_and_an_unknown_one_is_nothing(site: Sit
     assert told(site) == []
 
 
-def test_snapshots_are_read_in_order_each_once(site: Site) -> None:
+def test_snapshots_are_read_in_order_each_once(site: ControlHarness) -> None:
     """C10: the hub takes them oldest first."""
     site.started()
     site.record(Run.begin(1), Run.done("plan", snapshot(2)), Run.done("code", snapshot(1)))
@@ -147,7 +149,7 @@ def test_snapshots_are_read_in_order_each_once(site: Site) -> None:
     assert (last.sequence, site.hub.imported) == (2, [1, 2])
 
 
-def test_no_journal_names_no_snapshot(site: Site) -> None:
+def test_no_journal_names_no_snapshot(site: ControlHarness) -> None:
     site.started()
     assert journal_snapshots(site.folders.journal) == []
     assert site.attempts.finish.import_snapshots(site.task()) is None
@@ -158,7 +160,9 @@ def around(turns: int, first: int = 1) -> list[tuple[RecordType, Mapping[str, ob
     return [r for _ in range(first, first + turns) for r in (Run.start("plan"), Run.done("plan"))]
 
 
-def test_a_ring_reads_only_what_is_new(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ring_reads_only_what_is_new(
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """C8: however much was written before."""
     parsed: list[int] = []
     real = record_lines.parse
@@ -183,7 +187,7 @@ def test_a_ring_reads_only_what_is_new(site: Site, monkeypatch: pytest.MonkeyPat
     assert state.current_step.id == "code"
 
 
-def test_step_events_of_an_attempt_have_a_cap_that_is_told(site: Site) -> None:
+def test_step_events_of_an_attempt_have_a_cap_that_is_told(site: ControlHarness) -> None:
     """C8: a loop may go round ten thousand times; also across daemons."""
     site.started()
     site.record(Run.begin(1))
@@ -197,7 +201,7 @@ def test_step_events_of_an_attempt_have_a_cap_that_is_told(site: Site) -> None:
     assert "4 steps were reported" in capped["message"]
 
 
-def test_a_crash_before_the_cap_was_told_is_made_good(site: Site) -> None:
+def test_a_crash_before_the_cap_was_told_is_made_good(site: ControlHarness) -> None:
     """C8."""
     site.started()
     site.record(Run.begin(1), Run.start("plan"))
@@ -211,7 +215,7 @@ def test_a_crash_before_the_cap_was_told_is_made_good(site: Site) -> None:
     assert len(site.data("task.steps_untold")) == 1
 
 
-def test_a_record_that_cannot_be_understood_is_not_skipped(site: Site) -> None:
+def test_a_record_that_cannot_be_understood_is_not_skipped(site: ControlHarness) -> None:
     """C2: what follows it is not believed either."""
     site.started()
     site.record(Run.begin(1), Run.start("plan"))
@@ -222,7 +226,7 @@ def test_a_record_that_cannot_be_understood_is_not_skipped(site: Site) -> None:
         assert site.live.refresh(TASK) == good
 
 
-def test_what_the_hub_has_is_asked_once_and_not_imported_again(site: Site) -> None:
+def test_what_the_hub_has_is_asked_once_and_not_imported_again(site: ControlHarness) -> None:
     """C10: with 10,000 snapshots one question is enough."""
     site.started()
     site.record(Run.begin(1), Run.done("plan", snapshot(1)), Run.done("code", snapshot(2)))

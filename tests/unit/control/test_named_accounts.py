@@ -18,7 +18,7 @@ from rover_mcp.daemon.gateway_adapter import GatewayAdapter
 from rover_mcp.daemon.task_networks import TaskNetworks
 from rover_mcp.gateway.grant import ProviderAccess
 from rover_mcp.tasks.caller import Caller
-from tests.support.attempts_site import Site
+from tests.support.attempts_site import ControlHarness
 from tests.support.samples import TASK, task_row
 
 WORK, HOME = "anthropic:work", "anthropic:home"
@@ -145,7 +145,7 @@ def test_a_name_that_would_be_misread_is_refused(tmp_path: Path, key: str) -> No
 
 
 def test_the_gateway_asks_with_the_account_of_the_attempt(
-    site: Site, two: Credentials, tmp_path: Path
+    site: ControlHarness, two: Credentials, tmp_path: Path
 ) -> None:
     """M2: also while it waits for one model of it; another provider's step has its own."""
     leases: list[Any] = []

@@ -14,7 +14,7 @@ from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
 from rover_mcp.gateway.internet import UpstreamProxy
 from rover_mcp.gateway.refusals import KEPT, RefusedHost, RefusedHosts
 from rover_mcp.tasks.caller import Caller
-from tests.support.attempts_site import Site
+from tests.support.attempts_site import ControlHarness
 
 
 class Writer:
@@ -34,12 +34,12 @@ def refused(host: str, count: int = 1) -> RefusedHost:
 
 
 @pytest.fixture
-def credentials(site: Site) -> Credentials:
+def credentials(site: ControlHarness) -> Credentials:
     return Credentials(site.settings)
 
 
 def test_hosts_of_the_users_list_hold_for_the_next_attempt(
-    site: Site, credentials: Credentials
+    site: ControlHarness, credentials: Credentials
 ) -> None:
     task = site.create(network={"mode": "providers", "allow": ["git.example.org"]})
     settings = site.settings.model_copy(
@@ -54,7 +54,7 @@ def test_hosts_of_the_users_list_hold_for_the_next_attempt(
 
 
 def test_the_proxy_is_the_clients_own(
-    site: Site, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://daemon:1")
     networks = TaskNetworks(site.settings, site.store, credentials)
@@ -68,7 +68,7 @@ def test_the_proxy_is_the_clients_own(
 
 
 def test_refusals_are_written_at_once_then_together_and_survive(
-    site: Site, credentials: Credentials
+    site: ControlHarness, credentials: Credentials
 ) -> None:
     """An agent that tries without end costs one write at a time."""
     task, wait = site.create(), Writer()
@@ -91,7 +91,7 @@ def test_refusals_are_written_at_once_then_together_and_survive(
 
 
 def test_nothing_is_still_to_be_written_when_the_end_of_a_task_is_told(
-    site: Site, credentials: Credentials
+    site: ControlHarness, credentials: Credentials
 ) -> None:
     """The daemon may end at once then."""
     task, wait = site.create(), Writer()

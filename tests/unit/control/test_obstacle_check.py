@@ -19,7 +19,7 @@ from rover_mcp.domain.obstacles import CLEARED_FIRST, DELIVERY_LEFT, Obstacle
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.git.branch_blocked import blocked
 from rover_mcp.tasks.pause_view import Policy, pause_view
-from tests.support.attempts_site import STARTED, Run, Site
+from tests.support.attempts_site import STARTED, ControlHarness, Run
 from tests.support.repos import git, make_repository
 from tests.support.samples import TASK, snapshot
 
@@ -33,21 +33,21 @@ CHECKED_OUT = Conflict(
 LOCKED = EnvironmentFault("rover/1-x.lock exists", code="publish_failed")
 
 
-def undelivered(site: Site, fault: Conflict | EnvironmentFault) -> None:
+def undelivered(site: ControlHarness, fault: Conflict | EnvironmentFault) -> None:
     site.started()
     site.record(*STARTED, Run.done("plan", snapshot(1)), Run.COMPLETE)
     site.hub.publish_fault = fault
     site.settle(0)
 
 
-def waits(site: Site) -> str | None:
+def waits(site: ControlHarness) -> str | None:
     view = pause_view(site.task(), None, 0.0, Policy())
     return view.waits_because if view and view.auto_resume else None
 
 
 @pytest.mark.parametrize("fault", [CHECKED_OUT, LOCKED], ids=str)
 def test_a_branch_that_is_in_use_pauses_the_task_until_it_is_free(
-    site: Site, monkeypatch: pytest.MonkeyPatch, fault: Conflict | EnvironmentFault
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch, fault: Conflict | EnvironmentFault
 ) -> None:
     """V3: the work is done, so the task has not failed."""
     undelivered(site, fault)
@@ -75,14 +75,14 @@ def test_a_branch_that_is_in_use_pauses_the_task_until_it_is_free(
     assert (site.task().status, site.hub.published) == (S.COMPLETED, [task.branch])
 
 
-def test_a_branch_with_other_commits_is_a_failure(site: Site) -> None:
+def test_a_branch_with_other_commits_is_a_failure(site: ControlHarness) -> None:
     undelivered(site, Conflict("it has other commits", code="branch_diverged"))
     assert site.task().status is S.FAILED
 
 
 @pytest.mark.parametrize("free", [0, FLOOR, 2 * FLOOR - 1])
 def test_a_task_resumes_once_its_disk_has_twice_what_a_run_needs(
-    site: Site, monkeypatch: pytest.MonkeyPatch, free: int
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
     """E2, L7: just enough would pause it again at once."""
     site.restart(min_free_bytes=FLOOR)
@@ -98,7 +98,7 @@ def test_a_task_resumes_once_its_disk_has_twice_what_a_run_needs(
 
 
 def test_a_task_waits_for_space_on_the_disk_of_its_engine(
-    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Only Docker's own disk is full: the task would use up its resumes against the same error."""
     undelivered(site, EnvironmentFault("Docker's disk is full", code=DISK_FULL))
@@ -117,7 +117,7 @@ def test_a_task_waits_for_space_on_the_disk_of_its_engine(
 
 
 def test_a_task_that_starts_on_a_full_disk_waits_for_space_too(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.create()
     assert site.claim(1)
@@ -134,7 +134,7 @@ def test_a_task_that_starts_on_a_full_disk_waits_for_space_too(
 
 @pytest.mark.parametrize("where", ["task", "settings", "no tries"])
 def test_nothing_resumes_by_itself_where_that_is_off(
-    site: Site, monkeypatch: pytest.MonkeyPatch, where: str
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """K7."""
     if where == "settings":

@@ -15,7 +15,7 @@ from rover_mcp.domain.attempt_state import BY_ITSELF, MOVES, AttemptState
 from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.task_status import RESUMABLE, RUNNING, Event, TaskStatus
 from rover_mcp.store.records import AttemptRow, TaskRow
-from tests.support.attempts_site import Run, Site, open_site
+from tests.support.attempts_site import ControlHarness, Run, open_site
 from tests.support.samples import TASK, pause
 
 S = TaskStatus
@@ -27,13 +27,13 @@ ROUNDS = st.tuples(st.sampled_from(ENDS), st.sampled_from(["time passes"] * len(
 TIME = "time passes"
 
 
-def begin(site: Site, attempt: int) -> None:
+def begin(site: ControlHarness, attempt: int) -> None:
     """What its workflow does until the sandbox runs."""
     if site.claim(attempt):
         site.attempts.launch.bring_up(TASK, attempt)
 
 
-def settle(site: Site) -> None:
+def settle(site: ControlHarness) -> None:
     """What its workflow does once the sandbox has ended."""
     attempt = site.task().attempt
     site.attempts.finish.settle(TASK, attempt, site.attempts.wait.follow(TASK, attempt))
@@ -41,7 +41,7 @@ def settle(site: Site) -> None:
         begin(site, row.attempt)
 
 
-def ends(site: Site, how: str) -> None:
+def ends(site: ControlHarness, how: str) -> None:
     """The sandbox that runs ends so."""
     task = site.task()
     attempt = task.attempt
@@ -58,7 +58,7 @@ def ends(site: Site, how: str) -> None:
     settle(site)
 
 
-def time_passes(site: Site) -> None:
+def time_passes(site: ControlHarness) -> None:
     """The next timer fires: the task's own, or its account's."""
     with site.store.database.engine.begin() as connection:
         past = time.time() - 1
@@ -72,7 +72,7 @@ def time_passes(site: Site) -> None:
         begin(site, row.attempt)
 
 
-def act(site: Site, action: str) -> None:
+def act(site: ControlHarness, action: str) -> None:
     task = site.task()
     match action:
         case "time passes":
@@ -101,7 +101,7 @@ def act(site: Site, action: str) -> None:
             site.door.missing = None if site.door.missing else "set a key"
 
 
-def has_a_way_on(site: Site) -> None:
+def has_a_way_on(site: ControlHarness) -> None:
     task = site.task()
     waiting = site.store.attempts.in_states(BY_ITSELF)
     if task.status in RUNNING:
@@ -115,7 +115,7 @@ def has_a_way_on(site: Site) -> None:
     assert_paused(site, task, waiting)
 
 
-def assert_paused(site: Site, task: TaskRow, waiting: list[AttemptRow]) -> None:
+def assert_paused(site: ControlHarness, task: TaskRow, waiting: list[AttemptRow]) -> None:
     assert task.pause is not None
     assert task.paused_at is not None
     assert site.folders.journal.exists() or task.pause.reason is PauseReason.AUTH
@@ -129,7 +129,7 @@ def assert_paused(site: Site, task: TaskRow, waiting: list[AttemptRow]) -> None:
     lives(site, row)
 
 
-def lives(site: Site, row: AttemptRow) -> None:
+def lives(site: ControlHarness, row: AttemptRow) -> None:
     """What it waits for will come: its time, or its account's timer."""
     if row.state == "held":
         hold = site.store.holds.get(str(site.task().account))
@@ -138,7 +138,7 @@ def lives(site: Site, row: AttemptRow) -> None:
         assert hold.probe_task is None
 
 
-def refuse_other_moves(site: Site) -> None:
+def refuse_other_moves(site: ControlHarness) -> None:
     """Let the database refuse every move of an attempt that is not in the table."""
     known = ", ".join(
         f"('{before}', '{after}')" for before in MOVES for after in (before, *MOVES[before])

@@ -23,7 +23,7 @@ from rover_mcp.store import store_tables
 from rover_mcp.store.damaged_records import DamagedRecord
 from rover_mcp.store.records import AttemptRow
 from rover_mcp.testing.fake_engine import FakeEngine, FakeSandbox
-from tests.support.attempts_site import NAME, STARTED, Run, Site
+from tests.support.attempts_site import NAME, STARTED, ControlHarness, Run
 from tests.support.samples import NOW, TASK, snapshot
 
 S = TaskStatus
@@ -31,7 +31,7 @@ LATER = 10_000.0
 
 
 @dataclass
-class NoPlane:
+class LostWorkflows:
     """A control plane whose workflows are lost, but for those named."""
 
     alive: set[str] = field(default_factory=set[str])
@@ -54,15 +54,17 @@ class NoPlane:
         self.reconciled += 1
 
 
-def sweep(site: Site, plane: NoPlane | None = None, *, ahead: float = 0) -> NoPlane:
-    plane = plane or NoPlane()
+def sweep(
+    site: ControlHarness, plane: LostWorkflows | None = None, *, ahead: float = 0
+) -> LostWorkflows:
+    plane = plane or LostWorkflows()
     clock = time.time() + ahead
     Reconciler(site.attempts, plane, now=lambda: clock, spawn=lambda work: work()).sweep()
     return plane
 
 
-def followed(site: Site, attempt: int = 1) -> NoPlane:
-    return NoPlane(alive={site.attempt(attempt).workflow_id})
+def followed(site: ControlHarness, attempt: int = 1) -> LostWorkflows:
+    return LostWorkflows(alive={site.attempt(attempt).workflow_id})
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,7 @@ def followed(site: Site, attempt: int = 1) -> NoPlane:
     [(0, Run.COMPLETE, S.COMPLETED), (1, Run.fail("no"), S.FAILED), (137, None, S.PAUSED)],
 )
 def test_a_task_whose_follower_died_is_settled_by_its_journal(
-    site: Site, code: int, ending: tuple[object, object] | None, status: TaskStatus
+    site: ControlHarness, code: int, ending: tuple[object, object] | None, status: TaskStatus
 ) -> None:
     """L1, L7."""
     site.started()
@@ -86,7 +88,7 @@ def test_a_task_whose_follower_died_is_settled_by_its_journal(
 
 
 def test_a_removed_sandbox_pauses_a_task_with_a_checkpoint(
-    site: Site,
+    site: ControlHarness,
 ) -> None:
     """L2: as interrupted, with a hint."""
     site.started()
@@ -100,7 +102,7 @@ def test_a_removed_sandbox_pauses_a_task_with_a_checkpoint(
     assert "kept up to the last checkpoint" in task.pause.message
 
 
-def test_without_a_checkpoint_and_a_retry_it_fails_with_a_hint(site: Site) -> None:
+def test_without_a_checkpoint_and_a_retry_it_fails_with_a_hint(site: ControlHarness) -> None:
     """L2."""
     site.restart(auto_resume=False)
     site.started()
@@ -110,7 +112,7 @@ def test_without_a_checkpoint_and_a_retry_it_fails_with_a_hint(site: Site) -> No
     assert "resume_task" in str(site.task().error)
 
 
-def test_what_runs_and_is_followed_is_left_alone(site: Site) -> None:
+def test_what_runs_and_is_followed_is_left_alone(site: ControlHarness) -> None:
     """L4: also one that has only just ended."""
     site.started()
     site.record(*STARTED)
@@ -123,7 +125,7 @@ def test_what_runs_and_is_followed_is_left_alone(site: Site) -> None:
         assert NAME in site.world.sandboxes
 
 
-def test_what_runs_without_a_follower_gets_one_and_runs_on(site: Site) -> None:
+def test_what_runs_without_a_follower_gets_one_and_runs_on(site: ControlHarness) -> None:
     """L4, L7, L8."""
     site.started()
     site.record(*STARTED)
@@ -133,7 +135,7 @@ def test_what_runs_without_a_follower_gets_one_and_runs_on(site: Site) -> None:
 
 
 def test_an_engine_that_does_not_answer_changes_no_task(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: ControlHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     """L3, L6: it is logged."""
     site.started()
@@ -150,7 +152,7 @@ def test_an_engine_that_does_not_answer_changes_no_task(
 
 
 def test_one_damaged_record_touches_no_other_task(
-    site: Site, caplog: pytest.LogCaptureFixture
+    site: ControlHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     """L6, A1: and it is logged."""
     site.started()
@@ -168,7 +170,7 @@ def test_one_damaged_record_touches_no_other_task(
 
 
 def test_a_sandbox_that_cannot_be_settled_is_tried_again(
-    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """L6."""
     site.started()
@@ -191,7 +193,7 @@ def test_a_sandbox_that_cannot_be_settled_is_tried_again(
 # Starts that take too long
 
 
-def test_a_runner_that_does_not_begin_is_stopped_and_tried_again(site: Site) -> None:
+def test_a_runner_that_does_not_begin_is_stopped_and_tried_again(site: ControlHarness) -> None:
     """L5, A4: after startup_timeout; the message says what happened."""
     site.started()
     sweep(site, followed(site), ahead=299)
@@ -207,7 +209,7 @@ def test_a_runner_that_does_not_begin_is_stopped_and_tried_again(site: Site) -> 
     assert task.retry_at is not None
 
 
-def test_starts_that_fail_for_ever_end_after_so_many_retries(site: Site) -> None:
+def test_starts_that_fail_for_ever_end_after_so_many_retries(site: ControlHarness) -> None:
     """L2, L5, K3: they are counted."""
     site.started()
     for attempt in range(1, 7):
@@ -222,7 +224,7 @@ def test_starts_that_fail_for_ever_end_after_so_many_retries(site: Site) -> None
     assert "did not begin" in str(task.error)
 
 
-def test_the_first_record_ends_the_wait_for_it(site: Site) -> None:
+def test_the_first_record_ends_the_wait_for_it(site: ControlHarness) -> None:
     """L5: however long ago the start was."""
     site.started()
     site.record(Run.begin(1))
@@ -230,7 +232,7 @@ def test_the_first_record_ends_the_wait_for_it(site: Site) -> None:
     assert site.running() == [NAME]
 
 
-def test_a_journal_that_cannot_be_read_stops_nobody(site: Site) -> None:
+def test_a_journal_that_cannot_be_read_stops_nobody(site: ControlHarness) -> None:
     """C2, L4: it is judged when the sandbox has ended."""
     site.started()
     site.folders.journal.mkdir(parents=True)
@@ -241,7 +243,9 @@ def test_a_journal_that_cannot_be_read_stops_nobody(site: Site) -> None:
 # What a crash left
 
 
-def left_over(site: Site, name: str, attempt: int, *, task_id: str = TASK, ended: bool) -> None:
+def left_over(
+    site: ControlHarness, name: str, attempt: int, *, task_id: str = TASK, ended: bool
+) -> None:
     site.world.sandboxes[name] = FakeSandbox(_spec(task_id, name, attempt), NOW)
     if ended:
         site.world.end(name, 0)
@@ -257,7 +261,7 @@ def _spec(task_id: str, name: str, attempt: int) -> SandboxSpec:
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_a_sandbox_of_an_attempt_that_is_over_is_removed(site: Site, ended: bool) -> None:
+def test_a_sandbox_of_an_attempt_that_is_over_is_removed(site: ControlHarness, ended: bool) -> None:
     """L8: one that runs is asked to end first."""
     site.started()
     site.record(*STARTED, Run.COMPLETE)
@@ -270,12 +274,12 @@ def test_a_sandbox_of_an_attempt_that_is_over_is_removed(site: Site, ended: bool
 
 @pytest.mark.parametrize(("ended", "stays"), [(True, False), (False, True)])
 def test_a_sandbox_that_no_task_knows_is_told_of(
-    site: Site, caplog: pytest.LogCaptureFixture, ended: bool, stays: bool
+    site: ControlHarness, caplog: pytest.LogCaptureFixture, ended: bool, stays: bool
 ) -> None:
     """L4, L8: once, and it is removed only where it does not run."""
     name = sandbox_name("e" * 32, 1)
     left_over(site, name, 1, task_id="e" * 32, ended=ended)
-    plane = NoPlane()
+    plane = LostWorkflows()
     sweeper = Reconciler(site.attempts, plane, spawn=lambda work: work())
     with caplog.at_level(logging.WARNING):
         sweeper.sweep()
@@ -284,7 +288,9 @@ def test_a_sandbox_that_no_task_knows_is_told_of(
     assert caplog.text.count(name) == 1
 
 
-def test_a_sandbox_that_is_just_being_made_is_not_taken_for_a_left_over(site: Site) -> None:
+def test_a_sandbox_that_is_just_being_made_is_not_taken_for_a_left_over(
+    site: ControlHarness,
+) -> None:
     """L5: it may not tell its task yet."""
     site.create()
     assert site.claim(1)
@@ -293,7 +299,7 @@ def test_a_sandbox_that_is_just_being_made_is_not_taken_for_a_left_over(site: Si
     assert NAME in site.world.sandboxes
 
 
-def test_a_running_task_whose_attempt_is_over_is_settled(site: Site) -> None:
+def test_a_running_task_whose_attempt_is_over_is_settled(site: ControlHarness) -> None:
     """L8: nobody else would ever look at it again."""
     site.started()
     site.record(*STARTED, Run.done("plan", snapshot(1)))
@@ -303,7 +309,7 @@ def test_a_running_task_whose_attempt_is_over_is_settled(site: Site) -> None:
     assert site.running() == []
 
 
-def test_a_new_task_without_an_attempt_is_given_up_with_a_way_on(site: Site) -> None:
+def test_a_new_task_without_an_attempt_is_given_up_with_a_way_on(site: ControlHarness) -> None:
     """L8."""
     site.create()
     site.store.attempts.move(TASK, 1, ("queued",), state="superseded")
@@ -314,7 +320,7 @@ def test_a_new_task_without_an_attempt_is_given_up_with_a_way_on(site: Site) -> 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_an_attempt_in_an_unknown_state_settles_no_task(
-    site: Site, caplog: pytest.LogCaptureFixture, ended: bool
+    site: ControlHarness, caplog: pytest.LogCaptureFixture, ended: bool
 ) -> None:
     """A1: the error names the record, and the task stays as it is."""
     site.started()
@@ -339,7 +345,7 @@ def test_an_attempt_in_an_unknown_state_settles_no_task(
 # Any combination
 
 
-def wipe(site: Site) -> None:
+def wipe(site: ControlHarness) -> None:
     site.world.sandboxes.clear()
     with site.store.database.engine.begin() as connection:
         for table in (store_tables.events, store_tables.attempts, store_tables.tasks):
@@ -357,7 +363,12 @@ def wipe(site: Site) -> None:
     is_followed=st.booleans(),
 )
 def test_whatever_is_found_one_sweep_leaves_a_status_that_is_true(
-    site: Site, status: TaskStatus, state: str, sandbox: str, recorded: str, is_followed: bool
+    site: ControlHarness,
+    status: TaskStatus,
+    state: str,
+    sandbox: str,
+    recorded: str,
+    is_followed: bool,
 ) -> None:
     """L7, L8: no task runs by the record without somebody who follows it, or who is about to."""
     task_id = new_task_id()
@@ -375,7 +386,7 @@ def test_whatever_is_found_one_sweep_leaves_a_status_that_is_true(
         left_over(site, name, 1, task_id=task_id, ended=sandbox == "ended")
     row = site.store.attempts.get(task_id, 1)
     assert row is not None
-    plane = NoPlane({row.workflow_id} if is_followed else set())
+    plane = LostWorkflows({row.workflow_id} if is_followed else set())
     sweep(site, plane)
     task, attempt = site.task(task_id), site.store.attempts.get(task_id, 1)
     assert attempt is not None

@@ -15,7 +15,7 @@ from rover_mcp.domain.iteration import IterationInput, ResolutionRound
 from rover_mcp.domain.task_links import ResolvesFor, TaskLinks
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.store.records import TaskRow
-from tests.support.attempts_site import STARTED, Run, Site
+from tests.support.attempts_site import STARTED, ControlHarness, Run
 from tests.support.samples import TASK, pause, snapshot
 
 S = TaskStatus
@@ -42,7 +42,7 @@ class FakeRounds:
         return self.answer
 
 
-def settled(site: Site, answer: NextRound | RoundsEnd | Exception | None) -> TaskRow:
+def settled(site: ControlHarness, answer: NextRound | RoundsEnd | Exception | None) -> TaskRow:
     """A task that has done a round, after which the host says `answer`."""
     site.attempts.context.rounds = FakeRounds(answer) if answer is not None else None
     site.started(links=LINKS)
@@ -52,7 +52,7 @@ def settled(site: Site, answer: NextRound | RoundsEnd | Exception | None) -> Tas
     return site.task()
 
 
-def test_the_next_round_is_a_further_iteration_that_begins_at_once(site: Site) -> None:
+def test_the_next_round_is_a_further_iteration_that_begins_at_once(site: ControlHarness) -> None:
     """N2."""
     task = settled(site, NEXT)
     assert (task.status, task.iteration, task.attempt) == (S.ITERATING, 2, 2)
@@ -62,7 +62,7 @@ def test_the_next_round_is_a_further_iteration_that_begins_at_once(site: Site) -
     assert site.kinds(Event.COMPLETE, Event.NEXT_ROUND) == [Event.NEXT_ROUND]
 
 
-def test_it_ends_when_nothing_is_left(site: Site) -> None:
+def test_it_ends_when_nothing_is_left(site: ControlHarness) -> None:
     task = settled(site, RoundsEnd(verdict="the check fails", warning="not rebased"))
     assert (task.status, site.state().verdict) == (S.COMPLETED, "the check fails")
     assert "not rebased" in task.warnings
@@ -79,7 +79,7 @@ def test_it_ends_when_nothing_is_left(site: Site) -> None:
     ],
 )
 def test_it_fails_with_the_reason(
-    site: Site, answer: RoundsEnd | Exception | None, error: str
+    site: ControlHarness, answer: RoundsEnd | Exception | None, error: str
 ) -> None:
     """N2."""
     task = settled(site, answer)
@@ -88,14 +88,14 @@ def test_it_fails_with_the_reason(
 
 
 @pytest.mark.parametrize("code", [DISK_FULL, GIT_STOOD_STILL])
-def test_what_may_pass_is_a_pause(site: Site, code: str) -> None:
+def test_what_may_pass_is_a_pause(site: ControlHarness, code: str) -> None:
     task = settled(site, EnvironmentFault("it stands still", code=code))
     assert task.status is S.PAUSED
     assert task.pause is not None
     assert "it stands still" in task.pause.message
 
 
-def test_one_that_was_cancelled_meanwhile_stays_so(site: Site) -> None:
+def test_one_that_was_cancelled_meanwhile_stays_so(site: ControlHarness) -> None:
     rounds = FakeRounds(NEXT)
 
     def follow(task: TaskRow, state: RunState) -> NextRound | RoundsEnd:
@@ -110,7 +110,7 @@ def test_one_that_was_cancelled_meanwhile_stays_so(site: Site) -> None:
     assert (site.task().status, site.task().iteration) == (S.CANCELLED, 1)
 
 
-def test_a_pause_leaves_no_branch_with_markers(site: Site) -> None:
+def test_a_pause_leaves_no_branch_with_markers(site: ControlHarness) -> None:
     """N2."""
     task = site.paused(pause(PauseReason.CREDITS), links=LINKS)
     assert task.status is S.PAUSED

@@ -15,7 +15,7 @@ from rover_mcp.control.needed_models import uses_model
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.store.records import HoldRow
-from tests.support.attempts_site import Run, Site
+from tests.support.attempts_site import ControlHarness, Run
 from tests.support.samples import TASK, pause, task_row
 
 S = TaskStatus
@@ -23,7 +23,7 @@ WORK, HOME = "anthropic:work", "anthropic:home"
 
 
 @pytest.fixture
-def site(site: Site) -> Site:
+def site(site: ControlHarness) -> ControlHarness:
     """Its user has named two accounts."""
     site.door.label, site.door.more = WORK, (HOME,)
     return site
@@ -35,26 +35,26 @@ def window(seconds: float, model: str | None = None) -> Pause:
     return pause(PauseReason.USAGE_WINDOW, retry_at=at, model=model, **grounds)
 
 
-def hold(site: Site, key: str) -> HoldRow:
+def hold(site: ControlHarness, key: str) -> HoldRow:
     found = site.store.holds.get(key)
     assert found is not None
     return found
 
 
-def goes_on_with(site: Site, attempt: int, account: str) -> None:
+def goes_on_with(site: ControlHarness, attempt: int, account: str) -> None:
     row = site.attempt(attempt)
     assert row.state == "scheduled"
     assert site.claim(attempt)
     assert site.task().account == account
 
 
-def refused_again(site: Site, attempt: int, told: Pause) -> None:
+def refused_again(site: ControlHarness, attempt: int, told: Pause) -> None:
     assert site.attempts.launch.bring_up(TASK, attempt)
     site.record(Run.resume(attempt), Run.start("plan"), Run.pause(told))
     site.settle(2, attempt)
 
 
-def test_the_next_account_takes_over_at_once(site: Site) -> None:
+def test_the_next_account_takes_over_at_once(site: ControlHarness) -> None:
     """Q6: by the name that its user gave, and the first is held until its time."""
     task = site.paused(window(3600))
     assert task.pause is not None
@@ -65,7 +65,7 @@ def test_the_next_account_takes_over_at_once(site: Site) -> None:
     assert hold(site, WORK).until == pytest.approx(time.time() + 3600, abs=60)
 
 
-def test_where_all_are_closed_the_one_that_opens_first_is_waited_for(site: Site) -> None:
+def test_where_all_are_closed_the_one_that_opens_first_is_waited_for(site: ControlHarness) -> None:
     """Q7: not the one that was refused last."""
     site.paused(window(600))
     goes_on_with(site, 2, HOME)
@@ -83,7 +83,7 @@ def test_where_all_are_closed_the_one_that_opens_first_is_waited_for(site: Site)
     assert hold(site, WORK).probe_attempt == 3
 
 
-def test_a_models_limit_is_left_to_the_next_account(site: Site) -> None:
+def test_a_models_limit_is_left_to_the_next_account(site: ControlHarness) -> None:
     """Q6."""
     site.paused(window(3600, "opus"))
     assert [h.account for h in site.store.holds.all()] == [f"{WORK}#opus"]
@@ -91,7 +91,7 @@ def test_a_models_limit_is_left_to_the_next_account(site: Site) -> None:
 
 
 def test_a_takeover_that_cannot_start_keeps_the_schedule(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Q7: the task waits for its own account as it did, and no retry is used up."""
     before = site.paused(window(3600))
@@ -105,7 +105,7 @@ def test_a_takeover_that_cannot_start_keeps_the_schedule(
     assert after.retry_at == hold(site, WORK).until
 
 
-def test_another_model_goes_on_at_once_and_the_first_stays_held(site: Site) -> None:
+def test_another_model_goes_on_at_once_and_the_first_stays_held(site: ControlHarness) -> None:
     """Q6, Q7: it is asked first whether it could, and then it does, without a probe."""
     site.door.more = ()
     task = site.paused(window(3600, "opus"), model="opus")
@@ -123,7 +123,7 @@ def test_another_model_goes_on_at_once_and_the_first_stays_held(site: Site) -> N
 
 
 def test_another_model_that_cannot_start_keeps_the_schedule(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Q7."""
     site.door.more = ()
@@ -166,7 +166,7 @@ def test_a_model_is_proposed_only_where_the_step_takes_it(
 
 
 def test_another_agent_that_cannot_start_is_not_the_tasks_agent(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Q7: resume_task named it."""
     site.door.more = ()

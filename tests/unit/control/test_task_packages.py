@@ -21,7 +21,7 @@ CRATES = ".cargo/registry/cache/index.crates.io-6f17d22bba15001f"
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseCommit:
     """A commit with these files."""
 
     contents: tuple[tuple[str, bytes], ...]
@@ -46,7 +46,7 @@ def crates(home: Path) -> set[str]:
 
 
 def test_crates_of_every_committed_lock_file_reach_the_next_task(tmp_path: Path) -> None:
-    base = Base(
+    base = BaseCommit(
         (
             ("Cargo.lock", lock("root", b"r")),
             ("services/api/Cargo.lock", lock("inner", b"i")),
@@ -69,7 +69,7 @@ def test_crates_of_every_committed_lock_file_reach_the_next_task(tmp_path: Path)
 
 def test_modules_of_every_committed_lock_file_are_wanted() -> None:
     line = f"example.com/{{}} v1.0.0 h1:{'A' * 43}=\n"
-    base = Base(
+    base = BaseCommit(
         (
             ("svc/go.sum", line.format("one").encode()),
             ("go.work.sum", line.format("two").encode()),
@@ -85,9 +85,9 @@ def test_no_more_lock_files_are_read_than_a_person_would_write(
 ) -> None:
     """The nearest to the root count first."""
     many = [(f"deep/{n:04}/Cargo.lock", lock(f"n{n}", b"x")) for n in range(MOST_LOCKS)]
-    base = Base((*many, ("Cargo.lock", lock("root", b"r"))))
+    base = BaseCommit((*many, ("Cargo.lock", lock("root", b"r"))))
     names = set(demanded_by(base).crates)
     assert len(names) == MOST_LOCKS
     assert "root-1.0.0.crate" in names
     monkeypatch.setattr(lock_files, "MOST_BYTES", 300)
-    assert set(demanded_by(Base(base.contents[-2:])).crates) == {"root-1.0.0.crate"}
+    assert set(demanded_by(BaseCommit(base.contents[-2:])).crates) == {"root-1.0.0.crate"}

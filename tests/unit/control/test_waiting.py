@@ -14,7 +14,7 @@ from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.store.records import CallRow, HoldRow, TaskRow
-from tests.support.attempts_site import Run, Site
+from tests.support.attempts_site import ControlHarness, Run
 from tests.support.samples import TASK, pause
 
 S = TaskStatus
@@ -25,19 +25,19 @@ CLOSED = [R.CREDITS, R.USAGE_WINDOW, R.RATE_LIMIT]
 
 
 @pytest.fixture
-def site(site: Site) -> Site:
+def site(site: ControlHarness) -> ControlHarness:
     """All of its tasks use one account."""
     site.door.label = ACCOUNT
     return site
 
 
-def hold_of(site: Site) -> HoldRow:
+def hold_of(site: ControlHarness) -> HoldRow:
     hold = site.store.holds.get(ACCOUNT)
     assert hold is not None
     return hold
 
 
-def the_hold_is_over(site: Site) -> None:
+def the_hold_is_over(site: ControlHarness) -> None:
     hold = hold_of(site)
     with site.store.database.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -45,7 +45,7 @@ def the_hold_is_over(site: Site) -> None:
         )
 
 
-def probed(site: Site, reason: PauseReason = R.CREDITS) -> int:
+def probed(site: ControlHarness, reason: PauseReason = R.CREDITS) -> int:
     """TASK was refused, and is now the probe; the number of its attempt, which runs."""
     site.paused(pause(reason))
     the_hold_is_over(site)
@@ -55,14 +55,14 @@ def probed(site: Site, reason: PauseReason = R.CREDITS) -> int:
     return row.attempt
 
 
-def refused_again(site: Site, attempt: int, **changes: object) -> TaskRow:
+def refused_again(site: ControlHarness, attempt: int, **changes: object) -> TaskRow:
     told = pause(**changes)  # pyright: ignore[reportArgumentType]
     site.record(Run.resume(attempt), Run.start("plan"), Run.pause(told))
     site.settle(2, attempt)
     return site.task()
 
 
-def waiting(site: Site) -> TaskRow:
+def waiting(site: ControlHarness) -> TaskRow:
     """Another task, which waits for the account."""
     site.create(OTHER)
     row = site.store.attempts.get(OTHER, 1)
@@ -73,7 +73,7 @@ def waiting(site: Site) -> TaskRow:
 
 @pytest.mark.parametrize("reason", CLOSED)
 def test_a_refusal_holds_its_account_and_the_pause_names_it(
-    site: Site, reason: PauseReason
+    site: ControlHarness, reason: PauseReason
 ) -> None:
     """D1, K5: it waits for the account, not for a time of its own."""
     task = site.paused(pause(reason))
@@ -87,7 +87,7 @@ def test_a_refusal_holds_its_account_and_the_pause_names_it(
 
 
 @pytest.mark.parametrize("reason", sorted(set(R) - set(CLOSED)))
-def test_any_other_pause_holds_no_account(site: Site, reason: PauseReason) -> None:
+def test_any_other_pause_holds_no_account(site: ControlHarness, reason: PauseReason) -> None:
     """K5."""
     task = site.paused(pause(reason))
     assert site.store.holds.all() == []
@@ -96,14 +96,14 @@ def test_any_other_pause_holds_no_account(site: Site, reason: PauseReason) -> No
     assert task.pause.account == (ACCOUNT if of_an_account else None)
 
 
-def test_the_providers_time_is_the_holds(site: Site) -> None:
+def test_the_providers_time_is_the_holds(site: ControlHarness) -> None:
     """K2: and our own guess of one is never taken for it."""
     reset = datetime.now(UTC) + timedelta(hours=9)
     site.paused(pause(R.USAGE_WINDOW, retry_at=reset))
     assert hold_of(site).until == reset.timestamp()
 
 
-def test_an_account_that_refuses_is_not_tried_by_another_task(site: Site) -> None:
+def test_an_account_that_refuses_is_not_tried_by_another_task(site: ControlHarness) -> None:
     """K4, K5: it pauses with the hold's reason, without a sandbox and without using up a retry."""
     site.paused(pause())
     task = waiting(site)
@@ -112,7 +112,7 @@ def test_an_account_that_refuses_is_not_tried_by_another_task(site: Site) -> Non
     assert OTHER not in site.door.served
 
 
-def test_a_refused_probe_prolongs_the_hold_and_only_its_retry_counts(site: Site) -> None:
+def test_a_refused_probe_prolongs_the_hold_and_only_its_retry_counts(site: ControlHarness) -> None:
     """K3, K5."""
     attempt = probed(site)
     waiting(site)
@@ -129,7 +129,7 @@ def test_a_refused_probe_prolongs_the_hold_and_only_its_retry_counts(site: Site)
 
 
 @pytest.mark.parametrize("how", ["completes", "answered", "model"])
-def test_a_probe_that_is_not_refused_opens_the_account(site: Site, how: str) -> None:
+def test_a_probe_that_is_not_refused_opens_the_account(site: ControlHarness, how: str) -> None:
     """K5: its model's first answer is enough; so is its end, if the answer was not seen."""
     attempt = probed(site)
     waiting(site)
@@ -150,7 +150,7 @@ def test_a_probe_that_is_not_refused_opens_the_account(site: Site, how: str) -> 
     assert site.task(OTHER).auto_retries == 0
 
 
-def test_an_answer_to_another_task_opens_nothing(site: Site) -> None:
+def test_an_answer_to_another_task_opens_nothing(site: ControlHarness) -> None:
     """K5: a call that was under way when the account closed says nothing of it now."""
     site.create(OTHER)
     row = site.store.attempts.get(OTHER, 1)
@@ -164,7 +164,7 @@ def test_an_answer_to_another_task_opens_nothing(site: Site) -> None:
 
 @pytest.mark.parametrize("reason", [R.INTERRUPTED, R.TRANSIENT, R.REQUESTED])
 def test_a_probe_that_ends_without_a_verdict_leaves_it_to_the_next(
-    site: Site, reason: PauseReason
+    site: ControlHarness, reason: PauseReason
 ) -> None:
     """K5: at once."""
     attempt = probed(site)
@@ -176,7 +176,7 @@ def test_a_probe_that_ends_without_a_verdict_leaves_it_to_the_next(
     assert (hold_of(site).refusals, hold_of(site).probe_task) == (1, OTHER)
 
 
-def test_a_probe_without_a_credential_leaves_it_to_the_next(site: Site) -> None:
+def test_a_probe_without_a_credential_leaves_it_to_the_next(site: ControlHarness) -> None:
     """D9, K5."""
     site.paused(pause())
     waiting(site)
@@ -187,7 +187,7 @@ def test_a_probe_without_a_credential_leaves_it_to_the_next(site: Site) -> None:
     assert [row.task_id for row in site.attempts.waiting.release_due()] == [OTHER]
 
 
-def test_an_account_that_never_opens_is_tried_again_without_an_end(site: Site) -> None:
+def test_an_account_that_never_opens_is_tried_again_without_an_end(site: ControlHarness) -> None:
     """K3, Q3: money ends it, and nobody has to be awake for that; at the longest wait."""
     attempt = probed(site)
     for _ in range(7):
@@ -204,7 +204,7 @@ def test_an_account_that_never_opens_is_tried_again_without_an_end(site: Site) -
     assert [d["exhausted"] for d in site.data(Event.PAUSE)] == [False] * 9
 
 
-def test_a_delay_that_an_account_repeats_in_vain_grows(site: Site) -> None:
+def test_a_delay_that_an_account_repeats_in_vain_grows(site: ControlHarness) -> None:
     """Q3: else one sandbox would follow the other all night."""
     waits: list[float] = []
     attempt = probed(site, R.RATE_LIMIT)
@@ -222,7 +222,7 @@ def test_a_delay_that_an_account_repeats_in_vain_grows(site: Site) -> None:
 # Early openings
 
 
-def asked_last(site: Site, ago: float) -> None:
+def asked_last(site: ControlHarness, ago: float) -> None:
     """Nobody has asked the account for so many seconds."""
     then = time.time() - ago
     with site.store.database.engine.begin() as connection:
@@ -240,7 +240,7 @@ def asked_last(site: Site, ago: float) -> None:
     ],
 )
 def test_a_window_that_may_open_early_is_tried_now_and_then_by_one_task(
-    site: Site, reason: PauseReason, ago: float, looks: bool
+    site: ControlHarness, reason: PauseReason, ago: float, looks: bool
 ) -> None:
     """Q3: its provider said four days."""
     site.paused(pause(reason, retry_at=datetime.now(UTC) + timedelta(days=4)))
@@ -262,7 +262,7 @@ def test_a_window_that_may_open_early_is_tried_now_and_then_by_one_task(
     assert site.task(OTHER).auto_retries == 0
 
 
-def test_a_window_that_opened_early_lets_everybody_go(site: Site) -> None:
+def test_a_window_that_opened_early_lets_everybody_go(site: ControlHarness) -> None:
     """Q3."""
     site.paused(pause(R.USAGE_WINDOW, retry_at=datetime.now(UTC) + timedelta(days=4)))
     waiting(site)
@@ -273,7 +273,7 @@ def test_a_window_that_opened_early_lets_everybody_go(site: Site) -> None:
     assert [row.task_id for row in site.attempts.waiting.release_due()] == [OTHER]
 
 
-def test_looking_early_can_be_switched_off(site: Site) -> None:
+def test_looking_early_can_be_switched_off(site: ControlHarness) -> None:
     """Q3, A4."""
     site.restart(retry=RetrySettings(look_again=0))
     site.paused(pause(R.USAGE_WINDOW, retry_at=datetime.now(UTC) + timedelta(days=4)))
@@ -281,7 +281,7 @@ def test_looking_early_can_be_switched_off(site: Site) -> None:
     assert site.attempts.waiting.release_due() == []
 
 
-def gave_up(site: Site, *, ago: float) -> TaskRow:
+def gave_up(site: ControlHarness, *, ago: float) -> TaskRow:
     """TASK waits for a person since so many seconds; its account's trouble was a passing one."""
     site.paused(pause(R.TRANSIENT))
     site.store.attempts.drop_schedule(TASK)
@@ -289,7 +289,7 @@ def gave_up(site: Site, *, ago: float) -> TaskRow:
     return site.task()
 
 
-def another_is_answered(site: Site) -> None:
+def another_is_answered(site: ControlHarness) -> None:
     site.create(OTHER)
     row = site.store.attempts.get(OTHER, 1)
     assert row is not None
@@ -298,7 +298,7 @@ def another_is_answered(site: Site) -> None:
     site.store.usage.write([call])
 
 
-def test_an_account_that_answers_wakes_tasks_without_tries_left(site: Site) -> None:
+def test_an_account_that_answers_wakes_tasks_without_tries_left(site: ControlHarness) -> None:
     """K3."""
     gave_up(site, ago=3700)
     assert site.attempts.waiting.release_due() == []
@@ -310,7 +310,7 @@ def test_an_account_that_answers_wakes_tasks_without_tries_left(site: Site) -> N
 
 
 @pytest.mark.parametrize("why", ["just now", "off", "another account", "a person's"])
-def test_a_task_that_had_given_up_sleeps_on(site: Site, why: str) -> None:
+def test_a_task_that_had_given_up_sleeps_on(site: ControlHarness, why: str) -> None:
     """K3, K7, D9: no more often than at the longest wait."""
     gave_up(site, ago=60 if why == "just now" else 3700)
     if why == "off":
@@ -327,7 +327,9 @@ def test_a_task_that_had_given_up_sleeps_on(site: Site, why: str) -> None:
 
 
 @pytest.mark.parametrize("writes", range(4))
-def test_a_refused_probe_ends_the_same_after_a_crash_at_any_write(site: Site, writes: int) -> None:
+def test_a_refused_probe_ends_the_same_after_a_crash_at_any_write(
+    site: ControlHarness, writes: int
+) -> None:
     """K5, L8: one more attempt waits, and somebody is the next probe."""
     attempt = probed(site)
     waiting(site)
@@ -347,7 +349,7 @@ def test_a_refused_probe_ends_the_same_after_a_crash_at_any_write(site: Site, wr
 # What rests on words
 
 
-def settled(site: Site, task_id: str, told: Pause) -> TaskRow:
+def settled(site: ControlHarness, task_id: str, told: Pause) -> TaskRow:
     """Another task, paused by its runner in its first attempt."""
     site.create(task_id)
     row = site.store.attempts.get(task_id, 1)
@@ -367,7 +369,7 @@ def settled(site: Site, task_id: str, told: Pause) -> TaskRow:
 @pytest.mark.parametrize("reason", CLOSED)
 @pytest.mark.parametrize("grounds", [Grounds.WORDS, Grounds.AGENT])
 def test_what_one_task_says_closes_its_account_to_nobody_else(
-    site: Site, reason: PauseReason, grounds: Grounds
+    site: ControlHarness, reason: PauseReason, grounds: Grounds
 ) -> None:
     """U6. Succeeded at 700cc57: all tasks of the account waited, for 25 days."""
     far = datetime.now(UTC) + timedelta(days=25)
@@ -384,7 +386,7 @@ def test_what_one_task_says_closes_its_account_to_nobody_else(
 
 @pytest.mark.parametrize("grounds", [Grounds.WORDS, Grounds.AGENT])
 def test_a_second_task_whose_answer_says_the_same_closes_the_account(
-    site: Site, grounds: Grounds
+    site: ControlHarness, grounds: Grounds
 ) -> None:
     """U6: if the gateway saw both; for no longer than the longest backoff. The task itself waits
     for the time that it was told, and is not refused each six hours until then."""
@@ -403,7 +405,7 @@ def test_a_second_task_whose_answer_says_the_same_closes_the_account(
     assert row.state == "scheduled"
 
 
-def test_an_account_that_has_answered_since_is_not_closed_by_words(site: Site) -> None:
+def test_an_account_that_has_answered_since_is_not_closed_by_words(site: ControlHarness) -> None:
     """U6: whoever it answered."""
     told = pause(grounds=Grounds.WORDS)
     site.paused(told)
@@ -413,7 +415,7 @@ def test_an_account_that_has_answered_since_is_not_closed_by_words(site: Site) -
     assert site.store.holds.all() == []
 
 
-def test_the_same_task_confirms_nothing_not_even_as_the_probe(site: Site) -> None:
+def test_the_same_task_confirms_nothing_not_even_as_the_probe(site: ControlHarness) -> None:
     """U6: the hold that the provider asked for is not prolonged on words."""
     attempt = probed(site)
     waiting(site)
@@ -427,7 +429,7 @@ def test_the_same_task_confirms_nothing_not_even_as_the_probe(site: Site) -> Non
     )
 
 
-def test_another_agent_takes_over_if_an_account_is_closed_to_one_task(site: Site) -> None:
+def test_another_agent_takes_over_if_an_account_is_closed_to_one_task(site: ControlHarness) -> None:
     """U6, K5: and does not begin anew with the first."""
     site.paused(pause(grounds=Grounds.AGENT), agents=["claude", "scripted"])
     assert site.store.holds.all() == []
@@ -435,7 +437,7 @@ def test_another_agent_takes_over_if_an_account_is_closed_to_one_task(site: Site
     assert site.task().agent == "scripted"
 
 
-def test_a_task_refused_by_two_accounts_waits_for_the_first_to_open(site: Site) -> None:
+def test_a_task_refused_by_two_accounts_waits_for_the_first_to_open(site: ControlHarness) -> None:
     """Q6, U6: each told it a time that concerns nobody else. It went back and forth between the two
     at once, again and again."""
     site.door.label, site.door.more = "anthropic-1", ("anthropic-2",)
@@ -454,7 +456,7 @@ def test_a_task_refused_by_two_accounts_waits_for_the_first_to_open(site: Site) 
     assert site.store.holds.all() == []
 
 
-def test_what_a_task_reported_is_forgotten_with_it(site: Site) -> None:
+def test_what_a_task_reported_is_forgotten_with_it(site: ControlHarness) -> None:
     site.paused(pause(grounds=Grounds.WORDS))
     assert [r.task_id for r in site.store.holds.reports(TASK)] == [TASK]
     assert site.store.transitions.apply(TASK, Event.CANCEL)
@@ -465,7 +467,7 @@ def test_what_a_task_reported_is_forgotten_with_it(site: Site) -> None:
 # Several agents
 
 
-def test_another_agent_goes_on_at_once_where_the_user_named_it(site: Site) -> None:
+def test_another_agent_goes_on_at_once_where_the_user_named_it(site: ControlHarness) -> None:
     """K5: with an event; the account is held all the same."""
     before = time.time()
     task = site.paused(pause(), agents=["claude", "scripted"])
@@ -482,7 +484,7 @@ def test_another_agent_goes_on_at_once_where_the_user_named_it(site: Site) -> No
     assert (run.agent, run.model) == ("scripted", None)
 
 
-def test_the_first_agent_is_used_again_once_its_account_is_open(site: Site) -> None:
+def test_the_first_agent_is_used_again_once_its_account_is_open(site: ControlHarness) -> None:
     """K5."""
     site.paused(pause(), agents=["claude", "scripted"])
     site.claim(2)
@@ -496,13 +498,13 @@ def test_the_first_agent_is_used_again_once_its_account_is_open(site: Site) -> N
     assert hold_of(site).probe_attempt == 3
 
 
-def test_authentication_is_never_mended_by_another_agent(site: Site) -> None:
+def test_authentication_is_never_mended_by_another_agent(site: ControlHarness) -> None:
     """D9."""
     task = site.paused(pause(R.AUTH), agents=["claude", "scripted"])
     assert (task.retry_at, site.attempts.finish.scheduled(TASK)) == (None, None)
 
 
-def test_an_agent_of_ones_own_choice_only_waits(site: Site) -> None:
+def test_an_agent_of_ones_own_choice_only_waits(site: ControlHarness) -> None:
     """K5: nobody was named to take over."""
     site.paused(pause())
     assert site.attempts.finish.scheduled(TASK) is None
@@ -512,7 +514,7 @@ def test_an_agent_of_ones_own_choice_only_waits(site: Site) -> None:
 # Budget and switches
 
 
-def test_a_sandbox_is_told_its_budget(site: Site) -> None:
+def test_a_sandbox_is_told_its_budget(site: ControlHarness) -> None:
     """D8, K7: the runner pauses before the next step; nobody resumes automatically then."""
     site.started(budget=Budget(usd=2.5))
     run = site.world.sandboxes[sandbox_name(TASK, 1)].spec.run
@@ -523,7 +525,9 @@ def test_a_sandbox_is_told_its_budget(site: Site) -> None:
 
 
 @pytest.mark.parametrize("scope", ["task", "project", "all", "config"])
-def test_where_automatic_resumes_are_off_a_pause_waits_for_a_person(site: Site, scope: str) -> None:
+def test_where_automatic_resumes_are_off_a_pause_waits_for_a_person(
+    site: ControlHarness, scope: str
+) -> None:
     """K7: the hold is there all the same, for those who go on."""
     site.started()
     if scope == "task":
@@ -546,7 +550,7 @@ def test_where_automatic_resumes_are_off_a_pause_waits_for_a_person(site: Site, 
     [(R.CREDITS, "held"), (R.TRANSIENT, "scheduled"), (R.AUTH, "awaiting"), (R.REQUESTED, None)],
 )
 def test_switched_on_again_a_task_goes_on_if_its_reason_permits(
-    site: Site, reason: PauseReason, state: str | None
+    site: ControlHarness, reason: PauseReason, state: str | None
 ) -> None:
     """K7, D9."""
     site.paused(pause(reason))
@@ -558,7 +562,7 @@ def test_switched_on_again_a_task_goes_on_if_its_reason_permits(
     assert site.attempts.waiting.schedule(site.task()) is None, "it goes on already"
 
 
-def test_progress_in_a_loop_starts_the_count_of_retries_anew(site: Site) -> None:
+def test_progress_in_a_loop_starts_the_count_of_retries_anew(site: ControlHarness) -> None:
     """K4: the same step ended again."""
     site.restart(retry=RetrySettings(jitter=0))
     site.started()

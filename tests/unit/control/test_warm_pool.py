@@ -14,15 +14,15 @@ from rover_mcp.domain.ids import sandbox_name
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.sandbox.protocol import SandboxSpec
 from rover_mcp.testing.fake_engine import FakeEngine, FakeEngineState
-from tests.support.attempts_site import Site, open_site
+from tests.support.attempts_site import ControlHarness, open_site
 from tests.support.samples import TASK
 
 
 @dataclass
-class Stock:
+class WarmPoolHarness:
     """A warm pool on a fake engine, with a clock that a test sets."""
 
-    site: Site
+    site: ControlHarness
     world: FakeEngineState = field(default_factory=FakeEngineState)
     clock: float = 0.0
 
@@ -49,12 +49,12 @@ class Stock:
 
 
 @pytest.fixture
-def stock(tmp_path: Path) -> Iterator[Stock]:
+def stock(tmp_path: Path) -> Iterator[WarmPoolHarness]:
     with open_site(tmp_path) as site:
-        yield Stock(site)
+        yield WarmPoolHarness(site)
 
 
-def test_the_next_task_of_the_project_takes_over_what_is_ready(stock: Stock) -> None:
+def test_the_next_task_of_the_project_takes_over_what_is_ready(stock: WarmPoolHarness) -> None:
     warm_pool, spec = stock.daemon(), stock.spec()
     warm_pool.make(spec, "docker")
     taken = warm_pool.take("p1", "docker")
@@ -68,14 +68,14 @@ def test_the_next_task_of_the_project_takes_over_what_is_ready(stock: Stock) -> 
     assert warm_pool.take("p1", "docker") is None, "it is taken once"
 
 
-def test_another_project_or_engine_does_not(stock: Stock) -> None:
+def test_another_project_or_engine_does_not(stock: WarmPoolHarness) -> None:
     warm_pool = stock.daemon()
     warm_pool.make(stock.spec(), "docker")
     assert warm_pool.take("p2", "docker") is None
     assert warm_pool.take("p1", "bubblewrap") is None
 
 
-def test_no_more_are_kept_than_may_be_and_the_oldest_goes(stock: Stock) -> None:
+def test_no_more_are_kept_than_may_be_and_the_oldest_goes(stock: WarmPoolHarness) -> None:
     warm_pool, spec = stock.daemon(most=2), stock.spec()
     for project in ("p1", "p2", "p2", "p3"):
         warm_pool.make(replace(spec, project_id=project), "docker")
@@ -86,7 +86,7 @@ def test_no_more_are_kept_than_may_be_and_the_oldest_goes(stock: Stock) -> None:
     assert len(stock.left()) == 2
 
 
-def test_one_that_waited_long_enough_is_removed(stock: Stock) -> None:
+def test_one_that_waited_long_enough_is_removed(stock: WarmPoolHarness) -> None:
     warm_pool = stock.daemon()
     warm_pool.make(stock.spec(), "docker")
     stock.clock = 100.0
@@ -97,7 +97,7 @@ def test_one_that_waited_long_enough_is_removed(stock: Stock) -> None:
     assert not warm_pool.names()
 
 
-def test_what_a_killed_daemon_left_is_removed_by_the_next(stock: Stock) -> None:
+def test_what_a_killed_daemon_left_is_removed_by_the_next(stock: WarmPoolHarness) -> None:
     warm_pool = stock.daemon()
     warm_pool.make(stock.spec(), "docker")
     assert len(warm_pool.names()) == 1
@@ -107,7 +107,7 @@ def test_what_a_killed_daemon_left_is_removed_by_the_next(stock: Stock) -> None:
     assert not warm_pool.names()
 
 
-def test_one_that_became_a_task_before_the_daemon_died_is_kept(stock: Stock) -> None:
+def test_one_that_became_a_task_before_the_daemon_died_is_kept(stock: WarmPoolHarness) -> None:
     warm_pool = stock.daemon()
     warm_pool.make(stock.spec(), "docker")
     taken = warm_pool.take("p1", "docker")
@@ -119,7 +119,7 @@ def test_one_that_became_a_task_before_the_daemon_died_is_kept(stock: Stock) -> 
     assert not warm_pool.names()
 
 
-def test_a_task_that_was_not_to_be_leaves_nothing(stock: Stock) -> None:
+def test_a_task_that_was_not_to_be_leaves_nothing(stock: WarmPoolHarness) -> None:
     warm_pool = stock.daemon()
     warm_pool.make(stock.spec(), "docker")
     taken = warm_pool.take("p1", "docker")
@@ -131,7 +131,7 @@ def test_a_task_that_was_not_to_be_leaves_nothing(stock: Stock) -> None:
     assert (stock.site.home / "tasks" / TASK).exists(), "no spare: nothing is touched"
 
 
-def test_an_engine_that_does_not_answer_has_none_and_nothing_fails(stock: Stock) -> None:
+def test_an_engine_that_does_not_answer_has_none_and_nothing_fails(stock: WarmPoolHarness) -> None:
     warm_pool, spec = stock.daemon(), stock.spec()
     stock.world.unreachable()
     warm_pool.make(spec, "docker")
@@ -142,7 +142,9 @@ def test_an_engine_that_does_not_answer_has_none_and_nothing_fails(stock: Stock)
     assert not stock.left()
 
 
-def test_what_this_daemon_made_before_it_looked_for_what_was_left_stays(stock: Stock) -> None:
+def test_what_this_daemon_made_before_it_looked_for_what_was_left_stays(
+    stock: WarmPoolHarness,
+) -> None:
     """Clients are served before: a spare, or an image that is being built, may be there already."""
     warm_pool = stock.daemon()
     warm_pool.make(stock.spec(), "docker")

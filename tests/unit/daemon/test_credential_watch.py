@@ -18,7 +18,7 @@ class Clock:
 
 
 @dataclass
-class Watched:
+class WatchedCredentials:
     file: Path
     clock: Clock = field(default_factory=Clock)
 
@@ -29,7 +29,7 @@ class Watched:
 
 
 def test_nothing_is_looked_for_while_no_task_waits(tmp_path: Path) -> None:
-    watched = Watched(tmp_path / "key")
+    watched = WatchedCredentials(tmp_path / "key")
     watched.clock.at += 1000
     watched.watch.wake()
     assert not watched.watch.is_due([])
@@ -37,7 +37,7 @@ def test_nothing_is_looked_for_while_no_task_waits(tmp_path: Path) -> None:
 
 def test_a_minute_a_client_a_file_and_another_task_are_each_a_reason_once(tmp_path: Path) -> None:
     """Q5: on a connection, on a change, and at most once a minute else."""
-    watched = Watched(tmp_path / "key")
+    watched = WatchedCredentials(tmp_path / "key")
 
     def due(*tasks: str) -> list[bool]:
         return [watched.watch.is_due(tasks or ("a task",)) for _ in range(2)]

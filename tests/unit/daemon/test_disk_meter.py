@@ -13,13 +13,13 @@ from rover_mcp.daemon import disk_meter
 from rover_mcp.daemon.disk_meter import FRESH_SECONDS, WITHOUT_RECORD, DiskMeter, measure
 from rover_mcp.daemon.folder_sizes import FolderSizer
 from rover_mcp.tasks.disk_use import SHOWN, DiskUse, ProjectUse, use_view
-from tests.support.desk import Desk, open_desk
+from tests.support.desk import ServerHarness, open_desk
 
 SIZE = 64 * 1024
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[ServerHarness]:
     with open_desk(tmp_path) as made:
         yield made
 
@@ -72,7 +72,7 @@ def test_the_largest_projects_are_shown_and_the_others_counted() -> None:
 
 
 def test_a_measurement_is_made_in_the_background_and_expires(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, clock, begun = threading.Event(), [1000.0], list[float]()
 

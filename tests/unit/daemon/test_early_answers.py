@@ -19,7 +19,7 @@ from rover_mcp.daemon.early_answers import NeedsFullDaemon
 from rover_mcp.domain.task_status import Event
 from rover_mcp.launcher.daemon_client import make_preamble
 from rover_mcp.launcher.handshake import CLI, socket_path
-from tests.support.desk import Desk, open_desk
+from tests.support.desk import ServerHarness, open_desk
 from tests.support.samples import new_task
 
 ASKS: dict[str, Any] = {"tool": "list_tasks", "arguments": {"all_projects": True}}
@@ -32,7 +32,7 @@ def desk(tmp_path: Path):
         yield made
 
 
-def ended(desk: Desk, event: Event = Event.FAIL, task_id: str = "a" * 32) -> str:
+def ended(desk: ServerHarness, event: Event = Event.FAIL, task_id: str = "a" * 32) -> str:
     desk.store.projects.register("p1", "/repo")
     task, _ = desk.store.tasks.create(new_task(task_id), frozenset())
     error = {"error": "boom"} if event is Event.FAIL else {}
@@ -40,7 +40,7 @@ def ended(desk: Desk, event: Event = Event.FAIL, task_id: str = "a" * 32) -> str
     return task.id
 
 
-def listed(desk: Desk) -> Any:
+def listed(desk: ServerHarness) -> Any:
     async def ask() -> Any:
         async with Client(desk.app().server_for(desk.session())) as client:
             return (await client.call_tool("list_tasks", ASKS["arguments"])).structured_content
@@ -48,7 +48,7 @@ def listed(desk: Desk) -> Any:
     return anyio.run(ask)
 
 
-def told_first(desk: Desk) -> dict[str, Any]:
+def told_first(desk: ServerHarness) -> dict[str, Any]:
     return early_answers.answer(desk.tasks.settings, desk.store, desk.caller, ASKS)[0]
 
 
@@ -61,7 +61,7 @@ def test_what_it_imports_leaves_out_what_serves_assistants_and_runs_tasks() -> N
     assert HEAVY & set(said.stdout.split()) == set()
 
 
-def test_it_is_answered_as_the_whole_daemon_does(desk: Desk) -> None:
+def test_it_is_answered_as_the_whole_daemon_does(desk: ServerHarness) -> None:
     """With the news that nobody was told yet."""
     ended(desk)
     ended(desk, Event.CANCEL, "b" * 32)
@@ -70,7 +70,7 @@ def test_it_is_answered_as_the_whole_daemon_does(desk: Desk) -> None:
     assert first == listed(desk)
 
 
-def test_it_is_left_to_the_whole_daemon_where_a_task_runs(desk: Desk) -> None:
+def test_it_is_left_to_the_whole_daemon_where_a_task_runs(desk: ServerHarness) -> None:
     """What it does now is in its sandbox."""
     ended(desk)
     desk.store.projects.register("p1", "/repo")
@@ -81,12 +81,12 @@ def test_it_is_left_to_the_whole_daemon_where_a_task_runs(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("asks", [None, {"tool": "get_status", "arguments": {}}])
-def test_another_question_is_left_to_the_whole_daemon(desk: Desk, asks: Any) -> None:
+def test_another_question_is_left_to_the_whole_daemon(desk: ServerHarness, asks: Any) -> None:
     with pytest.raises(NeedsFullDaemon):
         early_answers.answer(desk.tasks.settings, desk.store, desk.caller, asks)
 
 
-def ask(desk: Desk, line: bytes) -> bytes:
+def ask(desk: ServerHarness, line: bytes) -> bytes:
     """All that comes back on the socket, which listens on afterwards."""
     kept: list[socket.socket | None] = []
     thread = threading.Thread(
@@ -107,7 +107,7 @@ def ask(desk: Desk, line: bytes) -> bytes:
     return said
 
 
-def test_its_answer_comes_with_the_greeting_and_counts_as_told(desk: Desk) -> None:
+def test_its_answer_comes_with_the_greeting_and_counts_as_told(desk: ServerHarness) -> None:
     ended(desk)
     expected = told_first(desk)
     hello, answer = ask(desk, make_preamble(CLI, "c" * 32, {}, ASKS)).splitlines()
@@ -118,5 +118,7 @@ def test_its_answer_comes_with_the_greeting_and_counts_as_told(desk: Desk) -> No
 
 
 @pytest.mark.parametrize("line", [make_preamble(CLI, "c" * 32, {}), b"{}\n", b"\xff\n"])
-def test_whoever_else_comes_first_is_sent_away_to_come_again(desk: Desk, line: bytes) -> None:
+def test_whoever_else_comes_first_is_sent_away_to_come_again(
+    desk: ServerHarness, line: bytes
+) -> None:
     assert ask(desk, line) == b""

@@ -16,10 +16,10 @@ from rover_mcp.store.store import Store as RealStore
 from rover_mcp.tasks.free_space import FreeSpace, SpaceKind
 from rover_mcp.tasks.images import RoverImages
 from rover_mcp.tasks.operation_log import OperationLog
-from tests.unit.tasks.test_images import ALL, SANDBOX, Keeper, Store
+from tests.unit.tasks.test_images import ALL, SANDBOX, FakeImageKeeper, Store
 
 
-class Changing(Keeper):
+class PausingEngine(FakeImageKeeper):
     """Between the list and the removal a task is paused that was made from the image."""
 
     def __init__(self, spec: Path) -> None:
@@ -48,7 +48,7 @@ def freed(images: RoverImages, log: OperationLog) -> dict[str, bool | None]:
 
 def test_an_image_that_is_needed_again_meanwhile_stays(tmp_path: Path, log: OperationLog) -> None:
     """N13."""
-    keeper = Changing(tmp_path / "tasks/t1/iterations/1/spec-1")
+    keeper = PausingEngine(tmp_path / "tasks/t1/iterations/1/spec-1")
     (tmp_path / "tasks").mkdir()
     store: Any = Store({"t1": TaskStatus.PAUSED})
     outcome = freed(RoverImages(tmp_path, store, {"docker": keeper}), log)
@@ -60,7 +60,7 @@ def test_an_image_that_is_needed_again_meanwhile_stays(tmp_path: Path, log: Oper
 def test_an_image_that_the_engine_keeps_is_not_said_to_be_freed(
     tmp_path: Path, log: OperationLog
 ) -> None:
-    class Refusing(Keeper):
+    class Refusing(FakeImageKeeper):
         def remove_image(self, tag: str) -> bool:
             return False
 

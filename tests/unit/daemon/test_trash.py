@@ -22,7 +22,7 @@ LONG = HANG_SECONDS
 TASK = "a" * 32
 
 
-class Keeper:
+class KeepingEngine:
     """An engine that keeps something of tasks until it is told to remove it."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ def test_a_folder_is_gone_before_it_is_removed(tmp_path: Path) -> None:
         assert go.wait(LONG)
         remove_tree(path)
 
-    keeper = Keeper()
+    keeper = KeepingEngine()
     trash = Trash(tmp_path, {"docker": cast("Engine", keeper)}, slow)
     root = tree(tmp_path)
     entry = trash.put(root, TASK, "docker")
@@ -69,7 +69,7 @@ def test_what_one_daemon_left_is_removed_by_the_next(tmp_path: Path) -> None:
     def killed(_: Path) -> None:
         raise OSError("killed")
 
-    keeper = Keeper()
+    keeper = KeepingEngine()
     engines = {"docker": cast("Engine", keeper)}
     entry = Trash(tmp_path, engines, killed).put(tree(tmp_path), TASK, "docker")
     following = Trash(tmp_path, engines)
@@ -81,7 +81,7 @@ def test_what_one_daemon_left_is_removed_by_the_next(tmp_path: Path) -> None:
 
 def test_what_an_engine_keeps_is_removed_once_it_answers(tmp_path: Path) -> None:
     """Also of a task that has no files any more."""
-    keeper = Keeper()
+    keeper = KeepingEngine()
     keeper.works.clear()
     trash = Trash(tmp_path, {"docker": cast("Engine", keeper)})
     entry = trash.put(tmp_path / "tasks" / TASK, TASK, "docker")
@@ -160,7 +160,7 @@ def test_a_forgotten_task_is_waited_for_only_by_its_images(tmp_path: Path) -> No
         assert go.wait(LONG)
         remove_tree(path)
 
-    keeper = Keeper()
+    keeper = KeepingEngine()
     engines = {"docker": cast("Engine", keeper)}
     trash = Trash(tmp_path, engines, slow)
     repositories = GitRepositories(tmp_path)

@@ -13,7 +13,7 @@ from rover_mcp.daemon.window_recorder import WindowRecorder
 from rover_mcp.domain.event_kinds import WINDOW_WARNING
 from rover_mcp.gateway.grant import ProviderAnswer
 from rover_mcp.store import store_tables
-from tests.support.attempts_site import Site, open_site
+from tests.support.attempts_site import ControlHarness, open_site
 from tests.support.samples import NOW, TASK
 
 ENDS = NOW + timedelta(hours=4)
@@ -21,7 +21,7 @@ U = "anthropic-ratelimit-unified-5h-"
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path) -> Iterator[ControlHarness]:
     with open_site(tmp_path) as opened:
         opened.create()
         yield opened
@@ -36,7 +36,7 @@ def answer(used: float, *, minutes: float = 0, status: str = "allowed") -> Provi
     return ProviderAnswer(at, "POST", "/v1/messages", 200, headers, account="anthropic:work")
 
 
-def test_many_answers_write_little_and_warn_once(site: Site) -> None:
+def test_many_answers_write_little_and_warn_once(site: ControlHarness) -> None:
     """Q3: a write for each percent, none for each request; the warning names account and time."""
     writes: list[str] = []
 
@@ -59,7 +59,7 @@ def test_many_answers_write_little_and_warn_once(site: Site) -> None:
     assert kept.used == pytest.approx(0.92, abs=0.011)
 
 
-def test_an_answer_of_no_account_or_without_windows_writes_nothing(site: Site) -> None:
+def test_an_answer_of_no_account_or_without_windows_writes_nothing(site: ControlHarness) -> None:
     seen = WindowRecorder(site.store)
     seen.answered(TASK, ProviderAnswer(NOW, "POST", "/", 200, {"retry-after": "5"}, account="a"))
     seen.answered(TASK, ProviderAnswer(NOW, "POST", "/", 200, {f"{U}utilization": "1"}))

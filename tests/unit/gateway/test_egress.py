@@ -30,7 +30,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
-class Gate:
+class GatewayHarness:
     path: Path
     internet: FakeInternet
     gateway: Gateway
@@ -64,7 +64,7 @@ async def gate(
     proxy: Callable[[str], UpstreamProxy | None] = lambda _: None,
     sent: dict[str, int] | None = None,
     own: tuple[str, ...] = (),
-) -> AsyncGenerator[Gate]:
+) -> AsyncGenerator[GatewayHarness]:
     record: dict[str, int] = {} if sent is None else sent
     internet = FakeInternet()
     refused: list[RefusedHost] = []
@@ -79,7 +79,7 @@ async def gate(
     gateway = Gateway(network=internet)
     await gateway.open(lease)
     try:
-        yield Gate(path, internet, gateway, refused)
+        yield GatewayHarness(path, internet, gateway, refused)
     finally:
         await gateway.aclose()
 
@@ -148,7 +148,7 @@ def test_no_byte_is_lost_in_either_direction(path: Path) -> None:
     """Eight tunnels at once, a few megabytes each way."""
     data = random.Random(4).randbytes(3 * 1024**2)
 
-    async def one(here: Gate) -> str:
+    async def one(here: GatewayHarness) -> str:
         reader, writer = await here.tunnel("pypi.org:443")
 
         async def write() -> None:
@@ -313,7 +313,7 @@ def test_only_what_the_users_own_list_spells_out_may_be_private(
 ) -> None:
     """Case 22. On 4ed2e71 every private address was refused, whoever named it."""
 
-    async def work(own: tuple[str, ...], *, opens: bool) -> Gate:
+    async def work(own: tuple[str, ...], *, opens: bool) -> GatewayHarness:
         host = asked.rpartition(":")[0]
         policy = NetworkPolicy(allow=(entry, host))
         async with server(echo) as port, gate(path, policy, own=own) as here:

@@ -29,7 +29,7 @@ LOGIN = "cmV2aWV3ZXI6czNjcmV0"
 """reviewer:s3cret"""
 
 
-class Company:
+class CompanyNetwork:
     """A server whose certificate the company signed, and the proxy that leads to it."""
 
     def __init__(self, folder: Path) -> None:
@@ -103,8 +103,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @contextmanager
-def _company(folder: Path) -> Iterator[Company]:
-    company = Company(folder)
+def _company(folder: Path) -> Iterator[CompanyNetwork]:
+    company = CompanyNetwork(folder)
     try:
         yield company
     finally:
@@ -112,7 +112,7 @@ def _company(folder: Path) -> Iterator[Company]:
 
 
 @pytest.fixture
-def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Company]:
+def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CompanyNetwork]:
     for name in (*VARIABLES, "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -146,13 +146,13 @@ def asked_through_the_gateway(folder: Path, url: str) -> tuple[int, dict[str, An
 
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_the_gateway_trusts_the_authority_whatever_variable_names_it(
-    company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+    company: CompanyNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, str(company.authority))
     assert asked_through_the_gateway(tmp_path, company.url)[0] == 200
 
 
-def test_without_it_the_answer_says_what_to_do(company: Company, tmp_path: Path) -> None:
+def test_without_it_the_answer_says_what_to_do(company: CompanyNetwork, tmp_path: Path) -> None:
     status, told = asked_through_the_gateway(tmp_path, company.url)
     assert status >= 500
     assert "set NODE_EXTRA_CA_CERTS" in json.dumps(told)
@@ -160,7 +160,7 @@ def test_without_it_the_answer_says_what_to_do(company: Company, tmp_path: Path)
 
 
 def test_the_gateway_takes_the_proxy_and_its_login(
-    company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    company: CompanyNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(company.authority))
     monkeypatch.setenv("HTTPS_PROXY", company.proxy)
@@ -175,7 +175,7 @@ def test_the_gateway_takes_the_proxy_and_its_login(
 
 @pytest.mark.parametrize("proxied", [False, True])
 def test_npm_fetches_with_the_authority_and_through_the_proxy(
-    company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxied: bool
+    company: CompanyNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxied: bool
 ) -> None:
     """Node reads NODE_EXTRA_CA_CERTS alone; here another variable names it."""
     # Node compares an address in a tunnel with the certificate's names alone.
@@ -194,7 +194,7 @@ def test_npm_fetches_with_the_authority_and_through_the_proxy(
 
 
 def test_a_sandbox_gets_certificates_and_nothing_else_of_the_files(
-    company: Company, tmp_path: Path
+    company: CompanyNetwork, tmp_path: Path
 ) -> None:
     """The file holds the authority's key as well."""
     assert "PRIVATE KEY" in company.authority.read_text()
@@ -208,7 +208,7 @@ def test_a_sandbox_gets_certificates_and_nothing_else_of_the_files(
 
 
 def test_what_an_agent_put_in_the_place_of_the_authorities_leads_nowhere(
-    company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    company: CompanyNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A link in its HOME, or a folder: the file is made anew at the next attempt."""
     monkeypatch.setenv("SSL_CERT_FILE", str(company.authority))

@@ -25,7 +25,7 @@ CREDENTIALS = {
 
 
 @dataclass
-class Seen:
+class ProviderLog:
     """What a provider got: request lines and headers, as text."""
 
     heads: list[str] = field(default_factory=list[str])
@@ -44,8 +44,8 @@ class Seen:
 
 def asked(
     path: Path, targets: list[tuple[str, str, dict[str, str]]], providers: Any = MODELS
-) -> tuple[Seen, list[Any], Any]:
-    seen = Seen()
+) -> tuple[ProviderLog, list[Any], Any]:
+    seen = ProviderLog()
     answers: list[Any] = []
     recorded: list[Any] = []
 
@@ -205,7 +205,7 @@ def test_faults_have_the_providers_shape(path: Path, provider: str) -> None:
 
 def test_an_agents_own_log_in_goes_on_and_the_token_does_not(path: Path) -> None:
     """Where the user asked for it: what authorizes it here is told beside it."""
-    seen = Seen()
+    seen = ProviderLog()
 
     async def run() -> None:
         async with Upstream(seen.answer).listening() as url:

@@ -91,7 +91,7 @@ def _inner(text: str) -> ipaddress.IPv4Address | None:
 
 
 @dataclass
-class Answering:
+class FakeNetwork:
     """A network whose name servers answer `found`, and where `up` of what is tried answers."""
 
     found: list[str] = field(default_factory=list[str])
@@ -113,7 +113,7 @@ class Answering:
 
 @dataclass
 class Dialled:
-    network: Answering
+    network: FakeNetwork
     dialer: InternetDialer
     runner: asyncio.Runner
 
@@ -128,7 +128,7 @@ class Dialled:
 
 @pytest.fixture(scope="module")
 def dialled() -> Iterator[Dialled]:
-    network = Answering()
+    network = FakeNetwork()
     with asyncio.Runner() as runner:
         yield Dialled(network, InternetDialer(network, lambda _: None), runner)
 

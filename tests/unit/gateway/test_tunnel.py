@@ -17,7 +17,7 @@ from rover_mcp.gateway import tunnel as module
 from rover_mcp.gateway.tunnel import MAX_CLIENT_HELLO_BYTES, ClientHello, WrongServerName
 from tests.support.certificates import server_context
 
-from .test_egress import Gate, gate, run, server
+from .test_egress import GatewayHarness, gate, run, server
 
 OURS, OTHER = "pypi.org", "exfiltrate.example"
 HEAD = 5
@@ -152,7 +152,7 @@ def test_tls_to_another_name_on_the_same_machine_reaches_nobody(path: Path, tmp_
         writer.write(await reader.readline())
         await writer.drain()
 
-    async def greet(here: Gate, name: str) -> bytes:
+    async def greet(here: GatewayHarness, name: str) -> bytes:
         client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
         reader, writer = await here.tunnel(f"{OURS}:443")

@@ -30,7 +30,7 @@ from .test_streams import HEAD, Upstream, chunk
 ENTRY = UsageEntry(TASK, "1", 1, NOW, "anthropic", "m", Usage(input_tokens=5))
 
 
-class Book:
+class UsageInMemory:
     """Books in memory: what each id said last."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Book:
 
 
 async def opened(
-    path: Path, book: Book, url: str, used_up: Callable[[], str | None] | None = None
+    path: Path, book: UsageInMemory, url: str, used_up: Callable[[], str | None] | None = None
 ) -> Gateway:
     gateway = Gateway(write=book.write)
     await gateway.open(
@@ -73,7 +73,7 @@ async def opened(
 
 
 def test_an_answer_is_in_the_books_by_the_time_that_the_agent_sees_its_end(path: Path) -> None:
-    book = Book()
+    book = UsageInMemory()
 
     async def run(provider: FakeAnthropic) -> None:
         gateway = await opened(path, book, provider.url)
@@ -100,7 +100,7 @@ def _client(path: Path) -> Any:
 def test_a_stream_that_is_cut_is_booked_as_far_as_it_told(path: Path) -> None:
     """Loss: the gateway ends in the middle; nothing twice, nothing that was told is lost, and the
     client's retry gets through the next one at the same socket."""
-    book = Book()
+    book = UsageInMemory()
     begun = sse(("message_start", {"message": {"model": "m", "usage": {"input_tokens": 7}}}))
     whole = CASES["anthropic stream"]
     served: list[int] = []
@@ -150,7 +150,7 @@ def test_what_a_stream_told_last_is_written_before_a_daemon_ends_in_peace(
 ) -> None:
     """However long it would have been held back."""
     monkeypatch.setattr(module, "INTERVAL", 3600)
-    book = Book()
+    book = UsageInMemory()
     first = sse(("message_start", {"message": {"model": "m", "usage": {"input_tokens": 7}}}))
     more = sse(("message_delta", {"usage": {"output_tokens": 30}}))
 
@@ -188,7 +188,7 @@ def test_what_a_stream_told_last_is_written_before_a_daemon_ends_in_peace(
 
 def test_an_answer_that_costs_and_tells_no_count_is_estimated(path: Path) -> None:
     """U10. Succeeded at 700cc57: it was booked as nothing."""
-    book = Book()
+    book = UsageInMemory()
 
     async def run() -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -223,7 +223,7 @@ def test_an_answer_that_costs_and_tells_no_count_is_estimated(path: Path) -> Non
 
 def test_once_the_budget_is_used_up_no_call_goes_out(path: Path) -> None:
     """The first call that comes after the books say so is refused, as a pause for the budget."""
-    book = Book()
+    book = UsageInMemory()
 
     def used_up() -> str | None:
         return "it has used 155 of 100 tokens" if book.tokens >= 100 else None
@@ -256,7 +256,7 @@ def test_once_the_budget_is_used_up_no_call_goes_out(path: Path) -> None:
 
 def test_the_same_answer_told_again_replaces_what_it_said() -> None:
     """And many are written at once: a disk's flush is not paid for each."""
-    book = Book()
+    book = UsageInMemory()
 
     async def run() -> None:
         usage_writer = UsageWriter(book.write)
@@ -278,7 +278,7 @@ def test_a_disk_that_fails_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "RETRY", 0.001)
-    book = Book()
+    book = UsageInMemory()
     book.fails = 2
 
     async def run() -> None:

@@ -17,7 +17,7 @@ from rover_mcp.hooks.runner import LINGER_SECONDS, HookRunner
 from rover_mcp.hooks.senders import Outcome
 from rover_mcp.store.store import Store
 from rover_mcp.tasks.view_models import HookMessage
-from tests.support.desk import Desk, replace_settings
+from tests.support.desk import ServerHarness, replace_settings
 from tests.support.samples import NOW, new_task
 
 RETRY = HookRetry(tries=3, first=10, most=100, jitter=0)
@@ -39,8 +39,8 @@ class Receiver:
 
 
 @dataclass
-class Scene:
-    desk: Desk
+class HookHarness:
+    desk: ServerHarness
     receiver: Receiver
     now: float = NOW.timestamp()
 
@@ -71,19 +71,19 @@ class Scene:
         await self.hooks.plan_and_list_due()
 
 
-Body = Callable[[Scene], Awaitable[None]]
+Body = Callable[[HookHarness], Awaitable[None]]
 
 
 @pytest.fixture
-def scene(desk: Desk) -> Scene:
-    return Scene(desk, Receiver())
+def scene(desk: ServerHarness) -> HookHarness:
+    return HookHarness(desk, Receiver())
 
 
 def run(work: Callable[..., Awaitable[Any]], *args: Any) -> None:
     anyio.run(functools.partial(work, *args))
 
 
-def test_events_are_told_in_their_order_and_once(scene: Scene) -> None:
+def test_events_are_told_in_their_order_and_once(scene: HookHarness) -> None:
     async def body() -> None:
         await scene.step()
         for number in range(3):
@@ -97,7 +97,7 @@ def test_events_are_told_in_their_order_and_once(scene: Scene) -> None:
     assert not scene.hooks.has_work
 
 
-def test_what_fails_is_repeated_under_its_id_and_then_dead(scene: Scene) -> None:
+def test_what_fails_is_repeated_under_its_id_and_then_dead(scene: HookHarness) -> None:
     scene.receiver.answers = [Outcome(f"no {n}") for n in range(3)]
 
     async def body() -> None:
@@ -117,7 +117,7 @@ def test_what_fails_is_repeated_under_its_id_and_then_dead(scene: Scene) -> None
     assert (dead["id"], dead["attempts"], dead["error"]) == (scene.receiver.got[0][1], 3, "no 2")
 
 
-def test_a_dead_one_is_told_when_a_person_asks(scene: Scene) -> None:
+def test_a_dead_one_is_told_when_a_person_asks(scene: HookHarness) -> None:
     scene.receiver.answers = [Outcome("410", final=True)]
 
     async def body() -> None:
@@ -136,7 +136,7 @@ def test_a_dead_one_is_told_when_a_person_asks(scene: Scene) -> None:
     assert scene.hooks.dead() == []
 
 
-def test_a_killed_daemons_deliveries_are_the_next_ones(scene: Scene) -> None:
+def test_a_killed_daemons_deliveries_are_the_next_ones(scene: HookHarness) -> None:
     """Between the event and its delivery, and between the plan and the try."""
 
     async def body() -> None:
@@ -151,7 +151,7 @@ def test_a_killed_daemons_deliveries_are_the_next_ones(scene: Scene) -> None:
     assert [kind for kind, _ in scene.receiver.got] == ["task.failed"] * 2
 
 
-def test_the_daemon_stays_for_what_is_due_soon_and_for_nothing_else(scene: Scene) -> None:
+def test_the_daemon_stays_for_what_is_due_soon_and_for_nothing_else(scene: HookHarness) -> None:
     """A day-long backoff keeps no daemon alive; the next one goes on with it."""
     scene.receiver.answers = [Outcome("no"), Outcome("no")]
 
@@ -171,7 +171,7 @@ def test_the_daemon_stays_for_what_is_due_soon_and_for_nothing_else(scene: Scene
     run(body)
 
 
-def test_a_deleted_task_is_told_to_nobody(scene: Scene) -> None:
+def test_a_deleted_task_is_told_to_nobody(scene: HookHarness) -> None:
     async def body() -> None:
         await scene.step()
         task = scene.fail(1)
@@ -186,7 +186,7 @@ def test_a_deleted_task_is_told_to_nobody(scene: Scene) -> None:
     assert "no longer exists" in scene.hooks.dead()[0]["error"]
 
 
-def test_a_test_is_told_at_once_and_leaves_nothing(scene: Scene) -> None:
+def test_a_test_is_told_at_once_and_leaves_nothing(scene: HookHarness) -> None:
     scene.receiver.answers = [Outcome(), Outcome("refused", output="\x1b[2Jwhy")]
 
     async def body() -> list[dict[str, Any]]:
@@ -204,7 +204,7 @@ def test_a_test_is_told_at_once_and_leaves_nothing(scene: Scene) -> None:
     assert scene.hooks.list()[0]["delivered"] == 0
 
 
-def test_a_slow_hook_keeps_no_other_waiting(scene: Scene) -> None:
+def test_a_slow_hook_keeps_no_other_waiting(scene: HookHarness) -> None:
     """Each has a worker of its own; the run loop itself, on real wake-ups."""
     slow, slow_done = anyio.Event(), anyio.Event()
 

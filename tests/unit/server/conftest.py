@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.desk import Desk, open_desk
+from tests.support.desk import ServerHarness, open_desk
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[ServerHarness]:
     with open_desk(tmp_path) as made:
         yield made

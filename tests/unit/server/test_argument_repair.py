@@ -15,7 +15,7 @@ from rover_mcp.domain.ids import agent_named
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.server.tools import TOOLS
 from rover_mcp.tasks.folder_argument import as_path
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.unit.server.test_results import ask, task_in, text, valid
 from tests.unit.server.test_tools import GOOD
 
@@ -147,7 +147,7 @@ def test_an_agent_is_known_by_its_other_names(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Strict", "strict.yaml", ".rover/workflows/STRICT.yml", "STRICT"])
-def test_a_workflow_is_known_in_any_case_and_by_its_file(desk: Desk, name: str) -> None:
+def test_a_workflow_is_known_in_any_case_and_by_its_file(desk: ServerHarness, name: str) -> None:
     inputs = {"command": True}
     [made] = ask(desk, ("create_task", {"description": "x", "workflow": name, "inputs": inputs}))
     error = made.structured_content and made.structured_content.get("error")
@@ -156,7 +156,7 @@ def test_a_workflow_is_known_in_any_case_and_by_its_file(desk: Desk, name: str) 
     assert valid("create_task", other)["error"]["code"] == "unknown_workflow"
 
 
-def test_slips_are_understood_in_both_eras(desk: Desk) -> None:
+def test_slips_are_understood_in_both_eras(desk: ServerHarness) -> None:
 
     async def talk(mode: str) -> Any:
         server = desk.app().server_for(desk.session())
@@ -167,7 +167,7 @@ def test_slips_are_understood_in_both_eras(desk: Desk) -> None:
         assert not anyio.run(talk, mode).is_error
 
 
-def test_a_wait_that_times_out_costs_under_80_tokens(desk: Desk) -> None:
+def test_a_wait_that_times_out_costs_under_80_tokens(desk: ServerHarness) -> None:
     """JSON and text together, at four characters a token."""
     task_in(desk, "running")
     first, result = ask(desk, *[("wait_for_task", {"task": "1", "timeout_s": 0})] * 2)
@@ -179,7 +179,7 @@ def test_a_wait_that_times_out_costs_under_80_tokens(desk: Desk) -> None:
     assert len(shown) / 4 < 80
 
 
-def test_a_wait_for_several_returns_at_the_first_that_stops(desk: Desk) -> None:
+def test_a_wait_for_several_returns_at_the_first_that_stops(desk: ServerHarness) -> None:
     task_in(desk, "running")
     second = ask(desk, ("create_task", {"description": "Another"}))[0]
     desk.store.transitions.apply(valid("create_task", second)["task"]["id"], Event.CANCEL)
@@ -190,7 +190,7 @@ def test_a_wait_for_several_returns_at_the_first_that_stops(desk: Desk) -> None:
     assert "also waited for: 1" in text(result)
 
 
-def test_a_wait_without_a_task_is_for_any_that_runs_here(desk: Desk) -> None:
+def test_a_wait_without_a_task_is_for_any_that_runs_here(desk: ServerHarness) -> None:
     [none] = ask(desk, ("wait_for_task", {}))
     assert valid("wait_for_task", none)["error"]["code"] == "unknown_task"
     task_id = task_in(desk, "running")
@@ -206,7 +206,9 @@ def test_a_wait_without_a_task_is_for_any_that_runs_here(desk: Desk) -> None:
     assert valid("wait_for_task", ended)["returned"] == "ended"
 
 
-def test_a_tool_that_does_not_exist_is_answered_with_the_one_that_is_meant(desk: Desk) -> None:
+def test_a_tool_that_does_not_exist_is_answered_with_the_one_that_is_meant(
+    desk: ServerHarness,
+) -> None:
     task_in(desk, "running")
 
     async def talk(name: str, arguments: Json) -> Any:
@@ -222,6 +224,8 @@ def test_a_tool_that_does_not_exist_is_answered_with_the_one_that_is_meant(desk:
     assert "the tools are: cancel_task" in str(anyio.run(talk, "make_coffee", {}))
 
 
-def test_a_relative_path_and_a_home_folder_are_still_taken(desk: Desk, tmp_path: Path) -> None:
+def test_a_relative_path_and_a_home_folder_are_still_taken(
+    desk: ServerHarness, tmp_path: Path
+) -> None:
     assert desk.caller.folder("sub") == desk.caller.cwd / "sub"
     assert desk.caller.folder(f"file://{tmp_path}") == tmp_path

@@ -10,14 +10,14 @@ from mcp import Client
 from agent_runner.models import PauseReason
 from rover_mcp.domain.task_status import Event
 from rover_mcp.server.resources import ENDED_SHOWN, RECENT_SECONDS
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.requests import create_request
 from tests.support.samples import NOW, pause
 
 INFO = "io.modelcontextprotocol/serverInfo"
 
 
-def asked(desk: Desk) -> tuple[Any, list[Any], Any]:
+def asked(desk: ServerHarness) -> tuple[Any, list[Any], Any]:
     """The answers to server/discover, to what lists constants and a call, and the resources."""
 
     async def talk() -> tuple[Any, list[Any], Any]:
@@ -35,14 +35,14 @@ def asked(desk: Desk) -> tuple[Any, list[Any], Any]:
     return anyio.run(talk)
 
 
-def test_lists_that_never_change_may_be_kept_and_tasks_may_not(desk: Desk) -> None:
+def test_lists_that_never_change_may_be_kept_and_tasks_may_not(desk: ServerHarness) -> None:
     discovered, kept, (_, resources) = asked(desk)
     assert [one.ttl_ms for one in (discovered, *kept)] == [3_600_000] * 4
     assert {one.cache_scope for one in (discovered, *kept)} == {"private"}, "tools are a user's"
     assert resources.ttl_ms == 0
 
 
-def test_the_icon_is_in_the_first_answer_and_in_no_other(desk: Desk) -> None:
+def test_the_icon_is_in_the_first_answer_and_in_no_other(desk: ServerHarness) -> None:
     discovered, kept, changing = asked(desk)
     assert discovered.meta[INFO]["icons"][0]["mimeType"] == "image/svg+xml"
     for answer in (*kept, *changing):
@@ -50,7 +50,7 @@ def test_the_icon_is_in_the_first_answer_and_in_no_other(desk: Desk) -> None:
         assert "icons" not in answer.meta[INFO]
 
 
-def test_resources_are_of_tasks_that_are_alive_or_ended_of_late(desk: Desk) -> None:
+def test_resources_are_of_tasks_that_are_alive_or_ended_of_late(desk: ServerHarness) -> None:
     made = (create_request(description=f"Task {n}") for n in range(ENDED_SHOWN + 4))
     rows = [desk.tasks.create(desk.caller, request) for request in made]
     told = pause(PauseReason.BUDGET)

@@ -13,13 +13,13 @@ from rover_mcp.server.event_broadcast import EventBroadcaster
 from rover_mcp.server.mcp_task_handles import TaskHandles
 from rover_mcp.server.session import HELD_SECONDS, ClientSession
 from rover_mcp.server.tasks_extension import Task
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.requests import create_request
 
 NOBODY: Any = SimpleNamespace(session=SimpleNamespace(client_capabilities=None))
 
 
-def handles_of(desk: Desk, session: ClientSession) -> TaskHandles:
+def handles_of(desk: ServerHarness, session: ClientSession) -> TaskHandles:
     return TaskHandles(desk.tasks, EventBroadcaster(desk.store), session, lambda _: True)
 
 
@@ -29,11 +29,11 @@ def got(handles: TaskHandles, task: str) -> Task:
     return found
 
 
-def created(desk: Desk) -> str:
+def created(desk: ServerHarness) -> str:
     return desk.tasks.create(desk.caller, create_request(description="Fix the sum")).id
 
 
-def test_an_agent_that_cannot_sign_in_is_told_with_the_handle(desk: Desk) -> None:
+def test_an_agent_that_cannot_sign_in_is_told_with_the_handle(desk: ServerHarness) -> None:
     """What to do about it, too."""
     desk.control.lacking = {"claude": "no key is there; rover login keeps one"}
     task = got(handles_of(desk, desk.session()), created(desk)).handle()
@@ -45,7 +45,7 @@ def test_an_agent_that_cannot_sign_in_is_told_with_the_handle(desk: Desk) -> Non
         assert "rover login keeps one" in told
 
 
-def test_a_long_note_is_cut_before_its_client_cuts_it(desk: Desk) -> None:
+def test_a_long_note_is_cut_before_its_client_cuts_it(desk: ServerHarness) -> None:
     """Claude Code shows 2,000 characters."""
     task_id = created(desk)
     desk.store.tasks.update(task_id, warnings=["w" * 900] * 30)
@@ -57,7 +57,9 @@ def test_a_long_note_is_cut_before_its_client_cuts_it(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_handle_is_held_while_its_client_may_still_ask_by_it(desk: Desk, shared: bool) -> None:
+def test_a_handle_is_held_while_its_client_may_still_ask_by_it(
+    desk: ServerHarness, shared: bool
+) -> None:
     """Over HTTP several programs of one user share a session: one that has gone is not the one
     that asks now."""
     session = desk.session()
@@ -70,7 +72,7 @@ def test_a_handle_is_held_while_its_client_may_still_ask_by_it(desk: Desk, share
     assert session.holds("a", 1, now=102.0 + HELD_SECONDS) is not shared
 
 
-def test_an_end_that_was_asked_for_by_the_handle_is_told_once(desk: Desk) -> None:
+def test_an_end_that_was_asked_for_by_the_handle_is_told_once(desk: ServerHarness) -> None:
     session, task_id = desk.session(), created(desk)
     handles, broadcaster = handles_of(desk, session), EventBroadcaster(desk.store)
     desk.store.claims.start(task_id, 1, f"attempt-{task_id}-1")

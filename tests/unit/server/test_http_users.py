@@ -16,19 +16,19 @@ from rover_mcp.server.http.sessions import METHODS, REFUSED, Users, may_call
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.tools import TOOLS
 from rover_mcp.tasks.caller import Caller
-from tests.support.desk import Desk, open_desk
+from tests.support.desk import ServerHarness, open_desk
 from tests.support.requests import create_request
 
 READ = frozenset({"read"})
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[ServerHarness]:
     with open_desk(tmp_path) as made:
         yield made
 
 
-def test_every_handler_of_ours_is_dispatched_to_a_clients_own_server(desk: Desk) -> None:
+def test_every_handler_of_ours_is_dispatched_to_a_clients_own_server(desk: ServerHarness) -> None:
     app = desk.app()
     ours = set(app.server_for(desk.session())._request_handlers)
     users = Users(app, app._services, lambda u: Caller("x", desk.repo, user=u), None)  # pyright: ignore[reportArgumentType]
@@ -52,7 +52,7 @@ def test_what_a_token_of_read_may_call() -> None:
     assert may_call("tools/call", ["create_task"], READ)
 
 
-def test_what_happens_is_told_on_the_owners_bus_and_the_machines(desk: Desk) -> None:
+def test_what_happens_is_told_on_the_owners_bus_and_the_machines(desk: ServerHarness) -> None:
     heard: dict[str | None, list[ServerEvent]] = {None: [], "ann": [], "bob": []}
     pushed: dict[str | None, list[str]] = {None: [], "ann": [], "bob": []}
     broadcaster = EventBroadcaster(desk.store)

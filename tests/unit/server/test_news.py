@@ -19,13 +19,13 @@ from rover_mcp.server import event_broadcast
 from rover_mcp.server.event_broadcast import EventBroadcaster, channel_message
 from rover_mcp.server.session import MAX_WATCHED, RECEIVED_SECONDS, ClientSession
 from rover_mcp.tasks.task_view import event_view
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.samples import event_row, new_task, task_row
 
 Told = list[tuple[str, dict[str, Any]]]
 
 
-def fail(desk: Desk, task_id: str = "a" * 32, **changes: Any) -> str:
+def fail(desk: ServerHarness, task_id: str = "a" * 32, **changes: Any) -> str:
     """A task of nobody here that failed."""
     desk.store.projects.register("p1", "/repo")
     task, _ = desk.store.tasks.create(new_task(task_id, **changes), frozenset())
@@ -33,7 +33,7 @@ def fail(desk: Desk, task_id: str = "a" * 32, **changes: Any) -> str:
     return task.id
 
 
-def session(desk: Desk, told: Told | None = None, **who: Any) -> ClientSession:
+def session(desk: ServerHarness, told: Told | None = None, **who: Any) -> ClientSession:
     pushed: Told = [] if told is None else told
 
     def push(method: str, params: dict[str, Any]) -> None:
@@ -43,7 +43,9 @@ def session(desk: Desk, told: Told | None = None, **who: Any) -> ClientSession:
     return ClientSession(caller, push, legacy=True)
 
 
-async def ask(desk: Desk, app: Any, mine: ClientSession, calls: int = 1) -> list[list[str]]:
+async def ask(
+    desk: ServerHarness, app: Any, mine: ClientSession, calls: int = 1
+) -> list[list[str]]:
     """The kinds of news in each of some results on one connection."""
     told: list[list[str]] = []
     async with Client(app.server_for(mine)) as client:
@@ -61,7 +63,7 @@ def run(body: Callable[[], Awaitable[Any]]) -> Any:
 FAILED = ["task.failed"]
 
 
-def test_a_result_that_was_lost_is_told_to_the_next_session(desk: Desk) -> None:
+def test_a_result_that_was_lost_is_told_to_the_next_session(desk: ServerHarness) -> None:
     """Its connection broke before another request came: nobody knows that it arrived."""
     fail(desk)
     app = desk.app()
@@ -73,7 +75,7 @@ def test_a_result_that_was_lost_is_told_to_the_next_session(desk: Desk) -> None:
     run(body)
 
 
-def test_news_of_another_project_name_it(desk: Desk) -> None:
+def test_news_of_another_project_name_it(desk: ServerHarness) -> None:
     """C.10: where it is a task of the reader's own project, that goes without saying."""
     fail(desk)
     app = desk.app()
@@ -91,7 +93,7 @@ def test_news_of_another_project_name_it(desk: Desk) -> None:
     run(body)
 
 
-def test_the_next_request_says_that_a_result_arrived(desk: Desk) -> None:
+def test_the_next_request_says_that_a_result_arrived(desk: ServerHarness) -> None:
     """Acknowledged once, for everybody, and recorded."""
     task = fail(desk)
     app = desk.app()
@@ -118,7 +120,7 @@ def test_the_next_request_says_that_a_result_arrived(desk: Desk) -> None:
     ],
 )
 def test_a_connection_that_ends_well_after_its_answer_has_taken_it(
-    desk: Desk, name: str, later: float, arrived: bool
+    desk: ServerHarness, name: str, later: float, arrived: bool
 ) -> None:
     """An assistant that was killed with the answer unread ends at once; `rover` always does."""
     fail(desk)
@@ -138,7 +140,7 @@ def test_a_connection_that_ends_well_after_its_answer_has_taken_it(
 
 
 def test_a_call_that_is_withdrawn_has_told_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cancelled while its answer was being made: the session's cursor has not moved."""
     fail(desk)
@@ -174,7 +176,7 @@ def test_a_call_that_is_withdrawn_has_told_nothing(
     assert run(body) == [FAILED]
 
 
-def test_two_answers_at_once_tell_it_once(desk: Desk) -> None:
+def test_two_answers_at_once_tell_it_once(desk: ServerHarness) -> None:
     fail(desk)
     app, mine = desk.app(), session(desk)
     told: list[int] = []
@@ -193,7 +195,7 @@ def test_two_answers_at_once_tell_it_once(desk: Desk) -> None:
     assert sorted(told) == [0, 0, 0, 0, 1]
 
 
-def test_many_of_another_project_push_out_none_of_ones_own(desk: Desk) -> None:
+def test_many_of_another_project_push_out_none_of_ones_own(desk: ServerHarness) -> None:
     own = desk.tasks.create_task.repositories.project_id(desk.repo)
     desk.store.projects.register(own, str(desk.repo))
     mine = fail(desk, "b" * 32, project_id=own, project_path=str(desk.repo))
@@ -208,7 +210,7 @@ def test_many_of_another_project_push_out_none_of_ones_own(desk: Desk) -> None:
     assert run(body) == [mine]
 
 
-def deliver(broadcaster: EventBroadcaster, desk: Desk) -> int:
+def deliver(broadcaster: EventBroadcaster, desk: ServerHarness) -> int:
     """What the tailer does with the last event; its number."""
     event = desk.store.events.after(desk.store.events.last_seq() - 1)[0]
     run(lambda: broadcaster._deliver(event))  # pyright: ignore[reportPrivateUsage]  # one turn of `run`
@@ -219,7 +221,7 @@ def methods(told: Told) -> list[str]:
     return [method.removeprefix("notifications/") for method, _ in told]
 
 
-def test_a_message_goes_to_whom_it_concerns_and_nobody_else(desk: Desk) -> None:
+def test_a_message_goes_to_whom_it_concerns_and_nobody_else(desk: ServerHarness) -> None:
     broadcaster = EventBroadcaster(desk.store)
     made, watched, subscribed, other, foreign = Told(), Told(), Told(), Told(), Told()
     sessions = [
@@ -247,7 +249,7 @@ def test_a_message_goes_to_whom_it_concerns_and_nobody_else(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("most", "reads"), [(500, 1), (2, 3), (1, 6)])
 def test_events_are_read_once_however_many_there_are(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, most: int, reads: int
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch, most: int, reads: int
 ) -> None:
     hub, told, after = EventBroadcaster(desk.store), Told(), list[int]()
     hub.sessions = {session(desk, told, client_id="client-1")}
@@ -270,7 +272,7 @@ def test_events_are_read_once_however_many_there_are(
     assert hub._seq == desk.store.events.last_seq() == begin + 5  # pyright: ignore[reportPrivateUsage]
 
 
-def test_the_claude_channel_is_off_unless_it_is_wanted(desk: Desk) -> None:
+def test_the_claude_channel_is_off_unless_it_is_wanted(desk: ServerHarness) -> None:
     for wanted in (False, True):
         broadcaster, told = EventBroadcaster(desk.store, claude_channel=wanted), Told()
         broadcaster.sessions = {session(desk, told, client_id="client-1")}
@@ -291,7 +293,7 @@ def test_the_channel_carries_no_word_that_an_agent_wrote() -> None:
     assert all(isinstance(value, str) for value in sent["meta"].values())
 
 
-def test_of_many_tasks_the_last_ones_are_watched(desk: Desk) -> None:
+def test_of_many_tasks_the_last_ones_are_watched(desk: ServerHarness) -> None:
     mine = session(desk)
     for number in range(MAX_WATCHED + 1):
         mine.watch(str(number))

@@ -22,7 +22,7 @@ from rover_mcp.store.records import HoldRow
 from rover_mcp.store.transitions import AccountRefusal
 from rover_mcp.tasks.pause_view import NEVER_BY_ITSELF
 from rover_mcp.tasks.task_view import event_view
-from tests.support.desk import Desk, with_settings
+from tests.support.desk import ServerHarness, with_settings
 from tests.support.samples import NOW, pause, run_state
 from tests.unit.server.test_results import ask, text, valid
 
@@ -32,7 +32,11 @@ ACCOUNT, SHOWN = "anthropic-1a2b3c4d", "anthropic, account …3c4d"
 
 
 def paused(
-    desk: Desk, reason: PauseReason = PauseReason.CREDITS, *, data: Json | None = None, **more: Any
+    desk: ServerHarness,
+    reason: PauseReason = PauseReason.CREDITS,
+    *,
+    data: Json | None = None,
+    **more: Any,
 ) -> str:
     """A task that ran and is paused; it resumes automatically where its reason permits."""
     arguments = {"description": "Fix the sum"}
@@ -43,7 +47,7 @@ def paused(
 
 
 def again(
-    desk: Desk, task_id: str, reason: PauseReason, *, data: Json | None = None, **more: Any
+    desk: ServerHarness, task_id: str, reason: PauseReason, *, data: Json | None = None, **more: Any
 ) -> None:
     told = more.pop("pause", pause(reason))
     by_itself = reason not in NEVER_BY_ITSELF and more.get("retry_at", 1) is not None
@@ -54,11 +58,11 @@ def again(
     )  # fmt: skip
 
 
-def inspect(desk: Desk, task_id: str) -> Json:
+def inspect(desk: ServerHarness, task_id: str) -> Json:
     return valid("inspect", ask(desk, ("inspect", {"task": task_id}))[0])["task"]
 
 
-def test_pausing_and_going_on_change_what_is_shown(desk: Desk) -> None:
+def test_pausing_and_going_on_change_what_is_shown(desk: ServerHarness) -> None:
     """H1, H2, H3: reason and time while paused and not after; the next pause has its own provider,
     or none."""
     task_id = paused(desk)
@@ -86,7 +90,7 @@ def test_pausing_and_going_on_change_what_is_shown(desk: Desk) -> None:
     assert "provider" not in second
 
 
-def test_only_agents_that_can_sign_in_are_named_to_go_on(desk: Desk) -> None:
+def test_only_agents_that_can_sign_in_are_named_to_go_on(desk: ServerHarness) -> None:
     task_id = paused(desk, agent="scripted")
     calls = inspect(desk, task_id)["next_actions"]
     assert {"task": short_id(task_id), "agent": "claude"} in [call["arguments"] for call in calls]
@@ -98,7 +102,7 @@ def test_only_agents_that_can_sign_in_are_named_to_go_on(desk: Desk) -> None:
 
 @pytest.mark.parametrize("event", [Event.COMPLETE, Event.FAIL, Event.CANCEL])
 def test_an_end_clears_the_pause_and_an_error_that_it_does_not_bring(
-    desk: Desk, event: Event
+    desk: ServerHarness, event: Event
 ) -> None:
     """H2."""
     task_id = paused(desk)
@@ -109,7 +113,7 @@ def test_an_end_clears_the_pause_and_an_error_that_it_does_not_bring(
     assert {"pause", "error"}.isdisjoint(shown)
 
 
-def test_a_listing_shows_each_paused_tasks_provider_and_retry(desk: Desk) -> None:
+def test_a_listing_shows_each_paused_tasks_provider_and_retry(desk: ServerHarness) -> None:
     """H6."""
     paused(desk)
     paused(desk, PauseReason.AUTH)
@@ -124,7 +128,7 @@ def test_a_listing_shows_each_paused_tasks_provider_and_retry(desk: Desk) -> Non
     assert "paused: credits, anthropic, resumes at 2026-11-23 12:15Z" in text(result)
 
 
-def test_a_page_of_tasks_costs_little(desk: Desk) -> None:
+def test_a_page_of_tasks_costs_little(desk: ServerHarness) -> None:
     """A page of twenty paused tasks is half of what a client warns of."""
     for _ in range(20):
         paused(desk)
@@ -134,7 +138,7 @@ def test_a_page_of_tasks_costs_little(desk: Desk) -> None:
 
 @pytest.mark.parametrize("reason", PauseReason)
 def test_every_pause_says_whether_it_ends_by_itself_and_how_to_switch_that(
-    desk: Desk, reason: PauseReason
+    desk: ServerHarness, reason: PauseReason
 ) -> None:
     """D10, K7: in the JSON and in the text."""
     task_id = paused(desk, reason)
@@ -166,7 +170,9 @@ SCOPES: dict[str, tuple[Json, str]] = {
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-def test_the_switch_drops_what_is_scheduled_and_brings_it_back(desk: Desk, scope: str) -> None:
+def test_the_switch_drops_what_is_scheduled_and_brings_it_back(
+    desk: ServerHarness, scope: str
+) -> None:
     """K7: per task, per project, at once for all."""
     arguments, where = SCOPES[scope]
     task_id = paused(desk)
@@ -188,7 +194,7 @@ def test_the_switch_drops_what_is_scheduled_and_brings_it_back(desk: Desk, scope
     assert valid("inspect", after)["task"]["pause"]["auto_resume"] is True
 
 
-def test_a_switch_that_has_no_effect_yet_says_where_else_it_is_off(desk: Desk) -> None:
+def test_a_switch_that_has_no_effect_yet_says_where_else_it_is_off(desk: ServerHarness) -> None:
     """K7: off anywhere is off."""
     paused(desk)
     _, on = ask(
@@ -201,7 +207,7 @@ def test_a_switch_that_has_no_effect_yet_says_where_else_it_is_off(desk: Desk) -
     assert "It has no effect yet: it is off for all tasks." in text(on)
 
 
-def test_the_status_shows_what_is_switched_off(desk: Desk) -> None:
+def test_the_status_shows_what_is_switched_off(desk: ServerHarness) -> None:
     """K7."""
     paused(desk)
     before, *_, after = ask(
@@ -222,7 +228,7 @@ def test_the_status_shows_what_is_switched_off(desk: Desk) -> None:
     assert "off in config.yaml" in text(ask(desk, ("get_status", {}))[0])
 
 
-def test_a_project_without_tasks_can_be_switched_off_before_its_first(desk: Desk) -> None:
+def test_a_project_without_tasks_can_be_switched_off_before_its_first(desk: ServerHarness) -> None:
     """K7."""
     ask(desk, ("set_auto_resume", {"enabled": False, "scope": "project"}))
     task_id = paused(desk, retry_at=None)
@@ -232,7 +238,7 @@ def test_a_project_without_tasks_can_be_switched_off_before_its_first(desk: Desk
 # Said once (K3)
 
 
-def test_that_resume_task_is_needed_is_said_once(desk: Desk) -> None:
+def test_that_resume_task_is_needed_is_said_once(desk: ServerHarness) -> None:
     """K3: after the last automatic resume."""
     task_id = paused(
         desk, retry_at=None, auto_retries=5, data={"auto_retries": 5, "exhausted": True}
@@ -251,7 +257,7 @@ def test_that_resume_task_is_needed_is_said_once(desk: Desk) -> None:
 @pytest.mark.parametrize("reason", PauseReason)
 @pytest.mark.parametrize("switched", [False, True])
 def test_every_next_action_is_a_call_that_works(
-    desk: Desk, reason: PauseReason, switched: bool
+    desk: ServerHarness, reason: PauseReason, switched: bool
 ) -> None:
     """D8, D10: as it stands there, each on a task of its own."""
     budget = Budget(usd=5, tokens=100)
@@ -276,7 +282,7 @@ def test_every_next_action_is_a_call_that_works(
         assert not result.is_error, text(result)
 
 
-def test_a_spent_budget_is_shown_with_the_call_that_raises_it(desk: Desk) -> None:
+def test_a_spent_budget_is_shown_with_the_call_that_raises_it(desk: ServerHarness) -> None:
     """D8, D10, I3: the budget pauses and asks."""
     spent = run_state(usage=Usage(cost_usd=5.2))
     paused(desk, PauseReason.BUDGET, budget=Budget(usd=5), run_state=spent)
@@ -310,7 +316,7 @@ def test_a_spent_budget_is_shown_with_the_call_that_raises_it(desk: Desk) -> Non
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_answered_with_a_call_that_works(
-    desk: Desk, name: str, arguments: Json, code: str, call: Json
+    desk: ServerHarness, name: str, arguments: Json, code: str, call: Json
 ) -> None:
     """What failed, why, and what would work."""
     paused(desk)
@@ -335,7 +341,7 @@ def test_wrong_arguments_are_answered_with_a_call_that_works(
     ],
 )
 def test_no_call_is_named_that_leaves_out_a_limit_that_was_mistyped(
-    desk: Desk, name: str, arguments: Json
+    desk: ServerHarness, name: str, arguments: Json
 ) -> None:
     [result] = ask(desk, (name, arguments))
     error = valid(name, result)["error"]
@@ -357,13 +363,13 @@ def test_no_call_is_named_that_leaves_out_a_limit_that_was_mistyped(
     ],
 )  # fmt: skip
 def test_a_name_that_there_is_not_is_answered_with_the_one_that_is_meant(
-    desk: Desk, name: str, arguments: Json, told: str
+    desk: ServerHarness, name: str, arguments: Json, told: str
 ) -> None:
     [result] = ask(desk, (name, arguments))
     assert told in valid(name, result)["error"]["message"]
 
 
-def test_what_is_missing_is_shown_by_an_example_not_made_up_as_a_call(desk: Desk) -> None:
+def test_what_is_missing_is_shown_by_an_example_not_made_up_as_a_call(desk: ServerHarness) -> None:
     """Nobody shall create the example's task."""
     [result] = ask(desk, ("create_task", {"workflow": "swe", "description": 3}))
     error = valid("create_task", result)["error"]
@@ -381,7 +387,7 @@ def test_there_is_an_example_for_everything_that_a_tool_requires() -> None:
     assert required == set(EXAMPLES)
 
 
-def test_a_huge_argument_is_not_sent_back(desk: Desk) -> None:
+def test_a_huge_argument_is_not_sent_back(desk: ServerHarness) -> None:
     [result] = ask(desk, ("create_task", {"description": "x" * 40_000, "engine": "lxc"}))
     assert len(text(result)) < 1500
 
@@ -389,13 +395,13 @@ def test_a_huge_argument_is_not_sent_back(desk: Desk) -> None:
 # Agents and accounts
 
 
-def test_several_agents_are_given_with_commas(desk: Desk) -> None:
+def test_several_agents_are_given_with_commas(desk: ServerHarness) -> None:
     [result] = ask(desk, ("create_task", {"description": "x", "agent": " scripted , claude,"}))
     shown = valid("create_task", result)["task"]
     assert (shown["agent"], shown["agents"]) == ("scripted", ["scripted", "claude"])
 
 
-def test_the_status_shows_closed_accounts_and_who_waits(desk: Desk) -> None:
+def test_the_status_shows_closed_accounts_and_who_waits(desk: ServerHarness) -> None:
     """K5: what a person sees of a hold."""
     task_id = paused(desk)
     desk.store.transitions.resume(task_id, None)
@@ -417,7 +423,7 @@ def test_the_status_shows_closed_accounts_and_who_waits(desk: Desk) -> None:
     ) in text(result)
 
 
-def test_a_workflow_is_listed_with_its_loops(desk: Desk) -> None:
+def test_a_workflow_is_listed_with_its_loops(desk: ServerHarness) -> None:
     (desk.home / "workflows" / "loops.yaml").write_text(LOOPS)
     [result] = ask(desk, ("list_workflows", {}))
     [loops] = [w for w in valid("list_workflows", result)["workflows"] if w["name"] == "loops"]
@@ -449,7 +455,7 @@ steps:
 """
 
 
-def test_the_windows_of_an_account_are_shown(desk: Desk) -> None:
+def test_the_windows_of_an_account_are_shown(desk: ServerHarness) -> None:
     """D10: in a pause as they were when it began, and in get_status as they are."""
     seen = [
         Window("5-hour window", WindowState.CLOSED, 1.0, NOW + timedelta(hours=2)),
@@ -481,7 +487,7 @@ def test_the_windows_of_an_account_are_shown(desk: Desk) -> None:
     ) in text(result)
 
 
-def test_whoever_watches_a_task_hears_that_a_window_is_nearly_used_up(desk: Desk) -> None:
+def test_whoever_watches_a_task_hears_that_a_window_is_nearly_used_up(desk: ServerHarness) -> None:
     """As long as it runs on that account, in the same words."""
     made = valid("create_task", ask(desk, ("create_task", {"description": "x"}))[0])["task"]["id"]
     desk.store.claims.start(made, 1, f"attempt-{made}-1")

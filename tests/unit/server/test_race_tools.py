@@ -13,14 +13,14 @@ from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
 from rover_mcp.domain.ids import short_id
 from rover_mcp.domain.task_status import Event
 from rover_mcp.store.records import TaskRow
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.samples import run_state, snapshot
 from tests.unit.server.test_results import ask, text, valid
 
 NEW = {"description": "Fix the sum", "agents": ["claude", "scripted"], "budget_usd": 2}
 
 
-def race(desk: Desk) -> list[str]:
+def race(desk: ServerHarness) -> list[str]:
     """A race whose first task is done, and whose second has failed."""
     result = valid("create_task", ask(desk, ("create_task", NEW))[0])
     assert [racer["number"] for racer in result["race"]["racers"]] == [1, 2]
@@ -33,7 +33,7 @@ def race(desk: Desk) -> list[str]:
     return ids
 
 
-def answered(desk: Desk, task: str, answer: str) -> CallToolResult:
+def answered(desk: ServerHarness, task: str, answer: str) -> CallToolResult:
     """A choice by a client whose person gives this answer, and the question in `asked`."""
 
     async def person(_: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
@@ -55,7 +55,7 @@ def answered(desk: Desk, task: str, answer: str) -> CallToolResult:
     return result
 
 
-def test_the_result_of_a_new_race_names_all_of_its_tasks_and_the_sum(desk: Desk) -> None:
+def test_the_result_of_a_new_race_names_all_of_its_tasks_and_the_sum(desk: ServerHarness) -> None:
     """N15."""
     result = ask(desk, ("create_task", NEW))[0]
     assert valid("create_task", result)["race"]["standing"] == "undecided: 0 of 2 are done"
@@ -65,7 +65,7 @@ def test_the_result_of_a_new_race_names_all_of_its_tasks_and_the_sum(desk: Desk)
     assert "Task 2, scripted: NEW (queued)" in shown
 
 
-def test_inspect_compares_them_and_proposes_the_choice(desk: Desk) -> None:
+def test_inspect_compares_them_and_proposes_the_choice(desk: ServerHarness) -> None:
     """N15."""
     first, second = race(desk)
     done, failed = ask(desk, ("inspect", {"task": first}), ("inspect", {"task": second}))
@@ -78,7 +78,7 @@ def test_inspect_compares_them_and_proposes_the_choice(desk: Desk) -> None:
     assert "in a race of claude, scripted" in text(ask(desk, ("list_tasks", {}))[0])
 
 
-def test_a_choice_is_shown_first_and_is_not_worded_as_a_deletion(desk: Desk) -> None:
+def test_a_choice_is_shown_first_and_is_not_worded_as_a_deletion(desk: ServerHarness) -> None:
     """N15."""
     first, second = race(desk)
     plan, done, again = ask(
@@ -100,7 +100,7 @@ def test_a_choice_is_shown_first_and_is_not_worded_as_a_deletion(desk: Desk) -> 
 
 
 @pytest.mark.parametrize(("answer", "chosen"), [("choose", True), ("keep", False)])
-def test_a_person_is_asked_before_a_choice(desk: Desk, answer: str, chosen: bool) -> None:
+def test_a_person_is_asked_before_a_choice(desk: ServerHarness, answer: str, chosen: bool) -> None:
     """N15."""
     first, second = race(desk)
     result = answered(desk, first, answer)
@@ -116,13 +116,13 @@ def test_a_person_is_asked_before_a_choice(desk: Desk, answer: str, chosen: bool
     ],
 )
 def test_a_choice_that_cannot_be_made_says_why(
-    desk: Desk, tool: str, more: dict[str, Any], code: str
+    desk: ServerHarness, tool: str, more: dict[str, Any], code: str
 ) -> None:
     _, second = race(desk)
     result = ask(desk, (tool, {"task": second, **more}))[0]
     assert valid(tool, result)["error"]["code"] == code
 
 
-def test_agents_may_be_given_as_one_text(desk: Desk) -> None:
+def test_agents_may_be_given_as_one_text(desk: ServerHarness) -> None:
     result = ask(desk, ("create_task", {**NEW, "agents": "claude, scripted"}))[0]
     assert len(valid("create_task", result)["race"]["racers"]) == 2

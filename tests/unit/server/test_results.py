@@ -18,7 +18,7 @@ from rover_mcp.domain.ids import short_id
 from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import Event
 from rover_mcp.server.tools import TOOLS
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.samples import NOW, pause, run_state
 
 NUMBER = {"task": "1"}
@@ -48,7 +48,7 @@ CALLS: dict[str, dict[str, Any]] = {
 STATES = ("new", "running", "paused", "failed", "completed")
 
 
-def ask(desk: Desk, *calls: tuple[str, dict[str, Any]]) -> list[CallToolResult]:
+def ask(desk: ServerHarness, *calls: tuple[str, dict[str, Any]]) -> list[CallToolResult]:
     """Calls on one connection."""
 
     async def talk() -> list[CallToolResult]:
@@ -73,7 +73,7 @@ def text(result: CallToolResult) -> str:
     return content.text
 
 
-def task_in(desk: Desk, state: str) -> str:
+def task_in(desk: ServerHarness, state: str) -> str:
     """Task 1, brought to `state` with all that a task can have."""
     created = ask(desk, ("create_task", {"description": "Fix the sum"}))[0]
     task_id: str = valid("create_task", created)["task"]["id"]
@@ -101,7 +101,7 @@ def task_in(desk: Desk, state: str) -> str:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_result_is_valid_against_its_schema(desk: Desk, state: str) -> None:
+def test_every_result_is_valid_against_its_schema(desk: ServerHarness, state: str) -> None:
     """A client may check it, and drops what is not."""
     assert set(CALLS) == set(TOOLS)
     task_in(desk, state)
@@ -141,7 +141,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-def test_an_error_says_what_failed_and_what_to_do(desk: Desk) -> None:
+def test_an_error_says_what_failed_and_what_to_do(desk: ServerHarness) -> None:
     """As a tool error, valid against the same schema, never a trace."""
     task_in(desk, "paused")
     results = ask(desk, *((name, arguments) for name, arguments, _ in WRONG))
@@ -154,7 +154,7 @@ def test_an_error_says_what_failed_and_what_to_do(desk: Desk) -> None:
         assert error.get("hint") or error.get("next_call") or "there are: " in error["message"]
 
 
-def test_a_machines_fault_is_a_tool_error_too(desk: Desk) -> None:
+def test_a_machines_fault_is_a_tool_error_too(desk: ServerHarness) -> None:
     task_in(desk, "paused")
     desk.work.fault = EnvironmentFault("the hub is broken", hint="run git fsck", code="hub")
     [result] = ask(desk, ("get_diff", NUMBER))
@@ -163,7 +163,7 @@ def test_a_machines_fault_is_a_tool_error_too(desk: Desk) -> None:
     }  # fmt: skip
 
 
-def test_concise_results_stay_under_2000_tokens(desk: Desk) -> None:
+def test_concise_results_stay_under_2000_tokens(desk: ServerHarness) -> None:
     """Structure and text together."""
     task_in(desk, "paused")
     names = ("inspect", "wait_for_task", "get_status", "resume_task")
@@ -176,7 +176,7 @@ def test_concise_results_stay_under_2000_tokens(desk: Desk) -> None:
         assert size / 4 < 2000, name
 
 
-def test_untrusted_text_is_marked_as_such(desk: Desk) -> None:
+def test_untrusted_text_is_marked_as_such(desk: ServerHarness) -> None:
     task_in(desk, "completed")
     logs, diff = ask(desk, ("get_logs", NUMBER), ("get_diff", NUMBER))
     for name, result in (("get_logs", logs), ("get_diff", diff)):
@@ -185,7 +185,7 @@ def test_untrusted_text_is_marked_as_such(desk: Desk) -> None:
     assert valid("get_logs", logs)["text"] == "working"
 
 
-def test_a_huge_patch_is_cut_and_says_so(desk: Desk) -> None:
+def test_a_huge_patch_is_cut_and_says_so(desk: ServerHarness) -> None:
     task_in(desk, "completed")
     desk.work.patch = "+x\n" * 100_000
     [result] = ask(desk, ("get_diff", NUMBER))
@@ -194,7 +194,7 @@ def test_a_huge_patch_is_cut_and_says_so(desk: Desk) -> None:
     assert len(structured["patch"]) <= 24_000
 
 
-def test_a_pause_is_heard_in_the_next_result_and_once(desk: Desk) -> None:
+def test_a_pause_is_heard_in_the_next_result_and_once(desk: ServerHarness) -> None:
     """`attention`, whatever was asked."""
     task_id = task_in(desk, "paused")
     first, second = ask(desk, ("get_status", {}), ("get_status", {}))
@@ -209,7 +209,7 @@ def test_a_pause_is_heard_in_the_next_result_and_once(desk: Desk) -> None:
     assert valid("get_status", second)["attention"] == []
 
 
-def test_attention_has_a_limit_and_says_how_many_more(desk: Desk) -> None:
+def test_attention_has_a_limit_and_says_how_many_more(desk: ServerHarness) -> None:
     for made in ask(desk, *[("create_task", {"description": "Fix"})] * 13):
         task_id = valid("create_task", made)["task"]["id"]
         desk.store.transitions.apply(task_id, Event.FAIL, error="boom", data={"error": "boom"})
@@ -252,7 +252,7 @@ TEXTS: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_the_text_is_short_and_says_what_matters(desk: Desk, state: str) -> None:
+def test_the_text_is_short_and_says_what_matters(desk: ServerHarness, state: str) -> None:
     task_in(desk, state)
     calls = [
         (name, {k: v for k, v in CALLS[name].items() if k != "detail"}) for name in TEXTS[state]
@@ -262,7 +262,7 @@ def test_the_text_is_short_and_says_what_matters(desk: Desk, state: str) -> None
         assert len(text(result)) < (4000 if name == "list_workflows" else 1500)
 
 
-def test_a_record_with_an_unknown_status_is_named_and_hides_no_other(desk: Desk) -> None:
+def test_a_record_with_an_unknown_status_is_named_and_hides_no_other(desk: ServerHarness) -> None:
     """A1: never shown as NEW."""
     damaged, sound = (
         valid("create_task", made)["task"]["id"]

@@ -14,7 +14,7 @@ from rover_mcp.domain.task_status import Event
 from rover_mcp.server.app import INSTRUCTIONS
 from rover_mcp.server.elicitation import pause_form, pause_message
 from rover_mcp.tasks.quoted_text import QUOTED, printable, quoted
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.facts import missing, told_by
 from tests.support.samples import NOW, pause, run_state
 from tests.unit.server.test_results import CALLS, STATES, ask, task_in, text
@@ -26,7 +26,7 @@ HIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\U000e0000-\
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_fact_that_a_model_needs_stands_in_the_text(desk: Desk, state: str) -> None:
+def test_every_fact_that_a_model_needs_stands_in_the_text(desk: ServerHarness, state: str) -> None:
     """In every tool's results."""
     task_in(desk, state)
     for name, result in zip(CALLS, ask(desk, *CALLS.items()), strict=True):
@@ -50,7 +50,7 @@ def test_the_text_of_a_result_is_enough_to_act() -> None:
     }  # fmt: skip
 
 
-def test_a_page_says_where_the_next_one_begins(desk: Desk) -> None:
+def test_a_page_says_where_the_next_one_begins(desk: ServerHarness) -> None:
     """With the call's argument."""
     made = ask(desk, *[("create_task", {"description": f"Fix {n}"}) for n in range(3)])
     assert len(made) == 3
@@ -60,7 +60,7 @@ def test_a_page_says_where_the_next_one_begins(desk: Desk) -> None:
     assert missing(result.structured_content or {}, text(result)) == []
 
 
-def test_a_list_is_of_the_repository_that_the_caller_stands_in(desk: Desk) -> None:
+def test_a_list_is_of_the_repository_that_the_caller_stands_in(desk: ServerHarness) -> None:
     """As every other tool; of all repositories where that is asked for."""
     task_in(desk, "new")
     other = desk.repo.parent / "other"
@@ -77,7 +77,7 @@ def test_a_list_is_of_the_repository_that_the_caller_stands_in(desk: Desk) -> No
     assert len((every.structured_content or {})["tasks"]) == 2
 
 
-def test_attention_leaves_out_the_task_that_the_result_shows(desk: Desk) -> None:
+def test_attention_leaves_out_the_task_that_the_result_shows(desk: ServerHarness) -> None:
     task_in(desk, "paused")
     shown, after = ask(desk, ("inspect", {"task": "1"}), ("get_status", {}))
     for result in (shown, after):
@@ -85,7 +85,7 @@ def test_attention_leaves_out_the_task_that_the_result_shows(desk: Desk) -> None
         assert "Attention" not in text(result)
 
 
-def poisoned(desk: Desk) -> str:
+def poisoned(desk: ServerHarness) -> str:
     """Task 1, paused with words of a provider's; task 2, failed with words of an agent's."""
     task_id = task_in(desk, "running")
     told = pause(PauseReason.CREDITS, message=ORDER * 20)
@@ -106,7 +106,9 @@ def bare(said: str) -> str:
     return re.sub('"[^"]*"', "", said)
 
 
-def test_what_others_wrote_is_quoted_cut_and_stripped_wherever_it_appears(desk: Desk) -> None:
+def test_what_others_wrote_is_quoted_cut_and_stripped_wherever_it_appears(
+    desk: ServerHarness,
+) -> None:
     """In attention, pause.message, error, the dialog and the status message."""
     task_id = poisoned(desk)
     calls: list[tuple[str, dict[str, Any]]] = [

@@ -18,7 +18,7 @@ from rover_mcp.server.tool_call import Call, Services
 from rover_mcp.server.wait_for_task import wait_for_task
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.view_models import TaskView
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.samples import pause
 from tests.unit.server.test_results import ask, task_in, valid
 
@@ -27,7 +27,7 @@ EVENTS = 5
 
 @pytest.mark.parametrize("wants_progress", [True, False])
 def test_only_a_wait_with_progress_reads_views_at_events(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, wants_progress: bool
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch, wants_progress: bool
 ) -> None:
     """Without it there are two views: one when the wait begins, and the result."""
     task_id = task_in(desk, "running")
@@ -94,7 +94,7 @@ def test_only_a_wait_with_progress_reads_views_at_events(
 
 
 def test_a_pause_that_could_not_be_recorded_ends_a_wait(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task_id = task_in(desk, "running")
     unrecorded = {task_id: pause(PauseReason.CREDITS)}

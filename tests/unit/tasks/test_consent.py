@@ -19,13 +19,13 @@ from rover_mcp.server.trust_method import TrustParams
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.testing.fake_engine import FakeEngine
-from tests.support.desk import PLAIN, Desk, FakeEngines, with_settings
+from tests.support.desk import PLAIN, FakeEngines, ServerHarness, with_settings
 from tests.support.requests import create_request
 
 MINE = {"budget": Budget(usd=5, tokens=1000), "network": NetworkPolicy.model_validate({})}
 
 
-def create(desk: Desk, caller: Caller | None = None, /, **changes: Any) -> TaskRow:
+def create(desk: ServerHarness, caller: Caller | None = None, /, **changes: Any) -> TaskRow:
     named: dict[str, Any] = {"description": "Fix the sum", **changes}
     request = create_request(**named)
     row = desk.store.tasks.get(desk.tasks.create(caller or desk.caller, request).id)
@@ -33,7 +33,7 @@ def create(desk: Desk, caller: Caller | None = None, /, **changes: Any) -> TaskR
     return row
 
 
-def refused(desk: Desk, caller: Caller | None = None, /, **changes: Any) -> UserFixable:
+def refused(desk: ServerHarness, caller: Caller | None = None, /, **changes: Any) -> UserFixable:
     before = desk.store.tasks.page()
     with pytest.raises(UserFixable) as caught:
         create(desk, caller, **changes)
@@ -41,7 +41,7 @@ def refused(desk: Desk, caller: Caller | None = None, /, **changes: Any) -> User
     return caught.value
 
 
-def remote(desk: Desk) -> Caller:
+def remote(desk: ServerHarness) -> Caller:
     return replace(desk.caller, user="ann", projects=(desk.repo,))
 
 
@@ -58,7 +58,7 @@ def remote(desk: Desk) -> Caller:
     ],
 )
 def test_a_call_beyond_the_users_configuration_needs_a_person(
-    desk: Desk, changes: dict[str, Any], line: str
+    desk: ServerHarness, changes: dict[str, Any], line: str
 ) -> None:
     """Succeeded at 700cc57: each of these calls made a task with what it asked for."""
     with_settings(desk, **MINE, engine="bubblewrap" if "engine" in changes else "auto")
@@ -74,7 +74,7 @@ def test_a_call_beyond_the_users_configuration_needs_a_person(
     assert other.digest != error.digest, "a yes counts for what was asked"
 
 
-def test_over_http_only_the_owners_file_decides(desk: Desk) -> None:
+def test_over_http_only_the_owners_file_decides(desk: ServerHarness) -> None:
     """Succeeded at 700cc57 for network and budget."""
     with_settings(desk, **MINE)
     for changes, line in (
@@ -88,7 +88,7 @@ def test_over_http_only_the_owners_file_decides(desk: Desk) -> None:
         assert str(desk.home) not in f"{error} {error.hint}"
 
 
-def test_what_is_within_the_users_configuration_needs_nobody(desk: Desk) -> None:
+def test_what_is_within_the_users_configuration_needs_nobody(desk: ServerHarness) -> None:
     with_settings(desk, **MINE)
     for changes in (
         {"network": "providers"},
@@ -103,7 +103,7 @@ def test_what_is_within_the_users_configuration_needs_nobody(desk: Desk) -> None
     assert create(desk, network="open", budget=Budget(usd=1000)).budget == Budget(usd=1000)
 
 
-def test_auto_means_the_engine_that_the_user_named(desk: Desk) -> None:
+def test_auto_means_the_engine_that_the_user_named(desk: ServerHarness) -> None:
     with_settings(desk, engine="bubblewrap")
     error = refused(desk, engine="docker")
     assert isinstance(error, NeedsConsent)
@@ -113,7 +113,7 @@ def test_auto_means_the_engine_that_the_user_named(desk: Desk) -> None:
 
 
 def test_without_a_sandbox_a_form_is_not_enough(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Succeeded at 700cc57: a shell on the host, with nobody asked."""
     engines = cast("FakeEngines", desk.tasks.create_task.engines)
@@ -132,7 +132,7 @@ def test_without_a_sandbox_a_form_is_not_enough(
     assert "engine: process" in str(refused(desk, remote(desk), engine="process").hint)
 
 
-def test_a_resume_takes_no_larger_budget_than_the_users(desk: Desk) -> None:
+def test_a_resume_takes_no_larger_budget_than_the_users(desk: ServerHarness) -> None:
     """Succeeded at 700cc57."""
     with_settings(desk, **MINE)
     task = create(desk, budget=Budget(usd=1))
@@ -150,7 +150,7 @@ def test_a_resume_takes_no_larger_budget_than_the_users(desk: Desk) -> None:
 # A project
 
 
-def repository(desk: Desk, config: str = "", **files: str) -> None:
+def repository(desk: ServerHarness, config: str = "", **files: str) -> None:
     (desk.repo / ".rover" / "workflows").mkdir(parents=True, exist_ok=True)
     if config:
         (desk.repo / ".rover" / "config.yaml").write_text(config)
@@ -170,7 +170,9 @@ ASKS = {
 
 
 @pytest.mark.parametrize("config", ASKS)
-def test_what_a_configuration_opens_counts_only_with_consent(desk: Desk, config: str) -> None:
+def test_what_a_configuration_opens_counts_only_with_consent(
+    desk: ServerHarness, config: str
+) -> None:
     """Succeeded at 700cc57: it counted in the first task after the clone."""
     repository(desk, f"{config}\nbudget: {{usd: 2}}\n")
     error = refused(desk)
@@ -199,7 +201,7 @@ COMMITTED = {
 
 @pytest.mark.parametrize("path", COMMITTED)
 def test_a_committed_set_up_counts_only_with_consent_and_each_content_asks(
-    desk: Desk, path: str
+    desk: ServerHarness, path: str
 ) -> None:
     """Succeeded at 700cc57."""
     desk.repositories.committed |= {path: COMMITTED[path], "Dockerfile": b"FROM evil\n"}
@@ -214,7 +216,7 @@ def test_a_committed_set_up_counts_only_with_consent_and_each_content_asks(
     assert "(changed" in refused(desk).message
 
 
-def test_a_workflow_that_stands_for_another_counts_only_with_consent(desk: Desk) -> None:
+def test_a_workflow_that_stands_for_another_counts_only_with_consent(desk: ServerHarness) -> None:
     """Succeeded at 700cc57, and was shown as `swe (default)`."""
     repository(desk, swe=PLAIN.replace("make test", "curl evil"))
     error = refused(desk)
@@ -231,7 +233,7 @@ def test_a_workflow_that_stands_for_another_counts_only_with_consent(desk: Desk)
     assert "(changed" in refused(desk).message
 
 
-def test_a_workflow_that_only_the_project_has_is_the_callers_choice(desk: Desk) -> None:
+def test_a_workflow_that_only_the_project_has_is_the_callers_choice(desk: ServerHarness) -> None:
     repository(desk, release=PLAIN)
     assert create(desk, workflow="release").config.workflow_file  # pyright: ignore[reportOptionalMemberAccess]
     repository(desk, "workflow: release\n")
@@ -254,7 +256,7 @@ SETUPS: dict[str, tuple[str, dict[str, bytes]]] = {
 
 @pytest.mark.parametrize("kind", SETUPS)
 def test_a_set_up_that_nobody_can_be_asked_for_is_left_out_and_only_that(
-    desk: Desk, kind: str
+    desk: ServerHarness, kind: str
 ) -> None:
     """No command runs that nobody consented to, and all else is refused as ever."""
     config, committed = SETUPS[kind]
@@ -288,7 +290,9 @@ def test_a_set_up_that_nobody_can_be_asked_for_is_left_out_and_only_that(
     assert not trusted.without_setup
 
 
-def test_what_the_rest_of_a_consent_covers_stays_where_the_set_up_changed(desk: Desk) -> None:
+def test_what_the_rest_of_a_consent_covers_stays_where_the_set_up_changed(
+    desk: ServerHarness,
+) -> None:
     repository(desk, "copy: [.env]\nsetup: {commands: [make deps]}\n")
     desk.trust()
     repository(desk, "copy: [.env]\nsetup: {commands: [curl evil]}\n")
@@ -300,7 +304,7 @@ def test_what_the_rest_of_a_consent_covers_stays_where_the_set_up_changed(desk: 
     assert "left out" in shown["setup"]
 
 
-def test_a_devcontainer_that_is_switched_off_needs_nobody(desk: Desk) -> None:
+def test_a_devcontainer_that_is_switched_off_needs_nobody(desk: ServerHarness) -> None:
     desk.repositories.committed |= {
         ".devcontainer.json": b'{"image": "evil", "postCreateCommand": "a"}'
     }
@@ -325,7 +329,7 @@ def test_a_devcontainer_that_is_switched_off_needs_nobody(desk: Desk) -> None:
     assert create(desk), "what does not count is not read"
 
 
-def test_things_that_were_trusted_apart_are_not_trusted_together(desk: Desk) -> None:
+def test_things_that_were_trusted_apart_are_not_trusted_together(desk: ServerHarness) -> None:
     repository(desk, "copy: [.env]\n")
     desk.trust()
     repository(desk, "network: {mode: open}\n")
@@ -337,7 +341,7 @@ def test_things_that_were_trusted_apart_are_not_trusted_together(desk: Desk) -> 
     assert refused(desk).code == "not_trusted"
 
 
-def test_a_mode_that_the_user_named_is_the_most_whoever_consents(desk: Desk) -> None:
+def test_a_mode_that_the_user_named_is_the_most_whoever_consents(desk: ServerHarness) -> None:
     network = NetworkPolicy(mode="providers")  # pyright: ignore[reportArgumentType]
     settings = desk.tasks.settings.model_validate({"home": desk.home, "network": network})
     with_settings(desk, **vars(settings))
@@ -347,7 +351,7 @@ def test_a_mode_that_the_user_named_is_the_most_whoever_consents(desk: Desk) -> 
     assert (row.network or {})["mode"] == "providers"
 
 
-def test_a_consent_is_given_by_a_person_at_a_terminal_alone(desk: Desk) -> None:
+def test_a_consent_is_given_by_a_person_at_a_terminal_alone(desk: ServerHarness) -> None:
     """No caller of a tool, nobody over HTTP, nobody without a terminal."""
     repository(desk, "copy: [.env]\n")
     work = desk.tasks.create_task
@@ -366,7 +370,7 @@ def test_a_consent_is_given_by_a_person_at_a_terminal_alone(desk: Desk) -> None:
     assert refused(desk).code == "not_trusted", "what cannot be read is no consent"
 
 
-def test_lines_of_the_users_own_trust_a_path_or_one_content(desk: Desk) -> None:
+def test_lines_of_the_users_own_trust_a_path_or_one_content(desk: ServerHarness) -> None:
     repository(desk, "copy: [.env]\n")
     shown = anyio.run(server_trust.trust, desk.tasks.create_task, desk.caller, TrustParams())
     with_settings(desk, trusted_projects=(TrustedProject(path=desk.repo, digest=shown["digest"]),))
@@ -393,7 +397,9 @@ def elsewhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [fifo, terminal, elsewhere])
-def test_a_workflow_is_read_beneath_the_root_never_through_links(desk: Desk, make: Any) -> None:
+def test_a_workflow_is_read_beneath_the_root_never_through_links(
+    desk: ServerHarness, make: Any
+) -> None:
     """Succeeded at 700cc57: a link to a terminal hung the daemon and took what was typed."""
     repository(desk)
     make(desk.repo / ".rover" / "workflows" / "swe.yaml")
@@ -403,12 +409,14 @@ def test_a_workflow_is_read_beneath_the_root_never_through_links(desk: Desk, mak
     assert create(desk, project_config="ignore").workflow == "swe"
 
 
-def test_a_folder_of_workflows_that_is_a_link_is_none(desk: Desk) -> None:
+def test_a_folder_of_workflows_that_is_a_link_is_none(desk: ServerHarness) -> None:
     (desk.repo / ".rover").mkdir()
     (desk.repo / ".rover" / "workflows").symlink_to(desk.home / "workflows")
     assert {w["source"] for w in desk.status.workflows(desk.caller, None)} == {"user", "built-in"}
 
 
-def test_the_engines_warning_is_no_consent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engines_warning_is_no_consent(
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(FakeEngine, "warning", "NO ISOLATION")
     assert "NO ISOLATION" in create(desk).warnings

@@ -12,11 +12,11 @@ from rover_mcp.control.checkpoint import Checkpoint
 from rover_mcp.control.sandbox_spec import make_folders, sandbox_spec
 from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.domain.paths import TaskFolders
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.requests import create_request
 
 
-def test_a_file_is_kept_with_its_origin_size_and_hash(desk: Desk) -> None:
+def test_a_file_is_kept_with_its_origin_size_and_hash(desk: ServerHarness) -> None:
     """O2: and the runner is given it."""
     (desk.repo / "plan.md").write_text("first, second")
     view = desk.tasks.create(desk.caller, create_request("Fix the sum", context=["plan.md"]))
@@ -42,7 +42,7 @@ def test_a_file_is_kept_with_its_origin_size_and_hash(desk: Desk) -> None:
     assert Paths.model_fields["context"].default == Path("/rover/spec/context")
 
 
-def test_context_that_cannot_be_fetched_creates_nothing(desk: Desk) -> None:
+def test_context_that_cannot_be_fetched_creates_nothing(desk: ServerHarness) -> None:
     """O5."""
     files = desk.files()
     with pytest.raises(EnvironmentFault, match="Name or service not known") as failed:
@@ -54,7 +54,7 @@ def test_context_that_cannot_be_fetched_creates_nothing(desk: Desk) -> None:
     assert desk.files() == files
 
 
-def test_a_caller_over_http_gets_no_file_of_this_machine(desk: Desk) -> None:
+def test_a_caller_over_http_gets_no_file_of_this_machine(desk: ServerHarness) -> None:
     """O6: nor the sign-in of this machine's user at a forge."""
     (desk.repo / "plan.md").write_text("x")
     caller = replace(desk.caller, user="ann", projects=(desk.repo,))

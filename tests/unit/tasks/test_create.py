@@ -15,16 +15,16 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.cautions import DIRTY
 from rover_mcp.tasks.disk_space import TreeSize
 from rover_mcp.testing.fake_engine import FakeEngine
-from tests.support.desk import Desk, with_settings
+from tests.support.desk import ServerHarness, with_settings
 from tests.support.requests import create_request
 from tests.support.samples import COMMIT
 
 
-def create(desk: Desk, description: str = "Fix the sum\n\nin detail", **changes: Any):
+def create(desk: ServerHarness, description: str = "Fix the sum\n\nin detail", **changes: Any):
     return desk.tasks.create(desk.caller, create_request(description, **changes))
 
 
-def test_a_task_is_recorded_and_its_first_attempt_queued(desk: Desk) -> None:
+def test_a_task_is_recorded_and_its_first_attempt_queued(desk: ServerHarness) -> None:
     view = create(desk)
     task = desk.store.tasks.get(view.id)
     assert task is not None
@@ -46,14 +46,14 @@ def test_a_task_is_recorded_and_its_first_attempt_queued(desk: Desk) -> None:
     assert view.phase == "queued"
 
 
-def test_the_gateways_token_is_new_for_each_task_and_never_shown(desk: Desk) -> None:
+def test_the_gateways_token_is_new_for_each_task_and_never_shown(desk: ServerHarness) -> None:
     views = [create(desk), create(desk)]
     tokens = {t.gateway_token for t in desk.store.tasks.page()}
     assert len(tokens) == 2
     assert not any(token in view.model_dump_json() for token in tokens for view in views)
 
 
-def test_the_same_request_key_returns_the_same_task(desk: Desk) -> None:
+def test_the_same_request_key_returns_the_same_task(desk: ServerHarness) -> None:
     first = create(desk, request_key="k")
     files = desk.files()
     assert create(desk, "other", request_key="k").id == first.id
@@ -61,17 +61,17 @@ def test_the_same_request_key_returns_the_same_task(desk: Desk) -> None:
     assert desk.files() == files
 
 
-def test_uncommitted_changes_are_named(desk: Desk) -> None:
+def test_uncommitted_changes_are_named(desk: ServerHarness) -> None:
     desk.repositories.dirty = True
     assert create(desk).warnings == [DIRTY]
 
 
 @pytest.mark.parametrize("given", ["../repo", "{repo}", "."])
-def test_a_path_is_taken_from_the_callers_folder(desk: Desk, given: str) -> None:
+def test_a_path_is_taken_from_the_callers_folder(desk: ServerHarness, given: str) -> None:
     assert create(desk, repo_path=given.format(repo=desk.repo)).repo_path.endswith("repo")
 
 
-def test_the_home_folder_of_a_user_that_does_not_exist_is_refused(desk: Desk) -> None:
+def test_the_home_folder_of_a_user_that_does_not_exist_is_refused(desk: ServerHarness) -> None:
     with pytest.raises(UserFixable) as caught:
         desk.caller.folder("~no-such-user/project")
     assert caught.value.code == "not_a_directory"
@@ -100,7 +100,7 @@ def test_the_home_folder_of_a_user_that_does_not_exist_is_refused(desk: Desk) ->
     ],
 )
 def test_bad_input_says_what_to_do_and_leaves_nothing_behind(
-    desk: Desk, changes: dict[str, Any], code: str, says: str
+    desk: ServerHarness, changes: dict[str, Any], code: str, says: str
 ) -> None:
     before = desk.files()
     with pytest.raises(RoverError, match=says) as caught:
@@ -110,7 +110,7 @@ def test_bad_input_says_what_to_do_and_leaves_nothing_behind(
     assert (desk.repositories.prepared, desk.store.projects.at(str(desk.repo))) == ([], None)
 
 
-def test_an_agent_that_the_engine_cannot_start_is_refused(desk: Desk) -> None:
+def test_an_agent_that_the_engine_cannot_start_is_refused(desk: ServerHarness) -> None:
     """M1."""
     desk.world.agents = frozenset({"scripted"})
     with pytest.raises(EnvironmentFault) as caught:
@@ -119,7 +119,7 @@ def test_an_agent_that_the_engine_cannot_start_is_refused(desk: Desk) -> None:
     assert desk.store.tasks.page() == []
 
 
-def test_a_full_disk_is_refused_before_anything_is_written(desk: Desk) -> None:
+def test_a_full_disk_is_refused_before_anything_is_written(desk: ServerHarness) -> None:
     with_settings(desk, min_free_bytes=2**62)
     with pytest.raises(EnvironmentFault, match="MB left") as caught:
         create(desk)
@@ -136,7 +136,7 @@ def test_a_full_disk_is_refused_before_anything_is_written(desk: Desk) -> None:
     ],
 )
 def test_a_base_that_the_disk_has_no_room_for_is_refused(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, tree: TreeSize | None, says: str | None
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch, tree: TreeSize | None, says: str | None
 ) -> None:
     """With numbers, before anything is written; what cannot be known is no obstacle."""
     floor = desk.tasks.settings.min_free_bytes
@@ -151,7 +151,7 @@ def test_a_base_that_the_disk_has_no_room_for_is_refused(
     assert (caught.value.code, desk.repositories.prepared) == ("disk_full", [])
 
 
-def test_files_that_cannot_be_written_leave_no_task(desk: Desk) -> None:
+def test_files_that_cannot_be_written_leave_no_task(desk: ServerHarness) -> None:
     """A full disk, in the middle."""
     (desk.home / "tasks").rmdir()
     (desk.home / "tasks").write_text("in the way")
@@ -160,7 +160,9 @@ def test_files_that_cannot_be_written_leave_no_task(desk: Desk) -> None:
     assert (caught.value.code, desk.store.tasks.page()) == ("data_folder", [])
 
 
-def test_a_store_that_fails_leaves_no_files(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_fails_leaves_no_files(
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise RuntimeError("database is locked")
 
@@ -170,7 +172,7 @@ def test_a_store_that_fails_leaves_no_files(desk: Desk, monkeypatch: pytest.Monk
     assert not list((desk.home / "tasks").iterdir())
 
 
-def test_a_long_first_line_becomes_a_short_title(desk: Desk) -> None:
+def test_a_long_first_line_becomes_a_short_title(desk: ServerHarness) -> None:
     title = create(desk, "\n  " + "word " * 50).title
     assert len(title) <= 72
     assert title.endswith("…")
@@ -184,18 +186,18 @@ def test_a_long_first_line_becomes_a_short_title(desk: Desk) -> None:
     ],
 )
 def test_nothing_is_left_of_escape_sequences_in_a_title(
-    desk: Desk, description: str, title: str
+    desk: ServerHarness, description: str, title: str
 ) -> None:
     view = create(desk, description)
     assert (view.title, view.branch) == (title, f"rover/1-{title.lower().replace(' ', '-')}")
 
 
-def test_a_title_of_escape_sequences_alone_is_an_empty_one(desk: Desk) -> None:
+def test_a_title_of_escape_sequences_alone_is_an_empty_one(desk: ServerHarness) -> None:
     with pytest.raises(UserFixable, match="description is empty"):
         create(desk, "\x1b[31m\x1b[0m\n")
 
 
-def test_several_agents_and_a_budget_are_kept(desk: Desk) -> None:
+def test_several_agents_and_a_budget_are_kept(desk: ServerHarness) -> None:
     budget = Budget(usd=5, tokens=1000)
     view = create(desk, agents=["scripted", "claude"], budget=budget)
     task = desk.store.tasks.get(view.id)
@@ -218,14 +220,14 @@ def test_several_agents_and_a_budget_are_kept(desk: Desk) -> None:
     ],
 )
 def test_a_budget_in_money_that_counts_only_in_part_is_said_to(
-    desk: Desk, model: str, budget: Budget | None, warned: bool
+    desk: ServerHarness, model: str, budget: Budget | None, warned: bool
 ) -> None:
     """Beside one in tokens, which holds."""
     told = [w for w in create(desk, model=model, budget=budget).warnings or [] if "price" in w]
     assert ["(9) holds" in warning for warning in told] == ([True] if warned else [])
 
 
-def test_a_budget_in_money_that_cannot_be_kept_is_refused_at_once(desk: Desk) -> None:
+def test_a_budget_in_money_that_cannot_be_kept_is_refused_at_once(desk: ServerHarness) -> None:
     """With the line of config.yaml that gives the model a price, and with what would work."""
     before = desk.files()
     with pytest.raises(UserFixable, match="no price is known for anthropic's claude-99") as error:
@@ -239,7 +241,7 @@ def test_a_budget_in_money_that_cannot_be_kept_is_refused_at_once(desk: Desk) ->
     assert create(desk, model="claude-99", budget=Budget(usd=0.01, tokens=tokens))
 
 
-def test_the_projects_workflow_comes_before_the_users(desk: Desk) -> None:
+def test_the_projects_workflow_comes_before_the_users(desk: ServerHarness) -> None:
     folder = desk.repo / ".rover" / "workflows"
     folder.mkdir(parents=True)
     source = (desk.home / "workflows" / "swe.yaml").read_text().replace("make test", "ours")
@@ -252,19 +254,19 @@ def test_the_projects_workflow_comes_before_the_users(desk: Desk) -> None:
     assert (sources["swe"], sources["strict"], sources["quick"]) == ("project", "user", "built-in")
 
 
-def test_given_inputs_come_before_defaults(desk: Desk) -> None:
+def test_given_inputs_come_before_defaults(desk: ServerHarness) -> None:
     task = desk.store.tasks.get(create(desk, inputs={"style": "terse"}).id)
     assert task is not None
     assert task.inputs == {"test_command": "make test", "style": "terse"}
 
 
-def test_a_script_is_kept_for_the_scripted_agent(desk: Desk) -> None:
+def test_a_script_is_kept_for_the_scripted_agent(desk: ServerHarness) -> None:
     script = "steps: {}\n"
     view = create(desk, agent="scripted", script=script)
     assert (desk.home / "tasks" / view.id / "input" / "script.yaml").read_text() == script
 
 
-def test_a_script_with_an_error_leaves_no_task(desk: Desk) -> None:
+def test_a_script_with_an_error_leaves_no_task(desk: ServerHarness) -> None:
     before = desk.files()
     for script in ("steps: [", "unknown: 1", "x" * 2_000_000):
         with pytest.raises(UserFixable, match=r"script\.yaml") as caught:
@@ -273,7 +275,7 @@ def test_a_script_with_an_error_leaves_no_task(desk: Desk) -> None:
     assert (desk.files(), desk.store.tasks.page(), desk.control.enqueued) == (before, [], [])
 
 
-def test_a_folder_outside_any_repository_says_so(desk: Desk, tmp_path: Path) -> None:
+def test_a_folder_outside_any_repository_says_so(desk: ServerHarness, tmp_path: Path) -> None:
     nowhere = Caller("d" * 32, tmp_path)
     with pytest.raises(UserFixable, match="not in a git repository"):
         desk.tasks.create(nowhere, create_request("Fix"))
@@ -282,7 +284,7 @@ def test_a_folder_outside_any_repository_says_so(desk: Desk, tmp_path: Path) -> 
 
 
 def test_an_engine_without_isolation_is_told_on_the_task(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeEngine, "warning", "NO ISOLATION")
     assert create(desk).warnings == ["NO ISOLATION"]
@@ -291,17 +293,17 @@ def test_an_engine_without_isolation_is_told_on_the_task(
 # The project's configuration
 
 
-def configure(desk: Desk, text: str) -> None:
+def configure(desk: ServerHarness, text: str) -> None:
     (desk.repo / ".rover").mkdir(exist_ok=True)
     (desk.repo / ".rover" / "config.yaml").write_text(text)
 
 
-def trusted(desk: Desk, text: str) -> None:
+def trusted(desk: ServerHarness, text: str) -> None:
     configure(desk, text)
     desk.trust()
 
 
-def test_the_projects_configuration_is_kept_with_the_task_and_shown(desk: Desk) -> None:
+def test_the_projects_configuration_is_kept_with_the_task_and_shown(desk: ServerHarness) -> None:
     """A resume days later does the same, whatever the file says then."""
     (desk.repo / ".env").write_text("KEY=hunter2")
     trusted(
@@ -336,7 +338,7 @@ def test_the_projects_configuration_is_kept_with_the_task_and_shown(desk: Desk) 
     assert "hunter2" not in desk.tasks.view(task, full=True).model_dump_json()
 
 
-def test_a_configuration_with_an_error_makes_no_task(desk: Desk) -> None:
+def test_a_configuration_with_an_error_makes_no_task(desk: ServerHarness) -> None:
     configure(desk, "agent: claude\nnope: 1\n")
     files = desk.files()
     with pytest.raises(UserFixable, match=r"^\.rover/config\.yaml:2:1: unknown key") as caught:
@@ -346,16 +348,16 @@ def test_a_configuration_with_an_error_makes_no_task(desk: Desk) -> None:
     assert (desk.files(), desk.store.tasks.page()) == (files, [])
 
 
-def linked(desk: Desk) -> None:
+def linked(desk: ServerHarness) -> None:
     (desk.repo / "secret").symlink_to("/etc/passwd")
 
 
-def tracked(desk: Desk) -> None:
+def tracked(desk: ServerHarness) -> None:
     (desk.repo / "secret").write_text("x")
     desk.repositories.in_git.append("secret")
 
 
-def large(desk: Desk) -> None:
+def large(desk: ServerHarness) -> None:
     (desk.repo / "secret").write_bytes(b"x" * (1024**2 + 1))
 
 
@@ -363,7 +365,9 @@ def large(desk: Desk) -> None:
     ("make", "says"),
     [(linked, "symbolic link"), (tracked, "git tracks it"), (large, "larger than")],
 )
-def test_a_file_that_may_not_be_copied_makes_no_task(desk: Desk, make: Any, says: str) -> None:
+def test_a_file_that_may_not_be_copied_makes_no_task(
+    desk: ServerHarness, make: Any, says: str
+) -> None:
     make(desk)
     trusted(desk, "copy: [secret]\n")
     files = desk.files()
@@ -372,7 +376,7 @@ def test_a_file_that_may_not_be_copied_makes_no_task(desk: Desk, make: Any, says
     assert (desk.files(), desk.store.tasks.page()) == (files, [])
 
 
-def test_a_file_that_is_not_there_is_left_out_and_told(desk: Desk) -> None:
+def test_a_file_that_is_not_there_is_left_out_and_told(desk: ServerHarness) -> None:
     trusted(desk, "copy: [.env]\n")
     view = create(desk)
     assert view.warnings == [
@@ -385,7 +389,7 @@ def test_a_file_that_is_not_there_is_left_out_and_told(desk: Desk) -> None:
 
 
 def test_programs_that_the_sandbox_lacks_are_a_warning(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     package = b'{"engines": {"node": "99"}}'
     desk.repositories.committed |= {"go.mod": b"module x", "package.json": package}
@@ -401,7 +405,7 @@ def test_programs_that_the_sandbox_lacks_are_a_warning(
     assert "toolchains" in told
 
 
-def test_a_probable_mistake_in_a_workflow_is_a_warning_of_its_tasks(desk: Desk) -> None:
+def test_a_probable_mistake_in_a_workflow_is_a_warning_of_its_tasks(desk: ServerHarness) -> None:
     """D.13."""
     (desk.home / "workflows" / "mine.yaml").write_text(
         'version: "1.0"\nsteps: [{id: a, type: agent, prompt: "{{task.title}}"}]\n'
@@ -410,7 +414,9 @@ def test_a_probable_mistake_in_a_workflow_is_a_warning_of_its_tasks(desk: Desk) 
     assert "mine.yaml:2:8: no step is given {{task.description}}" in told
 
 
-def test_a_step_that_names_an_agent_that_there_is_not_is_refused_at_once(desk: Desk) -> None:
+def test_a_step_that_names_an_agent_that_there_is_not_is_refused_at_once(
+    desk: ServerHarness,
+) -> None:
     """B4: not in the middle of the task; the scripted agent plays every part."""
     (desk.home / "workflows" / "mine.yaml").write_text(
         'version: "1.0"\nsteps: [{id: a, type: agent, tool: claud, prompt: "{{task.description}}"}]\n'
@@ -421,7 +427,7 @@ def test_a_step_that_names_an_agent_that_there_is_not_is_refused_at_once(desk: D
     assert create(desk, workflow="mine", agent="scripted").status is TaskStatus.NEW
 
 
-def test_with_a_mistake_in_config_yaml_no_new_task_is_made(desk: Desk) -> None:
+def test_with_a_mistake_in_config_yaml_no_new_task_is_made(desk: ServerHarness) -> None:
     """A4: what it should have said may be stricter than what counts until then."""
     made = desk.tasks.create_task
     made.settings = made.settings.model_copy(update={"wrong": "config.yaml:2: no such setting"})

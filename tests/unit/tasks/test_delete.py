@@ -8,13 +8,13 @@ from rover_mcp.domain.errors import Conflict, EnvironmentFault
 from rover_mcp.domain.task_status import Event, TaskStatus
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.delete import DeleteTask, Leftover, items
-from tests.support.desk import Desk, FakeLeftovers
+from tests.support.desk import FakeLeftovers, ServerHarness
 from tests.support.samples import new_task, task_row
 
 DELIVERED = Leftover(branch=True, delivered=True, snapshots=3, size=5000)
 
 
-def made(desk: Desk, *events: Event) -> TaskRow:
+def made(desk: ServerHarness, *events: Event) -> TaskRow:
     """A task that went through these, with its attempt ended."""
     desk.store.projects.register("p1", "/repo")
     row, _ = desk.store.tasks.create(new_task(project_id="p1"), frozenset())
@@ -42,7 +42,7 @@ def test_what_is_lost_comes_first() -> None:
     assert kept == sorted(kept)
 
 
-def test_telling_changes_nothing(desk: Desk) -> None:
+def test_telling_changes_nothing(desk: ServerHarness) -> None:
     row = made(desk, Event.CANCEL)
     leftovers = FakeLeftovers()
     DeleteTask(desk.store, leftovers).preview(row)
@@ -50,14 +50,14 @@ def test_telling_changes_nothing(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("events", [(), (Event.START,)])
-def test_what_has_not_ended_is_refused(desk: Desk, events: tuple[Event, ...]) -> None:
+def test_what_has_not_ended_is_refused(desk: ServerHarness, events: tuple[Event, ...]) -> None:
     row = made(desk, *events)
     with pytest.raises(Conflict, match="only one that is paused or ended"):
         DeleteTask(desk.store, FakeLeftovers())(row)
     assert desk.store.tasks.get(row.id) is not None
 
 
-def test_a_deletion_waits_for_an_ending_task_and_refuses_a_running_one(desk: Desk) -> None:
+def test_a_deletion_waits_for_an_ending_task_and_refuses_a_running_one(desk: ServerHarness) -> None:
     row = made(desk, Event.CANCEL)
     attempt = desk.store.attempts.get(row.id, 1)
     assert attempt is not None
@@ -80,7 +80,7 @@ def test_a_deletion_waits_for_an_ending_task_and_refuses_a_running_one(desk: Des
     assert (len(slept), desk.store.tasks.get(row.id)) == (3, None)
 
 
-def test_a_deleted_task_is_gone_and_its_events_and_number_are_not(desk: Desk) -> None:
+def test_a_deleted_task_is_gone_and_its_events_and_number_are_not(desk: ServerHarness) -> None:
     row = made(desk, Event.CANCEL)
     leftovers = FakeLeftovers()
     DeleteTask(desk.store, leftovers)(row)
@@ -90,7 +90,7 @@ def test_a_deleted_task_is_gone_and_its_events_and_number_are_not(desk: Desk) ->
     assert again.number == row.number + 1
 
 
-def test_nobody_can_resume_it_while_it_is_deleted(desk: Desk) -> None:
+def test_nobody_can_resume_it_while_it_is_deleted(desk: ServerHarness) -> None:
     row = made(desk, Event.START, Event.FAIL)
     resumed: list[object] = []
 
@@ -102,15 +102,15 @@ def test_nobody_can_resume_it_while_it_is_deleted(desk: Desk) -> None:
     assert resumed == [None]
 
 
-def test_what_cannot_be_removed_stays_and_can_be_deleted_again(desk: Desk) -> None:
+def test_what_cannot_be_removed_stays_and_can_be_deleted_again(desk: ServerHarness) -> None:
     row = made(desk, Event.START, Event.FAIL)
 
-    class Broken(FakeLeftovers):
+    class BrokenLeftovers(FakeLeftovers):
         def remove(self, task: TaskRow) -> None:
             raise EnvironmentFault("the disk is read-only")
 
     with pytest.raises(EnvironmentFault):
-        DeleteTask(desk.store, Broken())(row)
+        DeleteTask(desk.store, BrokenLeftovers())(row)
     left = desk.store.tasks.get(row.id)
     assert left is not None
     assert left.status is TaskStatus.CANCELLED

@@ -21,7 +21,7 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.delete import Leftover
 from rover_mcp.tasks.forget import ForgetProject
 from rover_mcp.tasks.images import RoverImages
-from tests.support.desk import Desk, FakeLeftovers
+from tests.support.desk import FakeLeftovers, ServerHarness
 from tests.support.samples import new_task
 
 OURS, OTHERS = "1" * 16, "2" * 16
@@ -42,7 +42,7 @@ class Files(FakeLeftovers):
         shutil.rmtree(TaskFolders(self._home, task.id, 1).root, ignore_errors=True)
 
 
-class Keeper:
+class FakeImageKeeper:
     def __init__(self) -> None:
         self.kept = [GROUND, SETUP, PLAIN]
 
@@ -57,7 +57,9 @@ class Keeper:
         return True
 
 
-def task(desk: Desk, *events: Event, project: str = OURS, path: str = "/gone/repo") -> TaskRow:
+def task(
+    desk: ServerHarness, *events: Event, project: str = OURS, path: str = "/gone/repo"
+) -> TaskRow:
     """A task that went through these, with its files."""
     desk.store.projects.register(project, path)
     number = len(desk.store.tasks.of_project(project, path)) + (10 if project == OTHERS else 0)
@@ -72,11 +74,11 @@ def task(desk: Desk, *events: Event, project: str = OURS, path: str = "/gone/rep
     return row
 
 
-def ended(desk: Desk) -> list[TaskRow]:
+def ended(desk: ServerHarness) -> list[TaskRow]:
     return [task(desk, Event.CANCEL), task(desk, Event.START, Event.FAIL)]
 
 
-def left(desk: Desk) -> dict[str, int]:
+def left(desk: ServerHarness) -> dict[str, int]:
     """Rows by table, where there are any, but for those that stay."""
     stay = {"rover_meta", "rover_calls", "rover_executors"}
     with desk.engine.connect() as connection:
@@ -88,12 +90,12 @@ def left(desk: Desk) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def forgetting(desk: Desk, keeper: Keeper | None = None) -> ForgetProject:
+def forgetting(desk: ServerHarness, keeper: FakeImageKeeper | None = None) -> ForgetProject:
     images = RoverImages(desk.home, desk.store, {"docker": keeper} if keeper else {})
     return desk.forget(Files(desk.home), images)
 
 
-def test_a_plan_changes_nothing_and_says_what_exists_nowhere_else(desk: Desk) -> None:
+def test_a_plan_changes_nothing_and_says_what_exists_nowhere_else(desk: ServerHarness) -> None:
     rows = ended(desk)
     before = desk.files()
     plan = desk.forget(FakeLeftovers(Leftover(False, False, 3, 0))).plan(Path("/gone/repo"))
@@ -104,13 +106,13 @@ def test_a_plan_changes_nothing_and_says_what_exists_nowhere_else(desk: Desk) ->
     assert (desk.files(), desk.store.tasks.get(rows[0].id)) == (before, rows[0])
 
 
-def test_a_project_is_forgotten_although_its_repository_is_gone(desk: Desk) -> None:
+def test_a_project_is_forgotten_although_its_repository_is_gone(desk: ServerHarness) -> None:
     ended(desk)
     other = task(desk, Event.CANCEL, project=OTHERS, path="/other")
     desk.store.switches.set_for_project(OURS, enabled=False)
     consents = desk.tasks.create_task.consents
     consents.write(Path("/gone/repo"), [Ask("network", "open", "d1")])
-    keeper = Keeper()
+    keeper = FakeImageKeeper()
     plan = forgetting(desk, keeper)(Path("/gone/repo"))
     assert {part.what for part in plan.parts} >= {"hub", "base", "image", "trust"}
     assert not project_folder(desk.home, OURS).exists()
@@ -141,7 +143,7 @@ def test_a_project_is_forgotten_although_its_repository_is_gone(desk: Desk) -> N
     ],
 )
 def test_what_is_at_work_or_will_be_is_named_and_refused(
-    desk: Desk, events: tuple[Event, ...], schedule: bool, said: str
+    desk: ServerHarness, events: tuple[Event, ...], schedule: bool, said: str
 ) -> None:
     row = task(desk, *events)
     task(desk, Event.CANCEL)
@@ -160,11 +162,11 @@ def test_what_is_at_work_or_will_be_is_named_and_refused(
 
 @pytest.mark.parametrize("place", ["task", "images", "folder", "trust", "record"])
 def test_another_call_finishes_what_was_cut_off(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, place: str
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     ended(desk)
     desk.tasks.create_task.consents.write(Path("/gone/repo"), [Ask("network", "open", "d1")])
-    keeper = Keeper()
+    keeper = FakeImageKeeper()
     forget = forgetting(desk, keeper)
     owner, name = {
         "task": (Files, "remove"),
@@ -193,7 +195,7 @@ def test_another_call_finishes_what_was_cut_off(
         forget.plan(Path("/gone/repo"))
 
 
-def test_a_task_that_nobody_was_shown_is_kept(desk: Desk) -> None:
+def test_a_task_that_nobody_was_shown_is_kept(desk: ServerHarness) -> None:
     first = task(desk, Event.CANCEL)
     second = task(desk, Event.CANCEL)
     with pytest.raises(UserFixable, match="a new task"):
@@ -204,7 +206,7 @@ def test_a_task_that_nobody_was_shown_is_kept(desk: Desk) -> None:
 
 
 def test_a_task_that_is_made_meanwhile_is_kept_with_its_project(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task(desk, Event.CANCEL)
     remove = ProjectFolders.remove
@@ -220,7 +222,7 @@ def test_a_task_that_is_made_meanwhile_is_kept_with_its_project(
     assert desk.store.projects.at("/gone/repo") is not None
 
 
-def test_a_folder_that_is_known_goes_before_a_repository_around_it(desk: Desk) -> None:
+def test_a_folder_that_is_known_goes_before_a_repository_around_it(desk: ServerHarness) -> None:
     inner = desk.repo / "inner"
     inner.mkdir()
     task(desk, Event.CANCEL, project=OTHERS, path=str(desk.repo))
@@ -231,7 +233,7 @@ def test_a_folder_that_is_known_goes_before_a_repository_around_it(desk: Desk) -
     assert desk.forget().plan(link).path == str(inner.resolve())
 
 
-def test_a_task_whose_record_is_damaged_goes_too(desk: Desk) -> None:
+def test_a_task_whose_record_is_damaged_goes_too(desk: ServerHarness) -> None:
     row = task(desk, Event.CANCEL)
     with desk.engine.begin() as connection:
         connection.execute(store_tables.tasks.update().values(created_at=-1))
@@ -241,7 +243,7 @@ def test_a_task_whose_record_is_damaged_goes_too(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", ["..", "../..", ".", "a/../.."])
-def test_a_damaged_id_leads_to_no_other_folder(desk: Desk, name: str) -> None:
+def test_a_damaged_id_leads_to_no_other_folder(desk: ServerHarness, name: str) -> None:
     desk.store.projects.register(OURS, "/gone/repo")
     with desk.engine.begin() as connection:
         connection.execute(store_tables.projects.update().values(id=name))

@@ -12,22 +12,24 @@ from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_links import ForkedFrom
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.forked_sessions import copy_sessions
-from tests.support.desk import Desk, with_settings
+from tests.support.desk import ServerHarness, with_settings
 from tests.unit.tasks.test_history import with_journals
 from tests.unit.tasks.test_iterate import ended
 
 ID = "00000000-0000-4000-8000-000000000001"
 
 
-def other(desk: Desk) -> TaskRow:
+def other(desk: ServerHarness) -> TaskRow:
     return with_journals(desk.home, ended(desk))
 
 
-def fork(desk: Desk, task: TaskRow, snapshot: str | None = None, text: str = "") -> TaskRow:
+def fork(
+    desk: ServerHarness, task: TaskRow, snapshot: str | None = None, text: str = ""
+) -> TaskRow:
     return desk.tasks.fork(desk.caller, task, snapshot, text)
 
 
-def test_it_is_a_task_of_its_own_with_the_same_settings(desk: Desk) -> None:
+def test_it_is_a_task_of_its_own_with_the_same_settings(desk: ServerHarness) -> None:
     """N14."""
     task = other(desk)
     new = fork(desk, task, "s1")
@@ -43,7 +45,7 @@ def test_it_is_a_task_of_its_own_with_the_same_settings(desk: Desk) -> None:
     assert view.origin == f"forked from task {task.number} at s1"
 
 
-def test_it_starts_from_the_snapshot_with_what_was_finished_there(desk: Desk) -> None:
+def test_it_starts_from_the_snapshot_with_what_was_finished_there(desk: ServerHarness) -> None:
     """N14."""
     new = fork(desk, other(desk), "s1")
     given = new.iteration_input
@@ -57,7 +59,7 @@ def test_it_starts_from_the_snapshot_with_what_was_finished_there(desk: Desk) ->
     assert (folders.input / "workflow.yaml").is_file()
 
 
-def test_with_instructions_it_runs_the_workflow_for_these(desk: Desk) -> None:
+def test_with_instructions_it_runs_the_workflow_for_these(desk: ServerHarness) -> None:
     new = fork(desk, other(desk), "s2", "Use a queue\nand no lock")
     given = new.iteration_input
     assert given is not None
@@ -66,14 +68,14 @@ def test_with_instructions_it_runs_the_workflow_for_these(desk: Desk) -> None:
     assert new.title == "Use a queue"
 
 
-def test_another_agent_may_do_it(desk: Desk) -> None:
+def test_another_agent_may_do_it(desk: ServerHarness) -> None:
     new = desk.tasks.fork(desk.caller, other(desk), "s1", agent="scripted, claude")
     assert (new.agent, new.agents, new.model) == ("scripted", ["scripted", "claude"], None)
     with pytest.raises(UserFixable):
         desk.tasks.fork(desk.caller, other(desk), "s1", agent="nobody")
 
 
-def test_what_cannot_be_forked_leaves_nothing(desk: Desk) -> None:
+def test_what_cannot_be_forked_leaves_nothing(desk: ServerHarness) -> None:
     task, bare = other(desk), ended(desk)
     before = desk.files()
     with pytest.raises(NotFound):
@@ -87,7 +89,7 @@ def test_what_cannot_be_forked_leaves_nothing(desk: Desk) -> None:
     assert desk.control.enqueued == []
 
 
-def test_a_budget_that_was_allowed_for_one_task_is_not_allowed_for_two(desk: Desk) -> None:
+def test_a_budget_that_was_allowed_for_one_task_is_not_allowed_for_two(desk: ServerHarness) -> None:
     task = other(desk)
     desk.store.tasks.update(task.id, budget=Budget(usd=50))
     with_settings(desk, budget=Budget(usd=5))

@@ -16,7 +16,7 @@ from rover_mcp.tasks.operation_log import OperationLog
 TASK = "a" * 32
 
 
-class Shelf:
+class FakeSpaceSource:
     """A kind with some items."""
 
     def __init__(self, kind: SpaceKind, *names: str, task: str | None = None) -> None:
@@ -42,8 +42,8 @@ def log(tmp_path: Path) -> OperationLog:
     return OperationLog(store.operations("roverd"))
 
 
-def shelves() -> list[Shelf]:
-    return [Shelf(kind, f"{kind}-1", f"{kind}-2", task=TASK) for kind in SpaceKind]
+def shelves() -> list[FakeSpaceSource]:
+    return [FakeSpaceSource(kind, f"{kind}-1", f"{kind}-2", task=TASK) for kind in SpaceKind]
 
 
 def test_the_plan_frees_nothing(log: OperationLog) -> None:
@@ -68,7 +68,7 @@ def test_what_may_be_the_only_copy_of_work_goes_only_by_its_name(log: OperationL
 
 
 def test_what_cannot_be_removed_hinders_nothing_else(log: OperationLog) -> None:
-    images, bundles = shelves()[1], Shelf(SpaceKind.BUNDLES, "b", task=TASK)
+    images, bundles = shelves()[1], FakeSpaceSource(SpaceKind.BUNDLES, "b", task=TASK)
     images.broken = True
     freed = FreeSpace([images, bundles], log)()
     assert [item.freed for item in freed] == [False, False, True]
@@ -77,21 +77,21 @@ def test_what_cannot_be_removed_hinders_nothing_else(log: OperationLog) -> None:
 def test_what_is_needed_again_meanwhile_stays(log: OperationLog) -> None:
     """N13"""
 
-    class Changing(Shelf):
+    class ChangingSource(FakeSpaceSource):
         looks = 0
 
         def list(self) -> list[FreeableItem]:
             self.looks += 1
             return list(self.left) if self.looks == 1 else []
 
-    shelf = Changing(SpaceKind.BUNDLES, "b", task=TASK)
+    shelf = ChangingSource(SpaceKind.BUNDLES, "b", task=TASK)
     (item,) = FreeSpace([shelf], log)()
     assert (item.freed, len(shelf.left)) == (False, 1)
 
 
 def test_what_was_cut_off_is_finished(log: OperationLog) -> None:
     """N8"""
-    shelf = Shelf(SpaceKind.BUNDLES, "b", task=TASK)
+    shelf = FakeSpaceSource(SpaceKind.BUNDLES, "b", task=TASK)
     FreeSpace([shelf], log)
     row = log.rows.begin(TASK, OperationKind.COLLECT, {"kind": "bundles", "id": "b"})
     log.settle()

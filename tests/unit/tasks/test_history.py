@@ -12,7 +12,7 @@ from rover_mcp.domain.paths import TaskFolders
 from rover_mcp.domain.task_status import Event
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.history import checkpoint_at, find_snapshot, snapshots_of
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.journals import RUN, STEPS, done, lines_of
 from tests.support.journals import snapshot as as_recorded
 from tests.support.samples import COMMIT, run_state, task_row
@@ -83,7 +83,7 @@ def test_what_was_known_at_a_snapshot_is_without_what_came_later(tmp_path: Path)
     assert last.sessions["plan"].session_id == "s-2"
 
 
-def test_the_list_says_what_each_snapshot_changed(desk: Desk) -> None:
+def test_the_list_says_what_each_snapshot_changed(desk: ServerHarness) -> None:
     """N14."""
     task = with_journals(desk.home, ended(desk))
     history = desk.tasks.history(task)
@@ -95,7 +95,7 @@ def test_the_list_says_what_each_snapshot_changed(desk: Desk) -> None:
     assert [s.files for s in desk.tasks.history(task).snapshots] == [None] * 3
 
 
-def test_a_single_snapshot_is_shown_against_the_one_before(desk: Desk) -> None:
+def test_a_single_snapshot_is_shown_against_the_one_before(desk: ServerHarness) -> None:
     """N14."""
     task = with_journals(desk.home, ended(desk))
     second, first = (desk.tasks.history(task, name) for name in ("s2", "s1"))
@@ -106,7 +106,7 @@ def test_a_single_snapshot_is_shown_against_the_one_before(desk: Desk) -> None:
 
 
 def test_an_iteration_from_a_snapshot_has_its_conversations(
-    desk: Desk,
+    desk: ServerHarness,
 ) -> None:
     """N14: the branch stays where it is, so that what came later is not lost."""
     task = with_journals(desk.home, ended(desk))
@@ -123,14 +123,14 @@ def test_an_iteration_from_a_snapshot_has_its_conversations(
     assert desk.store.events.last(task.id)[-1].data["snapshot"] == "s1"
 
 
-def test_an_unknown_snapshot_begins_nothing(desk: Desk) -> None:
+def test_an_unknown_snapshot_begins_nothing(desk: ServerHarness) -> None:
     task = with_journals(desk.home, ended(desk))
     with pytest.raises(NotFound):
         desk.tasks.iterate(desk.caller, task, "Another way", (), "s7")
     assert row(desk, task).iteration == 1
 
 
-def test_an_iteration_without_work_leaves_the_start_of_the_next(desk: Desk) -> None:
+def test_an_iteration_without_work_leaves_the_start_of_the_next(desk: ServerHarness) -> None:
     task = with_journals(desk.home, ended(desk))
     desk.tasks.iterate(desk.caller, task, "Another way", (), "s1")
     begin = row(desk, task).iteration_input

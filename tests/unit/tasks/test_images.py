@@ -46,7 +46,7 @@ def test_a_young_image_may_belong_to_a_sandbox_that_is_being_made() -> None:
     assert tags(prunable([young], (), NOW + 2)) == [OTHER.tag]
 
 
-class Keeper:
+class FakeImageKeeper:
     def __init__(self, images: Sequence[ImageInfo], *, answers: bool = True) -> None:
         self.kept = list(images)
         self.answers = answers
@@ -86,9 +86,11 @@ def test_the_image_of_a_task_that_may_go_on_stays(
     spec = tmp_path / "tasks" / "t1" / "iterations" / "1" / "spec-1"
     spec.mkdir(parents=True)
     (spec / "image").write_text(SANDBOX.tag)
-    keeper = Keeper(ALL)
+    keeper = FakeImageKeeper(ALL)
     store: Any = Store({"t1": status} if status else {})
-    service = RoverImages(tmp_path, store, {"docker": keeper, "podman": Keeper((), answers=False)})
+    service = RoverImages(
+        tmp_path, store, {"docker": keeper, "podman": FakeImageKeeper((), answers=False)}
+    )
 
     assert {i["tag"] for i in service.list()} == set(tags(ALL))
     told = service.prune(NOW, dry_run=True)
@@ -102,7 +104,7 @@ def test_the_image_of_a_task_that_may_go_on_stays(
 def test_an_image_that_a_task_needs_since_it_was_listed_is_not_free(tmp_path: Path) -> None:
     (tmp_path / "tasks" / "t1" / "iterations" / "1" / "spec-1").mkdir(parents=True)
     store: Any = Store({"t1": TaskStatus.PAUSED})
-    service = RoverImages(tmp_path, store, {"docker": Keeper(ALL)})
+    service = RoverImages(tmp_path, store, {"docker": FakeImageKeeper(ALL)})
     assert service.is_free("docker", SANDBOX.tag, NOW)
     (tmp_path / "tasks/t1/iterations/1/spec-1/image").write_text(SANDBOX.tag)
     assert not service.is_free("docker", SANDBOX.tag, NOW)

@@ -13,7 +13,7 @@ from rover_mcp.domain.task_status import DELETING, Event, TaskStatus
 from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.iterate import MOST_CHANGES, ONLY_COMMENTS
 from rover_mcp.tasks.view_models import TaskView
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.samples import pause, run_state, snapshot, step
 from tests.unit.tasks.test_service import made, row, running
 
@@ -22,7 +22,7 @@ SESSION = AgentSession(agent="claude", session_id="s")
 COMMENT = ReviewComment(file="x", line=1, text="name it")
 
 
-def ended(desk: Desk, event: Event = Event.COMPLETE) -> TaskRow:
+def ended(desk: ServerHarness, event: Event = Event.COMPLETE) -> TaskRow:
     task = running(desk)
     desk.store.attempts.move(task.id, 1, ("running",), state="ended")
     steps = [step("implement", StepStatus.COMPLETED, session=SESSION)]
@@ -33,12 +33,12 @@ def ended(desk: Desk, event: Event = Event.COMPLETE) -> TaskRow:
     return after
 
 
-def iterate(desk: Desk, task: TaskRow, text: str = "Name it", *more: Any) -> TaskView:
+def iterate(desk: ServerHarness, task: TaskRow, text: str = "Name it", *more: Any) -> TaskView:
     return desk.tasks.iterate(desk.caller, task, text, *more)
 
 
 @pytest.mark.parametrize("event", [Event.COMPLETE, Event.FAIL, Event.CANCEL])
-def test_an_ended_task_begins_its_next_iteration(desk: Desk, event: Event) -> None:
+def test_an_ended_task_begins_its_next_iteration(desk: ServerHarness, event: Event) -> None:
     """N7."""
     task = ended(desk, event)
     view = iterate(desk, task, "Name it\x07 better", [COMMENT])
@@ -54,7 +54,7 @@ def test_an_ended_task_begins_its_next_iteration(desk: Desk, event: Event) -> No
     assert (attempt.iteration, attempt.attempt) == (2, 2)
 
 
-def test_comments_alone_are_enough_and_nothing_is_not(desk: Desk) -> None:
+def test_comments_alone_are_enough_and_nothing_is_not(desk: ServerHarness) -> None:
     task = ended(desk)
     with pytest.raises(UserFixable, match="no instructions"):
         iterate(desk, task, "  \n")
@@ -64,7 +64,7 @@ def test_comments_alone_are_enough_and_nothing_is_not(desk: Desk) -> None:
     assert given.instructions.text == ONLY_COMMENTS
 
 
-def test_a_long_patch_is_cut_and_one_that_cannot_be_read_is_a_warning(desk: Desk) -> None:
+def test_a_long_patch_is_cut_and_one_that_cannot_be_read_is_a_warning(desk: ServerHarness) -> None:
     task = ended(desk)
     desk.work.fault = EnvironmentFault("the hub is gone")
     view = iterate(desk, task)
@@ -79,7 +79,7 @@ def test_a_long_patch_is_cut_and_one_that_cannot_be_read_is_a_warning(desk: Desk
     assert len(given.instructions.changes) == MOST_CHANGES
 
 
-def test_conversations_and_usage_are_carried_over_several_iterations(desk: Desk) -> None:
+def test_conversations_and_usage_are_carried_over_several_iterations(desk: ServerHarness) -> None:
     task = ended(desk)
     iterate(desk, task)
     other = AgentSession(agent="claude", session_id="t")
@@ -94,14 +94,14 @@ def test_conversations_and_usage_are_carried_over_several_iterations(desk: Desk)
     assert given.usage.input_tokens == 25
 
 
-def refused(desk: Desk, task: TaskRow) -> Conflict:
+def refused(desk: ServerHarness, task: TaskRow) -> Conflict:
     with pytest.raises(Conflict) as raised:
         iterate(desk, task)
     assert raised.value.code == "not_iterable"
     return raised.value
 
 
-def test_a_paused_task_is_for_resume_task(desk: Desk) -> None:
+def test_a_paused_task_is_for_resume_task(desk: ServerHarness) -> None:
     """H4."""
     task = running(desk)
     paused = desk.store.transitions.apply(task.id, Event.PAUSE, pause=pause())
@@ -110,7 +110,7 @@ def test_a_paused_task_is_for_resume_task(desk: Desk) -> None:
     assert error.next_call == {"tool": "resume_task", "arguments": {"task": task.id}}
 
 
-def test_a_task_that_runs_or_was_merged_is_refused_by_name(desk: Desk) -> None:
+def test_a_task_that_runs_or_was_merged_is_refused_by_name(desk: ServerHarness) -> None:
     task = made(desk)
     assert "NEW" in refused(desk, task).message
     done = ended(desk)
@@ -120,7 +120,7 @@ def test_a_task_that_runs_or_was_merged_is_refused_by_name(desk: Desk) -> None:
     assert error.next_call == {"tool": "create_task", "arguments": {}}
 
 
-def test_a_task_that_is_being_deleted_or_stopped_is_refused(desk: Desk) -> None:
+def test_a_task_that_is_being_deleted_or_stopped_is_refused(desk: ServerHarness) -> None:
     task = ended(desk)
     desk.store.events.add(task.id, DELETING, {})
     assert "deletion has begun" in refused(desk, task).message
@@ -130,7 +130,7 @@ def test_a_task_that_is_being_deleted_or_stopped_is_refused(desk: Desk) -> None:
     assert "still being stopped" in refused(desk, cancelled).message
 
 
-def test_who_loses_the_race_is_refused(desk: Desk) -> None:
+def test_who_loses_the_race_is_refused(desk: ServerHarness) -> None:
     task = ended(desk)
     iterate(desk, task)
     assert "ITERATING" in refused(desk, task).message

@@ -22,7 +22,7 @@ from rover_mcp.tasks.merge import (
     commit_message,
 )
 from rover_mcp.tasks.operation_log import NotSettled, OperationLog, check_hand_off
-from tests.support.desk import Desk, FakeBranches
+from tests.support.desk import FakeBranches, ServerHarness
 from tests.support.fake_merges import NEW, OLD, PLAN, SOURCE, FakeMerges
 from tests.support.samples import new_task, task_row
 
@@ -31,10 +31,10 @@ ASK = MergeRequest()
 
 
 @dataclass
-class Stage:
+class MergeHarness:
     """A completed task, and the repository that it is merged into."""
 
-    desk: Desk
+    desk: ServerHarness
     task: TaskRow
     merges: FakeMerges
     log: OperationLog
@@ -49,16 +49,16 @@ class Stage:
 
 
 @pytest.fixture
-def stage(desk: Desk) -> Stage:
+def stage(desk: ServerHarness) -> MergeHarness:
     desk.store.projects.register("p1", "/repo")
     row, _ = desk.store.tasks.create(new_task(project_id="p1"), frozenset())
     for event in (Event.START, Event.COMPLETE):
         row = desk.store.transitions.apply(row.id, event) or row
     merges, log = FakeMerges(), OperationLog(desk.store.operations("roverd"))
-    return Stage(desk, row, merges, log, MergeTask(desk.store, merges, log, FakeBranches()))
+    return MergeHarness(desk, row, merges, log, MergeTask(desk.store, merges, log, FakeBranches()))
 
 
-def test_a_preview_says_what_would_happen_and_changes_nothing(stage: Stage) -> None:
+def test_a_preview_says_what_would_happen_and_changes_nothing(stage: MergeHarness) -> None:
     """N3."""
     shown = stage.merge.preview(ME, stage.task, ASK)
     assert shown.commit is None
@@ -67,7 +67,7 @@ def test_a_preview_says_what_would_happen_and_changes_nothing(stage: Stage) -> N
     assert (stage.merges.moves, stage.states(), stage.status()) == ([], [], "COMPLETED")
 
 
-def test_a_merge_is_recorded_and_the_task_is_merged(stage: Stage) -> None:
+def test_a_merge_is_recorded_and_the_task_is_merged(stage: MergeHarness) -> None:
     """N3, N8."""
     done = stage.merge(ME, stage.task, ASK)
     assert done.commit == NEW
@@ -80,19 +80,19 @@ def test_a_merge_is_recorded_and_the_task_is_merged(stage: Stage) -> None:
     assert f"reset --keep {OLD[:10]}" in done.text
 
 
-def test_a_fast_forward_makes_no_commit(stage: Stage) -> None:
+def test_a_fast_forward_makes_no_commit(stage: MergeHarness) -> None:
     assert stage.merge(ME, stage.task, MergeRequest(mode="ff")).commit == SOURCE
     assert stage.merges.messages == []
 
 
-def test_a_fast_forward_that_is_not_possible_is_refused(stage: Stage) -> None:
+def test_a_fast_forward_that_is_not_possible_is_refused(stage: MergeHarness) -> None:
     stage.merges.found = replace(PLAN, forward=False)
     with pytest.raises(Conflict, match="fast-forward"):
         stage.merge(ME, stage.task, MergeRequest(mode="ff"))
     assert stage.merges.moves == []
 
 
-def test_conflicts_are_named_with_what_to_do_and_nothing_changes(stage: Stage) -> None:
+def test_conflicts_are_named_with_what_to_do_and_nothing_changes(stage: MergeHarness) -> None:
     """N3."""
     stage.merges.found = replace(PLAN, tree=None, conflicts=("a.py", "b\x1b[2J.py"))
     with pytest.raises(Conflict, match=r"a\.py, ") as refused:
@@ -104,7 +104,7 @@ def test_conflicts_are_named_with_what_to_do_and_nothing_changes(stage: Stage) -
     assert "a.py" in stage.merge.preview(ME, stage.task, ASK).text
 
 
-def test_a_refused_move_leaves_the_task_as_it_was(stage: Stage) -> None:
+def test_a_refused_move_leaves_the_task_as_it_was(stage: MergeHarness) -> None:
     """N8."""
     stage.merges.refusal = Conflict("dirty", code="dirty_work_tree")
     with pytest.raises(Conflict, match="dirty"):
@@ -116,7 +116,7 @@ def test_a_refused_move_leaves_the_task_as_it_was(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("event", [Event.PAUSE, Event.FAIL, Event.CANCEL, None])
-def test_only_a_completed_task_can_be_merged(desk: Desk, event: Event | None) -> None:
+def test_only_a_completed_task_can_be_merged(desk: ServerHarness, event: Event | None) -> None:
     """N3."""
     desk.store.projects.register("p1", "/repo")
     row, _ = desk.store.tasks.create(new_task(project_id="p1"), frozenset())
@@ -127,7 +127,7 @@ def test_only_a_completed_task_can_be_merged(desk: Desk, event: Event | None) ->
         merge.preview(ME, row, ASK)
 
 
-def test_a_user_over_http_is_refused(stage: Stage) -> None:
+def test_a_user_over_http_is_refused(stage: MergeHarness) -> None:
     with pytest.raises(UserFixable, match="only the user of this machine"):
         stage.merge(replace(ME, user="guest"), stage.task, ASK)
     assert stage.merges.moves == []
@@ -136,7 +136,7 @@ def test_a_user_over_http_is_refused(stage: Stage) -> None:
 HANDED = replace(PLAN, files=("calc.py", ".vscode/tasks.json", ".envrc"))
 
 
-def test_hand_off_files_have_to_be_named(stage: Stage) -> None:
+def test_hand_off_files_have_to_be_named(stage: MergeHarness) -> None:
     """N11."""
     stage.merges.found = HANDED
     shown = stage.merge.preview(ME, stage.task, ASK).text
@@ -149,7 +149,7 @@ def test_hand_off_files_have_to_be_named(stage: Stage) -> None:
     assert stage.status() == "MERGED"
 
 
-def test_a_person_who_was_shown_them_has_agreed(stage: Stage) -> None:
+def test_a_person_who_was_shown_them_has_agreed(stage: MergeHarness) -> None:
     """N11."""
     stage.merges.found = replace(HANDED, hooks=("commit-msg",))
     question = stage.merge.question(ME, stage.task, ASK)
@@ -159,14 +159,14 @@ def test_a_person_who_was_shown_them_has_agreed(stage: Stage) -> None:
     assert stage.status() == "MERGED"
 
 
-def test_more_hand_off_files_than_a_question_shows_have_to_be_named(stage: Stage) -> None:
+def test_more_hand_off_files_than_a_question_shows_have_to_be_named(stage: MergeHarness) -> None:
     names = tuple(f"{n}/Makefile" for n in range(30))
     stage.merges.found = replace(PLAN, files=names)
     with pytest.raises(UserFixable, match="and 10 more"):
         stage.merge(ME, stage.task, ASK, agreed=True)
 
 
-def test_hooks_that_are_not_run_have_to_be_named(stage: Stage) -> None:
+def test_hooks_that_are_not_run_have_to_be_named(stage: MergeHarness) -> None:
     stage.merges.found = replace(PLAN, hooks=("commit-msg",))
     with pytest.raises(UserFixable, match="commit-msg") as refused:
         stage.merge(ME, stage.task, ASK)
@@ -179,14 +179,14 @@ def test_a_fast_forward_concerns_no_hook() -> None:
     assert COMMIT_HOOKS["ff"] == ()
 
 
-def test_what_is_merged_already_is_only_recorded(stage: Stage) -> None:
+def test_what_is_merged_already_is_only_recorded(stage: MergeHarness) -> None:
     stage.merges.found = replace(PLAN, contained=True, changed=0, files=())
     assert "already" in stage.merge.preview(ME, stage.task, ASK).text
     assert stage.merge(ME, stage.task, ASK).commit == OLD
     assert (stage.merges.moves, stage.status()) == ([], "MERGED")
 
 
-def test_a_squash_that_would_be_empty_is_not_repeated(stage: Stage) -> None:
+def test_a_squash_that_would_be_empty_is_not_repeated(stage: MergeHarness) -> None:
     stage.merge(ME, stage.task, MergeRequest(mode="squash"))
     stage.merges.found = replace(PLAN, changed=0, files=())
     stage.merge(ME, stage.task, MergeRequest(mode="squash"))
@@ -197,7 +197,7 @@ def test_a_squash_that_would_be_empty_is_not_repeated(stage: Stage) -> None:
     ("moved", "state", "status"), [(True, "done", "MERGED"), (False, "undone", "COMPLETED")]
 )
 def test_a_merge_that_was_cut_off_is_finished_or_undone(
-    stage: Stage, moved: bool, state: str, status: str
+    stage: MergeHarness, moved: bool, state: str, status: str
 ) -> None:
     """N8."""
     plan = {"branch": "main", "new": NEW, "mode": "merge"}
@@ -209,7 +209,7 @@ def test_a_merge_that_was_cut_off_is_finished_or_undone(
     assert stage.states() == [state]
 
 
-def test_what_cannot_be_settled_now_is_settled_by_the_next_call(stage: Stage) -> None:
+def test_what_cannot_be_settled_now_is_settled_by_the_next_call(stage: MergeHarness) -> None:
     """N8."""
     stage.log.rows.begin(stage.task.id, OperationKind.MERGE, {"branch": "main"})
     stage.merges.refusal = NotSettled("the disk is gone")
@@ -220,7 +220,7 @@ def test_what_cannot_be_settled_now_is_settled_by_the_next_call(stage: Stage) ->
     assert stage.states() == ["undone"]
 
 
-def test_a_task_has_one_operation_at_a_time(stage: Stage) -> None:
+def test_a_task_has_one_operation_at_a_time(stage: MergeHarness) -> None:
     with pytest.raises(Conflict, match="at work"):
         stage.log.run(
             stage.task.id, OperationKind.MERGE, {},
@@ -229,12 +229,12 @@ def test_a_task_has_one_operation_at_a_time(stage: Stage) -> None:
     assert stage.states() == ["undone"]
 
 
-def test_an_operation_that_runs_is_not_settled(stage: Stage) -> None:
+def test_an_operation_that_runs_is_not_settled(stage: MergeHarness) -> None:
     stage.log.run(stage.task.id, OperationKind.MERGE, {}, lambda _: stage.log.settle())
     assert stage.states() == ["done"]
 
 
-def test_a_fault_of_git_leaves_the_task_as_it_was(stage: Stage) -> None:
+def test_a_fault_of_git_leaves_the_task_as_it_was(stage: MergeHarness) -> None:
     stage.merges.refusal = EnvironmentFault("the disk is full", code="disk_full")
     with pytest.raises(EnvironmentFault):
         stage.merge(ME, stage.task, ASK)
@@ -279,7 +279,7 @@ def test_a_folder_that_is_accepted_covers_no_neighbour() -> None:
 SECRET = SecretMatch("GitHub token", "plain", "config.py", 3, None)
 
 
-def test_secrets_that_enter_the_branch_are_warned_of_before_and_after(stage: Stage) -> None:
+def test_secrets_that_enter_the_branch_are_warned_of_before_and_after(stage: MergeHarness) -> None:
     """N12: without the secret itself."""
     stage.merges.found = replace(PLAN, secrets=(SECRET,))
     for done in (
@@ -290,7 +290,7 @@ def test_secrets_that_enter_the_branch_are_warned_of_before_and_after(stage: Sta
     assert stage.status() is TaskStatus.MERGED
 
 
-def test_what_cannot_be_searched_for_secrets_is_said(stage: Stage) -> None:
+def test_what_cannot_be_searched_for_secrets_is_said(stage: MergeHarness) -> None:
     """N12"""
     stage.merges.found = replace(PLAN, secrets=None)
     done = stage.merge.preview(ME, stage.task, ASK)
@@ -317,7 +317,7 @@ class OneBranch(FakeBranches):
         self.deleted_at = tip
 
 
-def test_a_merged_branch_is_deleted_where_that_is_asked_for(stage: Stage) -> None:
+def test_a_merged_branch_is_deleted_where_that_is_asked_for(stage: MergeHarness) -> None:
     """N3: and kept aside, at the commit that was merged."""
     branches = stage.merge.branches = OneBranch()
     shown = stage.merge.preview(ME, stage.task, DELETE)
@@ -329,7 +329,7 @@ def test_a_merged_branch_is_deleted_where_that_is_asked_for(stage: Stage) -> Non
     assert stage.states() == ["done"]
 
 
-def test_a_branch_that_is_checked_out_stops_the_merge(stage: Stage) -> None:
+def test_a_branch_that_is_checked_out_stops_the_merge(stage: MergeHarness) -> None:
     """N3: said before anything is merged."""
     stage.merge.branches = OneBranch(work_tree=Path("/look"))
     with pytest.raises(Conflict, match=r"checked out in /look.*nothing was merged"):
@@ -337,7 +337,7 @@ def test_a_branch_that_is_checked_out_stops_the_merge(stage: Stage) -> None:
     assert (stage.merges.moves, stage.status()) == ([], "COMPLETED")
 
 
-def test_a_branch_that_cannot_be_deleted_leaves_the_merge_done(stage: Stage) -> None:
+def test_a_branch_that_cannot_be_deleted_leaves_the_merge_done(stage: MergeHarness) -> None:
     """N8."""
     stage.merge.branches = OneBranch(refusal=Conflict("it has moved", code="branch_moved"))
     done = stage.merge(ME, stage.task, DELETE)
@@ -345,7 +345,9 @@ def test_a_branch_that_cannot_be_deleted_leaves_the_merge_done(stage: Stage) -> 
     assert (stage.states(), stage.status()) == (["done"], "MERGED")
 
 
-def test_a_merge_that_was_cut_off_deletes_the_branch_when_it_is_finished(stage: Stage) -> None:
+def test_a_merge_that_was_cut_off_deletes_the_branch_when_it_is_finished(
+    stage: MergeHarness,
+) -> None:
     """N8."""
     branches = stage.merge.branches = OneBranch()
     move = {"branch": "main", "new": NEW, "mode": "merge", "delete": SOURCE}

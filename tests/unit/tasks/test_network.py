@@ -10,7 +10,7 @@ from rover_mcp.domain.errors import UserFixable
 from rover_mcp.domain.network_policy import NetworkMode, NetworkPolicy
 from rover_mcp.tasks.pause_view import Policy
 from rover_mcp.tasks.task_view import task_view
-from tests.support.desk import Desk, with_settings
+from tests.support.desk import ServerHarness, with_settings
 from tests.support.requests import create_request
 from tests.support.samples import NOW, task_row
 
@@ -30,7 +30,7 @@ def view(refused: dict[str, Any] | None, *, full: bool) -> Any:
     return task_view(row, None, None, NOW.timestamp(), policy, full=full)
 
 
-def stored(desk: Desk, **changes: Any) -> NetworkPolicy:
+def stored(desk: ServerHarness, **changes: Any) -> NetworkPolicy:
     request = create_request("Fix it", agent="scripted", script="steps: {}", **changes)
     made = desk.tasks.create(desk.caller, request)
     row = desk.tasks.store.tasks.get(made.id)
@@ -39,7 +39,7 @@ def stored(desk: Desk, **changes: Any) -> NetworkPolicy:
     return NetworkPolicy.stored(row.network)
 
 
-def test_the_mode_is_the_calls_else_the_settings_else_the_allow_list(desk: Desk) -> None:
+def test_the_mode_is_the_calls_else_the_settings_else_the_allow_list(desk: ServerHarness) -> None:
     assert stored(desk).mode is NetworkMode.ALLOWLIST
     for mode in ("none", "providers"):
         assert stored(desk, network=mode).mode == mode
@@ -51,13 +51,13 @@ def test_the_mode_is_the_calls_else_the_settings_else_the_allow_list(desk: Desk)
     assert stored(desk) == NetworkPolicy(mode=NetworkMode.PROVIDERS)
 
 
-def test_the_git_hosts_of_the_repository_are_part_of_the_allow_list(desk: Desk) -> None:
+def test_the_git_hosts_of_the_repository_are_part_of_the_allow_list(desk: ServerHarness) -> None:
     desk.repositories.hosts = ("git.example.org",)
     assert stored(desk).allow == ("git.example.org",)
     assert stored(desk, network="providers").allow == ()
 
 
-def test_an_agent_that_needs_a_model_is_refused_without_a_network(desk: Desk) -> None:
+def test_an_agent_that_needs_a_model_is_refused_without_a_network(desk: ServerHarness) -> None:
     request = create_request("Fix it", agent="claude", network="none")
     with pytest.raises(UserFixable, match="claude needs anthropic") as caught:
         desk.tasks.create(desk.caller, request)
@@ -90,7 +90,7 @@ def test_names_that_an_agent_chose_cannot_move_the_terminal() -> None:
         assert "\x07" not in text
 
 
-def test_another_agent_cannot_take_over_where_it_could_reach_nothing(desk: Desk) -> None:
+def test_another_agent_cannot_take_over_where_it_could_reach_nothing(desk: ServerHarness) -> None:
     request = create_request("Fix it", agent="scripted", script="steps: {}", network="none")
     made = desk.tasks.create(desk.caller, request)
     paused = desk.tasks.pause(desk.tasks.finder.find(desk.caller, made.id))

@@ -12,7 +12,7 @@ from rover_mcp.domain.errors import Conflict, NotFound
 from rover_mcp.domain.operation import OperationKind, OperationState
 from rover_mcp.store.operations import OperationRow
 from rover_mcp.tasks.operation_log import OperationLog
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.hangs import HANG_SECONDS
 
 TASK = "t1"
@@ -35,7 +35,7 @@ class SlowSettler:
 
 
 @pytest.fixture
-def log(desk: Desk) -> OperationLog:
+def log(desk: ServerHarness) -> OperationLog:
     return OperationLog(desk.store.operations("roverd"))
 
 

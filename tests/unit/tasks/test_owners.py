@@ -15,16 +15,16 @@ from rover_mcp.server.session import ClientSession
 from rover_mcp.tasks.auto_resume import switch_auto_resume
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.view_models import TaskView
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.requests import create_request
 from tests.support.samples import NOW
 
 
-def user(desk: Desk, name: str) -> Caller:
+def user(desk: ServerHarness, name: str) -> Caller:
     return replace(desk.caller, client_id=f"http-{name}", user=name, projects=(desk.repo,))
 
 
-def create(desk: Desk, caller: Caller, **more: str) -> TaskView:
+def create(desk: ServerHarness, caller: Caller, **more: str) -> TaskView:
     return desk.tasks.create(caller, create_request("Do it", agent="scripted", **more))  # pyright: ignore[reportArgumentType]
 
 
@@ -35,7 +35,7 @@ def session(caller: Caller) -> ClientSession:
     return ClientSession(caller, push)
 
 
-def pause(desk: Desk, task_id: str) -> None:
+def pause(desk: ServerHarness, task_id: str) -> None:
     told = Pause(reason=PauseReason.CREDITS, message="none left", since=NOW)
     desk.store.transitions.apply(task_id, Event.START, attempt=1)
     assert desk.store.transitions.apply(
@@ -43,7 +43,7 @@ def pause(desk: Desk, task_id: str) -> None:
     )
 
 
-def test_a_foreign_task_is_as_unknown_as_none(desk: Desk) -> None:
+def test_a_foreign_task_is_as_unknown_as_none(desk: ServerHarness) -> None:
     ann, bob = user(desk, "ann"), user(desk, "bob")
     made = create(desk, ann)
     assert desk.tasks.finder.find(ann, made.id).owner == "ann"
@@ -58,7 +58,7 @@ def test_a_foreign_task_is_as_unknown_as_none(desk: Desk) -> None:
     assert set(told) == {"there is no task X"}
 
 
-def test_the_user_of_the_machine_sees_all_and_others_their_own(desk: Desk) -> None:
+def test_the_user_of_the_machine_sees_all_and_others_their_own(desk: ServerHarness) -> None:
     ann, bob = user(desk, "ann"), user(desk, "bob")
     ids = {name: create(desk, who).id for name, who in
            (("ann", ann), ("bob", bob), ("own", desk.caller))}  # fmt: skip
@@ -72,14 +72,16 @@ def test_the_user_of_the_machine_sees_all_and_others_their_own(desk: Desk) -> No
         assert listed(bob, repo) == {ids["bob"]}
 
 
-def test_the_same_request_key_of_two_users_makes_two_tasks(desk: Desk) -> None:
+def test_the_same_request_key_of_two_users_makes_two_tasks(desk: ServerHarness) -> None:
     ann, bob = user(desk, "ann"), user(desk, "bob")
     made = [create(desk, who, request_key="k").id for who in (ann, bob, desk.caller, ann)]
     assert len(set(made)) == 3
     assert made[0] == made[3]
 
 
-def test_a_repository_has_to_be_among_those_that_are_served(desk: Desk, tmp_path: Path) -> None:
+def test_a_repository_has_to_be_among_those_that_are_served(
+    desk: ServerHarness, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     (other / ".git").mkdir(parents=True)
     link = tmp_path / "link"
@@ -106,7 +108,7 @@ def test_a_repository_has_to_be_among_those_that_are_served(desk: Desk, tmp_path
     assert create(desk, several, repo_path=str(other)).repo_path == str(other)
 
 
-def test_no_user_over_http_gets_around_the_sandbox_or_switches_for_all(desk: Desk) -> None:
+def test_no_user_over_http_gets_around_the_sandbox_or_switches_for_all(desk: ServerHarness) -> None:
     ann = user(desk, "ann")
     with pytest.raises(UserFixable) as caught:
         create(desk, ann, engine="process")
@@ -130,7 +132,7 @@ async def _told(broadcaster: EventBroadcaster, who: ClientSession) -> list[str]:
     return [e.task_id for e in news.events]
 
 
-def test_attention_is_of_ones_own_tasks_and_is_taken_from_nobody(desk: Desk) -> None:
+def test_attention_is_of_ones_own_tasks_and_is_taken_from_nobody(desk: ServerHarness) -> None:
     import anyio
 
     ann, bob = user(desk, "ann"), user(desk, "bob")
@@ -154,14 +156,14 @@ def test_attention_is_of_ones_own_tasks_and_is_taken_from_nobody(desk: Desk) -> 
     anyio.run(scene)
 
 
-def test_what_status_tells_names_no_foreign_project_or_task(desk: Desk) -> None:
+def test_what_status_tells_names_no_foreign_project_or_task(desk: ServerHarness) -> None:
     elsewhere = desk.store.projects.register("elsewhere", "/elsewhere")
     desk.store.switches.set_for_project(elsewhere.id, enabled=False)
     assert desk.status.report(desk.caller)["auto_resume"]["off_in_projects"] == ["/elsewhere"]
     assert desk.status.report(user(desk, "ann"))["auto_resume"]["off_in_projects"] == []
 
 
-def test_a_user_is_told_no_path_of_the_machine(desk: Desk) -> None:
+def test_a_user_is_told_no_path_of_the_machine(desk: ServerHarness) -> None:
     own = desk.status.report(desk.caller)
     assert own["home"] == str(desk.tasks.settings.home)
     assert any(agent["path"] for agent in own["agents"])

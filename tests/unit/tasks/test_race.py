@@ -19,7 +19,7 @@ from rover_mcp.tasks.create_request import CreateRequest
 from rover_mcp.tasks.delete import DeleteTask
 from rover_mcp.tasks.operation_log import OperationLog
 from rover_mcp.tasks.race import checks_of
-from tests.support.desk import Desk, FakeLeftovers, with_settings
+from tests.support.desk import FakeLeftovers, ServerHarness, with_settings
 from tests.support.samples import pause, run_state, snapshot, step
 from tests.support.scripts import script
 from tests.unit.tasks.test_fork import other
@@ -28,12 +28,12 @@ S = TaskStatus
 BOTH = ("claude", "scripted")
 
 
-def begin(desk: Desk, *agents: str, **more: Any) -> list[TaskRow]:
+def begin(desk: ServerHarness, *agents: str, **more: Any) -> list[TaskRow]:
     request = CreateRequest("Fix the sum", **more)
     return desk.tasks.create_all(desk.caller, request, agents or BOTH)
 
 
-def end(desk: Desk, task: TaskRow, event: Event = Event.COMPLETE, **more: Any) -> TaskRow:
+def end(desk: ServerHarness, task: TaskRow, event: Event = Event.COMPLETE, **more: Any) -> TaskRow:
     desk.store.transitions.apply(task.id, Event.START)
     desk.store.attempts.move(task.id, 1, ("queued",), state="ended")
     check = step("test", StepStatus.COMPLETED, type="command")
@@ -47,18 +47,18 @@ def end(desk: Desk, task: TaskRow, event: Event = Event.COMPLETE, **more: Any) -
     return after
 
 
-def hold(desk: Desk, task: TaskRow) -> TaskRow:
+def hold(desk: ServerHarness, task: TaskRow) -> TaskRow:
     at = datetime(2026, 11, 24, 9, 30, tzinfo=UTC).timestamp()
     why = pause(PauseReason.USAGE_WINDOW)
     return end(desk, task, Event.PAUSE, pause=why, retry_at=at)
 
 
-def chooser(desk: Desk) -> ChooseTask:
+def chooser(desk: ServerHarness) -> ChooseTask:
     delete = DeleteTask(desk.store, FakeLeftovers(), lambda _: None)
     return ChooseTask(desk.store, delete, OperationLog(desk.store.operations("roverd")))
 
 
-def test_each_agent_gets_a_task_of_its_own_from_one_commit(desk: Desk) -> None:
+def test_each_agent_gets_a_task_of_its_own_from_one_commit(desk: ServerHarness) -> None:
     """N15."""
     first, second = begin(desk)
     assert (first.agent, second.agent) == BOTH
@@ -74,12 +74,12 @@ def test_each_agent_gets_a_task_of_its_own_from_one_commit(desk: Desk) -> None:
     assert [task.racers for task in listed] == [2, 2]
 
 
-def test_one_agent_alone_is_no_race(desk: Desk) -> None:
+def test_one_agent_alone_is_no_race(desk: ServerHarness) -> None:
     [task] = begin(desk, "scripted")
     assert (task.agent, task.links) == ("scripted", None)
 
 
-def test_a_script_goes_to_the_agent_that_plays_it(desk: Desk) -> None:
+def test_a_script_goes_to_the_agent_that_plays_it(desk: ServerHarness) -> None:
     claude, scripted = begin(desk, script=script(implement=[{}]))
     folders = [desk.home / "tasks" / task.id for task in (claude, scripted)]
     assert [bool(list(f.rglob("script.yaml"))) for f in folders] == [False, True]
@@ -87,7 +87,7 @@ def test_a_script_goes_to_the_agent_that_plays_it(desk: Desk) -> None:
         begin(desk, "claude", "claude", script=script(implement=[{}]))
 
 
-def test_the_same_request_key_returns_the_same_race(desk: Desk) -> None:
+def test_the_same_request_key_returns_the_same_race(desk: ServerHarness) -> None:
     first, _ = begin(desk, request_key="k")
     [again] = begin(desk, request_key="k")
     assert again.id == first.id
@@ -97,7 +97,7 @@ def test_the_same_request_key_returns_the_same_race(desk: Desk) -> None:
     assert len(desk.control.enqueued) == 2
 
 
-def test_an_agent_that_cannot_take_part_leaves_nothing(desk: Desk) -> None:
+def test_an_agent_that_cannot_take_part_leaves_nothing(desk: ServerHarness) -> None:
     """N15."""
     before = desk.files()
     with pytest.raises(NotFound):
@@ -106,7 +106,7 @@ def test_an_agent_that_cannot_take_part_leaves_nothing(desk: Desk) -> None:
     assert desk.store.tasks.page() == []
 
 
-def test_a_call_that_contradicts_itself_is_refused(desk: Desk) -> None:
+def test_a_call_that_contradicts_itself_is_refused(desk: ServerHarness) -> None:
     with pytest.raises(UserFixable, match="contradict"):
         begin(desk, options=TaskOptions(agents=("claude",)))
     with pytest.raises(UserFixable, match="a model of one agent"):
@@ -116,7 +116,7 @@ def test_a_call_that_contradicts_itself_is_refused(desk: Desk) -> None:
         begin(desk, *["claude"] * 9)
 
 
-def test_a_fork_can_be_a_race_that_finishes_the_same_plan(desk: Desk) -> None:
+def test_a_fork_can_be_a_race_that_finishes_the_same_plan(desk: ServerHarness) -> None:
     """N15: what was finished is paid for once."""
     task = other(desk)
     rows = desk.tasks.fork.race(desk.caller, task, "s1", agents=BOTH)
@@ -128,7 +128,7 @@ def test_a_fork_can_be_a_race_that_finishes_the_same_plan(desk: Desk) -> None:
         assert words == f"forked from task {task.number} at s1; in a race of claude, scripted"
 
 
-def test_the_budgets_are_added_up_and_asked_for_together(desk: Desk) -> None:
+def test_the_budgets_are_added_up_and_asked_for_together(desk: ServerHarness) -> None:
     wide = TaskOptions(budget=Budget(usd=2, tokens=1000))
     first, _ = begin(desk, options=wide)
     race = desk.tasks.race(first)
@@ -139,7 +139,7 @@ def test_the_budgets_are_added_up_and_asked_for_together(desk: Desk) -> None:
         begin(desk, options=wide)
 
 
-def test_the_table_compares_checks_changes_cost_and_time(desk: Desk) -> None:
+def test_the_table_compares_checks_changes_cost_and_time(desk: ServerHarness) -> None:
     """N15."""
     first, second = begin(desk)
     end(desk, first)
@@ -156,7 +156,7 @@ def test_the_table_compares_checks_changes_cost_and_time(desk: Desk) -> None:
     assert [racer.in_common for racer in race.racers] == [1, 1]
 
 
-def test_a_hold_pauses_the_race_and_decides_nothing(desk: Desk) -> None:
+def test_a_hold_pauses_the_race_and_decides_nothing(desk: ServerHarness) -> None:
     """N15."""
     first, second = begin(desk)
     hold(desk, second)
@@ -195,7 +195,7 @@ def test_a_verdict_is_a_failed_check_in_quotation_marks() -> None:
     assert checks_of(S.COMPLETED, state) == 'failed: "tests still fail: a, b"'
 
 
-def test_choosing_one_puts_the_others_into_the_trash(desk: Desk) -> None:
+def test_choosing_one_puts_the_others_into_the_trash(desk: ServerHarness) -> None:
     """N15: the pause of one that waits ends."""
     first, second = begin(desk)
     end(desk, first)
@@ -220,7 +220,7 @@ def test_choosing_one_puts_the_others_into_the_trash(desk: Desk) -> None:
     assert (operation.kind, operation.state) == (OperationKind.CHOOSE, OperationState.DONE)
 
 
-def test_only_a_completed_task_is_chosen_and_none_at_work_goes(desk: Desk) -> None:
+def test_only_a_completed_task_is_chosen_and_none_at_work_goes(desk: ServerHarness) -> None:
     """N15."""
     first, second = begin(desk)
     choose = chooser(desk)
@@ -237,7 +237,7 @@ def test_only_a_completed_task_is_chosen_and_none_at_work_goes(desk: Desk) -> No
         choose(end(desk, other_task))
 
 
-def test_where_one_cannot_go_none_does(desk: Desk) -> None:
+def test_where_one_cannot_go_none_does(desk: ServerHarness) -> None:
     """N15."""
     first, second, third = begin(desk, "claude", "scripted", "claude")
     end(desk, first)
@@ -248,7 +248,7 @@ def test_where_one_cannot_go_none_does(desk: Desk) -> None:
     assert [row and row.status for row in rows] == [S.PAUSED, S.IN_PROGRESS]
 
 
-def test_a_choice_that_was_cut_off_is_done_or_as_before(desk: Desk) -> None:
+def test_a_choice_that_was_cut_off_is_done_or_as_before(desk: ServerHarness) -> None:
     """N8, N15."""
     first, second = begin(desk)
     end(desk, first)

@@ -18,7 +18,7 @@ from rover_mcp.store.records import TaskRow
 from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.operation_log import NotSettled, OperationLog
 from rover_mcp.tasks.rebase import RebaseTask
-from tests.support.desk import Desk
+from tests.support.desk import ServerHarness
 from tests.support.fake_rebases import NEW, NOTE, OLD, ONTO, PLAN, FakeRebases
 from tests.support.samples import new_task
 
@@ -27,10 +27,10 @@ AGAIN = IterationInput(instructions=Instructions(text="More"))
 
 
 @dataclass
-class Stage:
+class RebaseHarness:
     """A completed task, and the repository in which its branch is rebased."""
 
-    desk: Desk
+    desk: ServerHarness
     task: TaskRow
     rebases: FakeRebases
     log: OperationLog
@@ -51,16 +51,16 @@ class Stage:
 
 
 @pytest.fixture
-def stage(desk: Desk) -> Stage:
+def stage(desk: ServerHarness) -> RebaseHarness:
     desk.store.projects.register("p1", "/repo")
     row, _ = desk.store.tasks.create(new_task(project_id="p1"), frozenset())
     for event in (Event.START, Event.COMPLETE):
         row = desk.store.transitions.apply(row.id, event) or row
     rebases, log = FakeRebases(), OperationLog(desk.store.operations("roverd"))
-    return Stage(desk, row, rebases, log, RebaseTask(desk.store, rebases, log))
+    return RebaseHarness(desk, row, rebases, log, RebaseTask(desk.store, rebases, log))
 
 
-def test_a_preview_says_what_would_happen_and_changes_nothing(stage: Stage) -> None:
+def test_a_preview_says_what_would_happen_and_changes_nothing(stage: RebaseHarness) -> None:
     """N2."""
     shown = stage.rebase.preview(ME, stage.task, None)
     assert shown.commit is None
@@ -68,7 +68,7 @@ def test_a_preview_says_what_would_happen_and_changes_nothing(stage: Stage) -> N
     assert (stage.rebases.kept, stage.rebases.moves, stage.states()) == ([False], [], [])
 
 
-def test_a_rebase_is_recorded_and_the_status_stays(stage: Stage) -> None:
+def test_a_rebase_is_recorded_and_the_status_stays(stage: RebaseHarness) -> None:
     """N2, N8."""
     done = stage.rebase(ME, stage.task, None)
     (move,) = stage.rebases.moves
@@ -85,7 +85,7 @@ def test_a_rebase_is_recorded_and_the_status_stays(stage: Stage) -> None:
     assert OLD[:10] in done.text
 
 
-def test_a_move_that_fails_leaves_the_task_as_it_was(stage: Stage) -> None:
+def test_a_move_that_fails_leaves_the_task_as_it_was(stage: RebaseHarness) -> None:
     stage.rebases.refusal = Conflict("moved meanwhile", code="branch_moved")
     with pytest.raises(Conflict, match="moved meanwhile"):
         stage.rebase(ME, stage.task, None)
@@ -93,7 +93,9 @@ def test_a_move_that_fails_leaves_the_task_as_it_was(stage: Stage) -> None:
     assert stage.rebases.discarded == [NOTE]
 
 
-def test_a_record_that_cannot_be_written_is_completed_by_the_next_call(stage: Stage) -> None:
+def test_a_record_that_cannot_be_written_is_completed_by_the_next_call(
+    stage: RebaseHarness,
+) -> None:
     """N8."""
     stage.rebases.unwritable = EnvironmentFault("no space left", code="disk_full")
     with pytest.raises(NotSettled, match="is rebased"):
@@ -107,7 +109,9 @@ def test_a_record_that_cannot_be_written_is_completed_by_the_next_call(stage: St
 
 
 @pytest.mark.parametrize(("moved", "state"), [(True, "done"), (False, "undone")])
-def test_what_was_cut_off_is_finished_or_undone(stage: Stage, moved: bool, state: str) -> None:
+def test_what_was_cut_off_is_finished_or_undone(
+    stage: RebaseHarness, moved: bool, state: str
+) -> None:
     """N8."""
     plan = {"note": NOTE.model_dump(mode="json"), "commits": 2}
     stage.log.rows.begin(stage.task.id, OperationKind.REBASE, plan)
@@ -117,7 +121,7 @@ def test_what_was_cut_off_is_finished_or_undone(stage: Stage, moved: bool, state
     assert stage.rebases.discarded == ([] if moved else [NOTE])
 
 
-def test_an_iteration_that_begins_first_stops_the_rebase(stage: Stage) -> None:
+def test_an_iteration_that_begins_first_stops_the_rebase(stage: RebaseHarness) -> None:
     plan = stage.rebases.plan
 
     def planned(task: TaskRow, onto: str | None, *, keep: bool) -> object:
@@ -130,7 +134,7 @@ def test_an_iteration_that_begins_first_stops_the_rebase(stage: Stage) -> None:
     assert (stage.rebases.moves, stage.states()) == ([], ["undone"])
 
 
-def test_conflicts_are_kept_and_named_and_nothing_is_done(stage: Stage) -> None:
+def test_conflicts_are_kept_and_named_and_nothing_is_done(stage: RebaseHarness) -> None:
     """N2."""
     region = ConflictRegion(line=3, onto="a\n", base="b\n", branch="c\n")
     change = SideCommit(commit="5" * 40, author="Ada", subject="Rename\x1b[31m it")
@@ -151,7 +155,7 @@ def test_conflicts_are_kept_and_named_and_nothing_is_done(stage: Stage) -> None:
     assert [plan.conflicts for plan in stage.rebases.conflicts] == [files]
 
 
-def test_a_branch_that_has_all_of_its_base_is_left_alone(stage: Stage) -> None:
+def test_a_branch_that_has_all_of_its_base_is_left_alone(stage: RebaseHarness) -> None:
     stage.rebases.planned = replace(PLAN, contained=True, tree="")
     assert "nothing to rebase" in stage.rebase(ME, stage.task, None).text
     assert (stage.rebases.moves, stage.states()) == ([], [])
@@ -168,18 +172,18 @@ def test_a_branch_that_has_all_of_its_base_is_left_alone(stage: Stage) -> None:
     ],
 )
 def test_the_preview_names_what_a_person_should_know(
-    stage: Stage, change: dict[str, object], words: str
+    stage: RebaseHarness, change: dict[str, object], words: str
 ) -> None:
     stage.rebases.planned = replace(PLAN, **change)
     assert words in stage.rebase.preview(ME, stage.task, None).text
 
 
-def test_a_task_that_has_not_ended_well_cannot_be_rebased(stage: Stage) -> None:
+def test_a_task_that_has_not_ended_well_cannot_be_rebased(stage: RebaseHarness) -> None:
     assert stage.iterate()
     with pytest.raises(Conflict, match="ITERATING"):
         stage.rebase.preview(ME, stage.task, None)
 
 
-def test_users_over_http_cannot_rebase(stage: Stage) -> None:
+def test_users_over_http_cannot_rebase(stage: RebaseHarness) -> None:
     with pytest.raises(UserFixable, match="only the user of this machine"):
         stage.rebase(replace(ME, user="u"), stage.task, None)

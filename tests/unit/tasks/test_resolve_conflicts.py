@@ -24,10 +24,10 @@ from rover_mcp.tasks.push import PushRequest, PushTask
 from rover_mcp.tasks.rebase import RebaseTask
 from rover_mcp.tasks.resolve_conflicts import WORKFLOW, ResolveConflicts
 from rover_mcp.tasks.task_view import event_view
-from tests.support.desk import Desk, FakeBranches
+from tests.support.desk import FakeBranches, ServerHarness
 from tests.support.fake_merges import FakeMerges
 from tests.support.fake_pushes import FakePushes
-from tests.support.fake_rebases import OLD, ONTO, PLAN, FakeRebases, FakeResolving
+from tests.support.fake_rebases import OLD, ONTO, PLAN, FakeConflictResolution, FakeRebases
 from tests.unit.tasks.test_iterate import ended
 
 REGION = ConflictRegion(line=3, onto="a\n", base="b\n", branch="c\n")
@@ -36,13 +36,13 @@ RESOLVED = (ShownResolution("f", "5" * 40, "subject", [ResolvedPart(REGION, "a\n
 
 
 @dataclass
-class Stage:
+class ResolutionHarness:
     """A completed task whose branch conflicts with its base."""
 
-    desk: Desk
+    desk: ServerHarness
     task: TaskRow
     rebases: FakeRebases
-    resolving: FakeResolving
+    resolving: FakeConflictResolution
     rebase: RebaseTask
     resolve: ResolveConflicts
 
@@ -51,14 +51,14 @@ class Stage:
 
 
 @pytest.fixture
-def stage(desk: Desk) -> Stage:
-    rebases, resolving = FakeRebases(replace(PLAN, conflicts=CONFLICTS)), FakeResolving()
+def stage(desk: ServerHarness) -> ResolutionHarness:
+    rebases, resolving = FakeRebases(replace(PLAN, conflicts=CONFLICTS)), FakeConflictResolution()
     rebase = RebaseTask(desk.store, rebases, desk.log())
     resolve = ResolveConflicts(desk.tasks.create_task, rebase, resolving)
-    return Stage(desk, ended(desk), rebases, resolving, rebase, resolve)
+    return ResolutionHarness(desk, ended(desk), rebases, resolving, rebase, resolve)
 
 
-def test_it_is_a_task_of_its_own_that_starts_at_the_stop(stage: Stage) -> None:
+def test_it_is_a_task_of_its_own_that_starts_at_the_stop(stage: ResolutionHarness) -> None:
     """N2."""
     new, task = stage.begin(), stage.task
     assert (new.status, new.workflow, new.base_commit) == ("NEW", WORKFLOW, ONTO)
@@ -79,7 +79,7 @@ def test_it_is_a_task_of_its_own_that_starts_at_the_stop(stage: Stage) -> None:
     assert origin == f"resolves the conflicts of task {task.number} with main"
 
 
-def test_a_second_call_starts_no_second_task_while_one_is_at_work(stage: Stage) -> None:
+def test_a_second_call_starts_no_second_task_while_one_is_at_work(stage: ResolutionHarness) -> None:
     first = stage.begin()
     assert stage.begin().id == first.id
     text = stage.rebase.preview(stage.desk.caller, stage.task, None).text
@@ -88,13 +88,13 @@ def test_a_second_call_starts_no_second_task_while_one_is_at_work(stage: Stage) 
     assert stage.begin().id != first.id
 
 
-def test_there_have_to_be_conflicts(stage: Stage) -> None:
+def test_there_have_to_be_conflicts(stage: ResolutionHarness) -> None:
     stage.rebases.planned = PLAN
     with pytest.raises(Conflict, match="has no conflicts with main"):
         stage.begin()
 
 
-def test_it_has_what_is_left_of_the_budget(stage: Stage) -> None:
+def test_it_has_what_is_left_of_the_budget(stage: ResolutionHarness) -> None:
     store = stage.desk.store
     state = RunState(usage=Usage(input_tokens=60, cost_usd=0.5))
     store.tasks.update(stage.task.id, budget=Budget(usd=2, tokens=100), run_state=state)
@@ -105,12 +105,12 @@ def test_it_has_what_is_left_of_the_budget(stage: Stage) -> None:
         stage.begin()
 
 
-def test_users_over_http_cannot_start_it(stage: Stage) -> None:
+def test_users_over_http_cannot_start_it(stage: ResolutionHarness) -> None:
     with pytest.raises(UserFixable, match="only the user of this machine"):
         stage.resolve(replace(stage.desk.caller, user="u"), stage.task, None)
 
 
-def test_a_resolution_counts_only_once_it_was_shown(stage: Stage) -> None:
+def test_a_resolution_counts_only_once_it_was_shown(stage: ResolutionHarness) -> None:
     """N2."""
     stage.rebases.planned = replace(PLAN, resolved=RESOLVED, check="the check fails")
     unseen = stage.rebase(stage.desk.caller, stage.task, None)
@@ -122,7 +122,7 @@ def test_a_resolution_counts_only_once_it_was_shown(stage: Stage) -> None:
     assert stage.rebase(stage.desk.caller, stage.task, None).commit == PLAN.new
 
 
-def test_what_resolves_conflicts_has_no_branch_of_its_own(stage: Stage) -> None:
+def test_what_resolves_conflicts_has_no_branch_of_its_own(stage: ResolutionHarness) -> None:
     """N2: it cannot be merged, pushed, rebased, iterated, forked or checked out."""
     new, desk = stage.begin(), stage.desk
     for event in (Event.START, Event.COMPLETE):
@@ -152,7 +152,7 @@ def test_what_resolves_conflicts_has_no_branch_of_its_own(stage: Stage) -> None:
     assert (action.tool, action.arguments["task"]) == ("rebase_task", stage.task.id)
 
 
-def test_the_next_round_follows_without_a_stop(stage: Stage) -> None:
+def test_the_next_round_follows_without_a_stop(stage: ResolutionHarness) -> None:
     """N2: a task at work goes from one stop to the next; one that was cancelled does not."""
     new, transitions = stage.begin(), stage.desk.store.transitions
     given = IterationInput(round=ResolutionRound(stop="6" * 40))
@@ -167,7 +167,9 @@ def test_the_next_round_follows_without_a_stop(stage: Stage) -> None:
     assert transitions.iterate(new.id, 2, None, given, Event.NEXT_ROUND) is None
 
 
-def test_what_failed_to_resolve_them_names_the_call_for_another_try(stage: Stage) -> None:
+def test_what_failed_to_resolve_them_names_the_call_for_another_try(
+    stage: ResolutionHarness,
+) -> None:
     new = stage.begin()
     for event in (Event.START, Event.FAIL):
         new = stage.desk.store.transitions.apply(new.id, event) or new
@@ -176,7 +178,7 @@ def test_what_failed_to_resolve_them_names_the_call_for_another_try(stage: Stage
     assert actions[-1].arguments == {"task": stage.task.id, "onto": "main", "resolve": True}
 
 
-def test_a_rebase_without_a_look_is_done_where_the_user_said_so(stage: Stage) -> None:
+def test_a_rebase_without_a_look_is_done_where_the_user_said_so(stage: ResolutionHarness) -> None:
     """N2: what was left out has to be looked at all the same."""
     left_out = replace(RESOLVED[0], given_up=["the branch: c (no use)"])
     stage.rebases.planned = replace(PLAN, resolved=(left_out,))

@@ -28,7 +28,7 @@ from rover_mcp.tasks.caller import Caller
 from rover_mcp.tasks.diff import changed
 from rover_mcp.tasks.task_ports import AgentProgram, DiffResult
 from rover_mcp.tasks.view_models import ChangesView, TaskView
-from tests.support.desk import Desk, FakeAgents, FakeWork
+from tests.support.desk import FakeAgents, FakeWork, ServerHarness
 from tests.support.requests import create_request
 from tests.support.samples import NOW, pause, run_state, snapshot
 
@@ -36,17 +36,17 @@ S = TaskStatus
 AT = NOW.timestamp()
 
 
-def made(desk: Desk) -> TaskRow:
+def made(desk: ServerHarness) -> TaskRow:
     return row(desk, desk.tasks.create(desk.caller, create_request("Fix the sum")))
 
 
-def row(desk: Desk, task: TaskRow | TaskView) -> TaskRow:
+def row(desk: ServerHarness, task: TaskRow | TaskView) -> TaskRow:
     found = desk.store.tasks.get(task.id)
     assert found is not None
     return found
 
 
-def running(desk: Desk) -> TaskRow:
+def running(desk: ServerHarness) -> TaskRow:
     task = made(desk)
     assert desk.store.claims.start(task.id, 1, f"attempt-{task.id}-1")
     desk.store.attempts.move(task.id, 1, ("starting",), state="running")
@@ -54,7 +54,7 @@ def running(desk: Desk) -> TaskRow:
 
 
 def paused(
-    desk: Desk, reason: PauseReason = PauseReason.CREDITS, *, scheduled: bool = True
+    desk: ServerHarness, reason: PauseReason = PauseReason.CREDITS, *, scheduled: bool = True
 ) -> TaskRow:
     task = running(desk)
     desk.store.attempts.move(task.id, 1, ("running",), state="ended")
@@ -66,14 +66,14 @@ def paused(
     return after
 
 
-def request_file(desk: Desk, task: TaskRow) -> Path:
+def request_file(desk: ServerHarness, task: TaskRow) -> Path:
     return TaskFolders(desk.home, task.id, task.iteration).pause_request
 
 
 # Finding
 
 
-def test_a_task_is_found_by_its_id_and_by_its_number(desk: Desk) -> None:
+def test_a_task_is_found_by_its_id_and_by_its_number(desk: ServerHarness) -> None:
     """I2."""
     task = made(desk)
     assert (
@@ -87,7 +87,7 @@ def test_a_task_is_found_by_its_id_and_by_its_number(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("named", ["2", "f" * 32])
-def test_a_task_that_is_not_there_is_named(desk: Desk, named: str) -> None:
+def test_a_task_that_is_not_there_is_named(desk: ServerHarness, named: str) -> None:
     made(desk)
     with pytest.raises(NotFound, match=f"no task {named}") as caught:
         desk.tasks.finder.find(desk.caller, named)
@@ -95,13 +95,15 @@ def test_a_task_that_is_not_there_is_named(desk: Desk, named: str) -> None:
 
 
 @pytest.mark.parametrize("named", ["12abc", "-1", "", "１", "1\n"])
-def test_a_malformed_name_is_refused(desk: Desk, named: str) -> None:
+def test_a_malformed_name_is_refused(desk: ServerHarness, named: str) -> None:
     """I2."""
     with pytest.raises(UserFixable, match="does not name a task"):
         desk.tasks.finder.find(desk.caller, named)
 
 
-def test_a_number_in_two_projects_is_ambiguous_from_outside(desk: Desk, tmp_path: Path) -> None:
+def test_a_number_in_two_projects_is_ambiguous_from_outside(
+    desk: ServerHarness, tmp_path: Path
+) -> None:
     made(desk)
     (tmp_path / "other" / ".git").mkdir(parents=True)
     other = Caller("d" * 32, tmp_path / "other")
@@ -113,7 +115,7 @@ def test_a_number_in_two_projects_is_ambiguous_from_outside(desk: Desk, tmp_path
 
 
 @pytest.fixture
-def other(desk: Desk, tmp_path: Path) -> Caller:
+def other(desk: ServerHarness, tmp_path: Path) -> Caller:
     """A caller in a repository that has no task yet."""
     (tmp_path / "other" / ".git").mkdir(parents=True)
     return Caller("d" * 32, tmp_path / "other")
@@ -122,7 +124,7 @@ def other(desk: Desk, tmp_path: Path) -> Caller:
 @pytest.mark.parametrize("changes", [False, True])
 @pytest.mark.parametrize("by_path", [False, True])
 def test_a_number_never_names_a_task_of_another_repository(
-    desk: Desk, other: Caller, *, changes: bool, by_path: bool
+    desk: ServerHarness, other: Caller, *, changes: bool, by_path: bool
 ) -> None:
     """I2. `cancel_task {"task": "1"}` from a repository without tasks ended another's."""
     task = made(desk)
@@ -135,7 +137,7 @@ def test_a_number_never_names_a_task_of_another_repository(
 
 
 def test_outside_of_repositories_a_number_is_enough_for_reading_only(
-    desk: Desk, tmp_path: Path
+    desk: ServerHarness, tmp_path: Path
 ) -> None:
     """I2."""
     task, nowhere = made(desk), Caller("e" * 32, tmp_path)
@@ -148,7 +150,9 @@ def test_outside_of_repositories_a_number_is_enough_for_reading_only(
         assert desk.tasks.finder.find(nowhere, name, changes=True) == task
 
 
-def test_a_given_path_that_is_no_repository_is_an_error(desk: Desk, tmp_path: Path) -> None:
+def test_a_given_path_that_is_no_repository_is_an_error(
+    desk: ServerHarness, tmp_path: Path
+) -> None:
     with pytest.raises(UserFixable, match="not in a git repository"):
         desk.tasks.finder.find(desk.caller, "1", str(tmp_path))
 
@@ -156,7 +160,7 @@ def test_a_given_path_that_is_no_repository_is_an_error(desk: Desk, tmp_path: Pa
 # Listing
 
 
-def test_pages_follow_each_other_to_the_end(desk: Desk) -> None:
+def test_pages_follow_each_other_to_the_end(desk: ServerHarness) -> None:
     for _ in range(5):
         made(desk)
     seen: list[str] = []
@@ -173,7 +177,7 @@ def test_pages_follow_each_other_to_the_end(desk: Desk) -> None:
     ["x", "", "====", "ünïcödé", "\x00", base64.urlsafe_b64encode(b"1.0").decode(),
      base64.urlsafe_b64encode(b"a b").decode(), base64.urlsafe_b64encode(b"\xff 1").decode()],
 )  # fmt: skip
-def test_a_made_up_cursor_is_refused(desk: Desk, cursor: str) -> None:
+def test_a_made_up_cursor_is_refused(desk: ServerHarness, cursor: str) -> None:
     if not cursor:
         assert desk.tasks.list(desk.caller, (), None, cursor, 2) == ([], None, [])
         return
@@ -182,7 +186,7 @@ def test_a_made_up_cursor_is_refused(desk: Desk, cursor: str) -> None:
     assert caught.value.code == "invalid_cursor"
 
 
-def test_a_listing_is_by_status_and_by_repository(desk: Desk, tmp_path: Path) -> None:
+def test_a_listing_is_by_status_and_by_repository(desk: ServerHarness, tmp_path: Path) -> None:
     """H6: with the provider and the next retry of what is paused."""
     made(desk)
     task = paused(desk)
@@ -194,7 +198,7 @@ def test_a_listing_is_by_status_and_by_repository(desk: Desk, tmp_path: Path) ->
     assert desk.tasks.list(desk.caller, (), str(tmp_path / "other"), None, 20) == ([], None, [])
 
 
-def test_without_a_limit_a_page_is_what_an_assistant_reads_gladly(desk: Desk) -> None:
+def test_without_a_limit_a_page_is_what_an_assistant_reads_gladly(desk: ServerHarness) -> None:
     """Under 2,000 tokens, structure and text together, whatever the tasks say of themselves; the
     next page goes on where it ended."""
     ids = [paused(desk).id for _ in range(25)]
@@ -216,7 +220,7 @@ def test_without_a_limit_a_page_is_what_an_assistant_reads_gladly(desk: Desk) ->
 
 
 @pytest.mark.parametrize("status", [S.PAUSED, S.FAILED])
-def test_what_is_paused_or_failed_is_resumed(desk: Desk, status: TaskStatus) -> None:
+def test_what_is_paused_or_failed_is_resumed(desk: ServerHarness, status: TaskStatus) -> None:
     """I1, I3, I5."""
     task = paused(desk)
     if status is S.FAILED:
@@ -235,7 +239,7 @@ def test_what_is_paused_or_failed_is_resumed(desk: Desk, status: TaskStatus) -> 
     assert not request_file(desk, task).exists()
 
 
-def test_a_checkpoint_is_told(desk: Desk) -> None:
+def test_a_checkpoint_is_told(desk: ServerHarness) -> None:
     """I5."""
     task = paused(desk)
     desk.control.checkpoint = True
@@ -243,13 +247,13 @@ def test_a_checkpoint_is_told(desk: Desk) -> None:
     assert (done.has_checkpoint, done.message) == (True, "it continues from its checkpoint")
 
 
-def test_a_task_that_runs_is_already_resuming(desk: Desk) -> None:
+def test_a_task_that_runs_is_already_resuming(desk: ServerHarness) -> None:
     """I3."""
     task = running(desk)
     assert desk.tasks.resume(desk.caller, task, "now").result == "already_resuming"
 
 
-def test_who_loses_the_race_is_told_that_another_won(desk: Desk) -> None:
+def test_who_loses_the_race_is_told_that_another_won(desk: ServerHarness) -> None:
     """I3, J1."""
     task = paused(desk)
     desk.control.enqueued.clear()
@@ -259,7 +263,7 @@ def test_who_loses_the_race_is_told_that_another_won(desk: Desk) -> None:
     assert len(desk.control.enqueued) == 1
 
 
-def not_resumable(desk: Desk, task: TaskRow, when: str = "now", **more: Any) -> Conflict:
+def not_resumable(desk: ServerHarness, task: TaskRow, when: str = "now", **more: Any) -> Conflict:
     """The error of a resume."""
     with pytest.raises(Conflict) as raised:
         desk.tasks.resume(desk.caller, task, when, **more)
@@ -268,7 +272,7 @@ def not_resumable(desk: Desk, task: TaskRow, when: str = "now", **more: Any) -> 
 
 
 @pytest.mark.parametrize("event", [None, Event.COMPLETE])
-def test_any_other_status_is_refused_by_name(desk: Desk, event: Event | None) -> None:
+def test_any_other_status_is_refused_by_name(desk: ServerHarness, event: Event | None) -> None:
     """I1, I3."""
     task = running(desk) if event else made(desk)
     after = row(desk, desk.store.transitions.apply(task.id, event) or task) if event else task
@@ -278,7 +282,7 @@ def test_any_other_status_is_refused_by_name(desk: Desk, event: Event | None) ->
     assert refused.next_call == {"tool": tool, "arguments": {"task": task.id}}
 
 
-def test_resuming_at_the_reset_leaves_the_schedule(desk: Desk) -> None:
+def test_resuming_at_the_reset_leaves_the_schedule(desk: ServerHarness) -> None:
     task = paused(desk)
     done = desk.tasks.resume(desk.caller, task, "at_reset")
     assert (done.result, row(desk, task)) == ("scheduled", task)
@@ -292,7 +296,7 @@ def test_resuming_at_the_reset_leaves_the_schedule(desk: Desk) -> None:
     ],
 )
 def test_what_does_not_go_on_by_itself_is_not_started_in_place_of_that(
-    desk: Desk, reason: PauseReason, off: bool, why: str
+    desk: ServerHarness, reason: PauseReason, off: bool, why: str
 ) -> None:
     task = paused(desk, reason, scheduled=reason is PauseReason.CREDITS)
     if off:
@@ -304,7 +308,7 @@ def test_what_does_not_go_on_by_itself_is_not_started_in_place_of_that(
     assert desk.control.enqueued == []
 
 
-def test_what_is_to_change_at_the_reset_is_not_lost_without_a_word(desk: Desk) -> None:
+def test_what_is_to_change_at_the_reset_is_not_lost_without_a_word(desk: ServerHarness) -> None:
     refused = not_resumable(desk, paused(desk), "at_reset", budget=Budget(usd=3))
     assert "at_reset cannot be combined with another agent, model or budget" in refused.message
 
@@ -313,24 +317,24 @@ def test_what_is_to_change_at_the_reset_is_not_lost_without_a_word(desk: Desk) -
 
 
 @pytest.mark.parametrize("named", ["x", "./x", "{repo}/x", ".", "{repo}"])
-def test_a_path_may_be_given_as_the_checkout_has_it(desk: Desk, named: str) -> None:
+def test_a_path_may_be_given_as_the_checkout_has_it(desk: ServerHarness, named: str) -> None:
     found = desk.tasks.diff(made(desk), [named.format(repo=desk.repo)], stat_only=False)
     assert (found.changes.files, found.elsewhere) == (1, None)
 
 
 @pytest.mark.parametrize("named", ["../x", "/etc/passwd", "{repo}/../x", "a/../../x"])
-def test_a_path_outside_is_refused(desk: Desk, named: str) -> None:
+def test_a_path_outside_is_refused(desk: ServerHarness, named: str) -> None:
     with pytest.raises(UserFixable, match="is not in the repository") as caught:
         desk.tasks.diff(made(desk), [named.format(repo=desk.repo)], stat_only=True)
     assert caught.value.code == "path_outside"
 
 
-def test_where_none_of_the_paths_changed_it_is_said_that_others_did(desk: Desk) -> None:
+def test_where_none_of_the_paths_changed_it_is_said_that_others_did(desk: ServerHarness) -> None:
     found = desk.tasks.diff(made(desk), ["y"], stat_only=False)
     assert (found.changes.files, found.elsewhere) == (0, 1)
 
 
-def test_where_nothing_changed_no_others_are_told_of(desk: Desk) -> None:
+def test_where_nothing_changed_no_others_are_told_of(desk: ServerHarness) -> None:
     class Idle(FakeWork):
         def diff(
             self, task: TaskRow, paths: Sequence[str], *, stat_only: bool, offset: int = 0
@@ -343,7 +347,7 @@ def test_where_nothing_changed_no_others_are_told_of(desk: Desk) -> None:
 # Pausing
 
 
-def test_pausing_a_running_task_asks_its_sandbox(desk: Desk) -> None:
+def test_pausing_a_running_task_asks_its_sandbox(desk: ServerHarness) -> None:
     """E1, D8."""
     task = running(desk)
     desk.tasks.pause(task)
@@ -351,7 +355,7 @@ def test_pausing_a_running_task_asks_its_sandbox(desk: Desk) -> None:
     assert request_file(desk, task).read_text() == '{"reason": "requested"}'
 
 
-def test_pausing_a_queued_task_needs_no_sandbox(desk: Desk) -> None:
+def test_pausing_a_queued_task_needs_no_sandbox(desk: ServerHarness) -> None:
     task = made(desk)
     view = desk.tasks.pause(task)
     assert (view.status, desk.control.stopped) == (S.PAUSED, [])
@@ -360,7 +364,7 @@ def test_pausing_a_queued_task_needs_no_sandbox(desk: Desk) -> None:
 
 
 def test_pausing_a_task_just_claimed_asks_its_sandbox(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """I7: it was queued when it was looked at, and starts now."""
     task = made(desk)
@@ -372,7 +376,7 @@ def test_pausing_a_task_just_claimed_asks_its_sandbox(
     assert request_file(desk, task).exists()
 
 
-def test_pausing_what_waits_for_its_time_stops_that(desk: Desk) -> None:
+def test_pausing_what_waits_for_its_time_stops_that(desk: ServerHarness) -> None:
     """K7: the switch of one task."""
     task = paused(desk)
     view = desk.tasks.pause(task)
@@ -383,7 +387,7 @@ def test_pausing_what_waits_for_its_time_stops_that(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("event", [Event.COMPLETE, Event.FAIL, Event.CANCEL])
-def test_what_has_ended_cannot_be_paused(desk: Desk, event: Event) -> None:
+def test_what_has_ended_cannot_be_paused(desk: ServerHarness, event: Event) -> None:
     task = desk.store.transitions.apply(running(desk).id, event)
     assert task is not None
     with pytest.raises(Conflict, match=f"task 1 is {task.status}"):
@@ -393,7 +397,7 @@ def test_what_has_ended_cannot_be_paused(desk: Desk, event: Event) -> None:
 # Cancelling and reading
 
 
-def test_cancelling_ends_the_sandbox_and_is_harmless_twice(desk: Desk) -> None:
+def test_cancelling_ends_the_sandbox_and_is_harmless_twice(desk: ServerHarness) -> None:
     task = running(desk)
     view = desk.tasks.cancel(task)
     tools = [a.tool for a in view.next_actions]
@@ -402,7 +406,7 @@ def test_cancelling_ends_the_sandbox_and_is_harmless_twice(desk: Desk) -> None:
     assert desk.control.stopped == [task.id]
 
 
-def test_a_cancelled_task_can_be_resumed_once_it_has_ended(desk: Desk) -> None:
+def test_a_cancelled_task_can_be_resumed_once_it_has_ended(desk: ServerHarness) -> None:
     """All of its work is kept."""
     task = running(desk)
     desk.tasks.cancel(task)
@@ -414,7 +418,7 @@ def test_a_cancelled_task_can_be_resumed_once_it_has_ended(desk: Desk) -> None:
     assert (done.result, done.task.status) == ("resumed", S.IN_PROGRESS)
 
 
-def test_a_task_whose_deletion_has_begun_is_not_resumed(desk: Desk) -> None:
+def test_a_task_whose_deletion_has_begun_is_not_resumed(desk: ServerHarness) -> None:
     task = row(desk, desk.tasks.cancel(paused(desk)))
     desk.store.events.add(task.id, DELETING, {})
     refused = not_resumable(desk, task)
@@ -423,14 +427,14 @@ def test_a_task_whose_deletion_has_begun_is_not_resumed(desk: Desk) -> None:
     assert desk.store.transitions.resume(task.id, None) is None
 
 
-def test_what_is_completed_cannot_be_cancelled(desk: Desk) -> None:
+def test_what_is_completed_cannot_be_cancelled(desk: ServerHarness) -> None:
     task = running(desk)
     desk.store.transitions.apply(task.id, Event.COMPLETE)
     with pytest.raises(Conflict, match="is COMPLETED"):
         desk.tasks.cancel(task)
 
 
-def test_inspect_shows_what_changed_or_why_it_cannot(desk: Desk) -> None:
+def test_inspect_shows_what_changed_or_why_it_cannot(desk: ServerHarness) -> None:
     task = paused(desk)
     changes = desk.tasks.inspect(task, full=False).changes
     assert changes is not None
@@ -442,7 +446,7 @@ def test_inspect_shows_what_changed_or_why_it_cannot(desk: Desk) -> None:
     assert (fresh.changes, fresh.warnings) == (None, None)
 
 
-def test_a_running_tasks_view_is_live(desk: Desk) -> None:
+def test_a_running_tasks_view_is_live(desk: ServerHarness) -> None:
     task = running(desk)
     desk.live[task.id] = run_state()
     assert desk.tasks.view(task).phase == "step 3 of 4: implement"
@@ -450,7 +454,7 @@ def test_a_running_tasks_view_is_live(desk: Desk) -> None:
     assert kinds == ["task.created", "task.started"]
 
 
-def test_the_status_report_counts_what_runs_waits_and_is_paused(desk: Desk) -> None:
+def test_the_status_report_counts_what_runs_waits_and_is_paused(desk: ServerHarness) -> None:
     running(desk)
     made(desk)
     paused(desk)
@@ -466,7 +470,7 @@ def test_the_status_report_counts_what_runs_waits_and_is_paused(desk: Desk) -> N
 # Budgets, agents, switches
 
 
-def spent(desk: Desk, usd: float, budget: Budget | None = None) -> TaskRow:
+def spent(desk: ServerHarness, usd: float, budget: Budget | None = None) -> TaskRow:
     """A task that paused at its budget of one dollar."""
     task = paused(desk, PauseReason.BUDGET, scheduled=False)
     usage = Usage(output_tokens=100, cost_usd=usd)
@@ -476,7 +480,9 @@ def spent(desk: Desk, usd: float, budget: Budget | None = None) -> TaskRow:
 
 
 @pytest.mark.parametrize("budget", [None, Budget(usd=1.0), Budget(usd=1.2), Budget(tokens=10**6)])
-def test_a_budget_that_is_used_up_is_asked_for_again(desk: Desk, budget: Budget | None) -> None:
+def test_a_budget_that_is_used_up_is_asked_for_again(
+    desk: ServerHarness, budget: Budget | None
+) -> None:
     """I3, D8, K4: not_resumable, with a call that would work; nothing has changed."""
     task = spent(desk, 1.2)
     refused = not_resumable(desk, task, budget=budget)
@@ -487,7 +493,7 @@ def test_a_budget_that_is_used_up_is_asked_for_again(desk: Desk, budget: Budget 
     assert row(desk, task) == task
 
 
-def test_a_larger_budget_lets_the_task_go_on(desk: Desk) -> None:
+def test_a_larger_budget_lets_the_task_go_on(desk: ServerHarness) -> None:
     """D8, I3: the other limit stays as it was."""
     task = spent(desk, 1.2, Budget(usd=1.0, tokens=5000))
     done = desk.tasks.resume(desk.caller, task, "now", budget=Budget(usd=3))
@@ -495,7 +501,7 @@ def test_a_larger_budget_lets_the_task_go_on(desk: Desk) -> None:
     assert row(desk, task).budget == Budget(usd=3, tokens=5000)
 
 
-def test_a_budget_of_tokens_counts_all_of_them(desk: Desk) -> None:
+def test_a_budget_of_tokens_counts_all_of_them(desk: ServerHarness) -> None:
     """D8."""
     task = spent(desk, 0.0, Budget(tokens=100))
     refused = not_resumable(desk, task)
@@ -503,7 +509,7 @@ def test_a_budget_of_tokens_counts_all_of_them(desk: Desk) -> None:
     assert "budget_tokens=200" in refused.message
 
 
-def test_another_agent_goes_on_where_it_is_asked_for(desk: Desk) -> None:
+def test_another_agent_goes_on_where_it_is_asked_for(desk: ServerHarness) -> None:
     """I5, K4: the same work; a model is an agent's own. The first may take over again."""
     task = paused(desk)
     desk.store.tasks.update(task.id, model="opus", agents=["claude", "scripted"])
@@ -516,7 +522,7 @@ def test_another_agent_goes_on_where_it_is_asked_for(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("scope", ["task", "project", "all"])
-def test_automatic_resumes_are_switched_off_and_on_again(desk: Desk, scope: str) -> None:
+def test_automatic_resumes_are_switched_off_and_on_again(desk: ServerHarness, scope: str) -> None:
     """K7: what was scheduled is dropped at once, and scheduled again."""
     task = paused(desk)
 
@@ -539,7 +545,7 @@ def test_automatic_resumes_are_switched_off_and_on_again(desk: Desk, scope: str)
     assert switch(True) == 0
 
 
-def test_switching_on_concerns_every_paused_task_however_many(desk: Desk) -> None:
+def test_switching_on_concerns_every_paused_task_however_many(desk: ServerHarness) -> None:
     """K7: page after page."""
     task = paused(desk)
     set_auto_resume(desk.tasks, False)
@@ -557,7 +563,7 @@ def test_switching_on_concerns_every_paused_task_however_many(desk: Desk) -> Non
     assert row(desk, task).retry_at is not None
 
 
-def test_switching_resumes_on_does_not_resume_what_a_person_paused(desk: Desk) -> None:
+def test_switching_resumes_on_does_not_resume_what_a_person_paused(desk: ServerHarness) -> None:
     """K7, D8: and why it was paused before can still be read."""
     task = paused(desk)
     desk.tasks.pause(task)
@@ -567,7 +573,7 @@ def test_switching_resumes_on_does_not_resume_what_a_person_paused(desk: Desk) -
     assert "credit balance is too low" in after.pause.message
 
 
-def test_only_a_failed_task_is_restarted(desk: Desk) -> None:
+def test_only_a_failed_task_is_restarted(desk: ServerHarness) -> None:
     """H4: for a paused one the answer says what to call."""
     task = paused(desk)
     with pytest.raises(Conflict, match="only one that FAILED") as refused:
@@ -581,7 +587,7 @@ def test_only_a_failed_task_is_restarted(desk: Desk) -> None:
         desk.tasks.restart(desk.caller, row(desk, failed))
 
 
-def test_a_restart_that_fails_gives_back_what_the_task_was(desk: Desk) -> None:
+def test_a_restart_that_fails_gives_back_what_the_task_was(desk: ServerHarness) -> None:
     """H5, I4."""
     failed = desk.store.transitions.apply(running(desk).id, Event.FAIL, error="a step failed")
     assert failed
@@ -593,7 +599,7 @@ def test_a_restart_that_fails_gives_back_what_the_task_was(desk: Desk) -> None:
     assert after.ended_at == failed.ended_at
 
 
-def test_a_result_that_waits_for_a_look_has_to_be_accepted(desk: Desk) -> None:
+def test_a_result_that_waits_for_a_look_has_to_be_accepted(desk: ServerHarness) -> None:
     """A plain resume changes nothing, and accepting names the very result."""
     state = run_state().model_copy(update={"snapshot": snapshot()})
     desk.store.tasks.update(
@@ -612,13 +618,13 @@ def test_a_result_that_waits_for_a_look_has_to_be_accepted(desk: Desk) -> None:
     assert folders.accepted.read_text().strip() == snapshot().head
 
 
-def test_accepting_is_for_what_waits_for_a_look(desk: Desk) -> None:
+def test_accepting_is_for_what_waits_for_a_look(desk: ServerHarness) -> None:
     task = paused(desk)
     assert "accept is for" in not_resumable(desk, task, accept=True).message
     assert row(desk, task).status is S.PAUSED
 
 
-def test_only_agents_that_could_take_over_now_are_proposed(desk: Desk) -> None:
+def test_only_agents_that_could_take_over_now_are_proposed(desk: ServerHarness) -> None:
     """A pause proposed agents that had no key, and those whose account is closed, too."""
     task = paused(desk)
     everybody = {a.arguments["agent"] for a in desk.tasks.view(task).next_actions
@@ -632,7 +638,9 @@ def test_only_agents_that_could_take_over_now_are_proposed(desk: Desk) -> None:
     }
 
 
-def test_who_creates_or_resumes_is_warned_that_the_agent_cannot_sign_in(desk: Desk) -> None:
+def test_who_creates_or_resumes_is_warned_that_the_agent_cannot_sign_in(
+    desk: ServerHarness,
+) -> None:
     """The warning is of now: it is gone once there is a credential."""
     task = paused(desk)
     desk.control.lacking |= {"claude": "no key", "scripted": "none either"}
@@ -647,7 +655,7 @@ def test_who_creates_or_resumes_is_warned_that_the_agent_cannot_sign_in(desk: De
     assert not able.warnings
 
 
-def test_a_missing_key_is_warned_of_once(desk: Desk) -> None:
+def test_a_missing_key_is_warned_of_once(desk: ServerHarness) -> None:
     desk.tasks.create_task.signed_in = lambda agent, _caller: agent != "claude"
     desk.control.lacking["claude"] = "no credential for anthropic"
     created = desk.tasks.create(desk.caller, create_request("x", agents=("claude",)))
@@ -657,7 +665,7 @@ def test_a_missing_key_is_warned_of_once(desk: Desk) -> None:
 
 
 def test_no_agent_is_proposed_whose_program_or_log_in_nobody_knows_of(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: ServerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """cursor signs in by itself; goose is only where an image has it."""
     agents = desk.tasks.create_task.agents
@@ -672,7 +680,7 @@ def test_no_agent_is_proposed_whose_program_or_log_in_nobody_knows_of(
     assert proposed == ["codex"]
 
 
-def paused_for_a_model(desk: Desk, model: str | None = "opus") -> TaskRow:
+def paused_for_a_model(desk: ServerHarness, model: str | None = "opus") -> TaskRow:
     task = running(desk)
     desk.store.attempts.move(task.id, 1, ("running",), state="ended")
     why = pause(PauseReason.USAGE_WINDOW).model_copy(update={"model": model})
@@ -684,12 +692,12 @@ def paused_for_a_model(desk: Desk, model: str | None = "opus") -> TaskRow:
     return after
 
 
-def models_proposed(desk: Desk, task: TaskRow) -> list[object]:
+def models_proposed(desk: ServerHarness, task: TaskRow) -> list[object]:
     actions = desk.tasks.view(task).next_actions
     return [a.arguments["model"] for a in actions if "model" in a.arguments]
 
 
-def offer(desk: Desk, *models: str) -> None:
+def offer(desk: ServerHarness, *models: str) -> None:
     agents = desk.tasks.create_task.agents
     assert isinstance(agents, FakeAgents)
     agents.offered["claude"] = models
@@ -706,7 +714,7 @@ def test_another_service_is_known_to_have_the_models_that_the_user_names(agent: 
     assert HostAgents().models(agent, own_api=False) == ()
 
 
-def test_other_models_are_proposed_where_one_models_window_is_closed(desk: Desk) -> None:
+def test_other_models_are_proposed_where_one_models_window_is_closed(desk: ServerHarness) -> None:
     """Those that are known, that the step takes and whose own limit is open."""
     offer(desk, "opus", "claude-opus-4-5", "sonnet", "claude-sonnet-5", "haiku", "fable", "x", "y")
     desk.control.closed.add("haiku")
@@ -719,7 +727,7 @@ def test_other_models_are_proposed_where_one_models_window_is_closed(desk: Desk)
     assert models_proposed(desk, paused_for_a_model(desk, None)) == [], "the account is closed"
 
 
-def test_models_that_another_service_serves_are_proposed(desk: Desk) -> None:
+def test_models_that_another_service_serves_are_proposed(desk: ServerHarness) -> None:
     """Those like the one whose window is closed, after those that the user
     named; what the provider itself would be asked for is not asked there."""
     desk.control.served = [
@@ -744,7 +752,7 @@ def test_models_of_claude_are_akin_whatever_they_are_called() -> None:
     assert models_of_vendor("opus", names) == ["anthropic/claude-sonnet-5", "haiku", "claude-2"]
 
 
-def test_a_resume_with_another_model_asks_for_it(desk: Desk) -> None:
+def test_a_resume_with_another_model_asks_for_it(desk: ServerHarness) -> None:
     """The agents that may take over stay."""
     task = paused_for_a_model(desk)
     done = desk.tasks.resume(desk.caller, task, "now", model="sonnet")
@@ -753,7 +761,9 @@ def test_a_resume_with_another_model_asks_for_it(desk: Desk) -> None:
     assert after.agents == task.agents
 
 
-def test_a_resume_with_a_model_that_the_step_does_not_take_changes_nothing(desk: Desk) -> None:
+def test_a_resume_with_a_model_that_the_step_does_not_take_changes_nothing(
+    desk: ServerHarness,
+) -> None:
     task = paused_for_a_model(desk)
     desk.control.unused.add("sonnet")
     with pytest.raises(UserFixable, match="sonnet cannot be used, and nothing was changed"):
@@ -762,7 +772,7 @@ def test_a_resume_with_a_model_that_the_step_does_not_take_changes_nothing(desk:
     assert row(desk, task) == task
 
 
-def test_a_resume_with_an_agent_that_cannot_sign_in_changes_nothing(desk: Desk) -> None:
+def test_a_resume_with_an_agent_that_cannot_sign_in_changes_nothing(desk: ServerHarness) -> None:
     task = paused(desk)
     desk.control.lacking["scripted"] = "no key"
     with pytest.raises(

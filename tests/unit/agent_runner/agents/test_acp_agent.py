@@ -61,7 +61,7 @@ NEW = answer("session/new", sessionId="s1")
 DONE = answer("session/prompt", stopReason="end_turn")
 
 
-class Play:
+class AcpScript:
     def __init__(self, folder: Path, orders: list[Order], *, stay: bool = True) -> None:
         self.folder = folder
         self.orders = folder / ("orders.stay" if stay else "orders")
@@ -103,7 +103,7 @@ class Play:
 
 def test_a_turn_gives_its_text_session_and_usage(bare: RunSpec, tmp_path: Path) -> None:
     used = {"totalTokens": 9, "inputTokens": 5, "outputTokens": 3, "cachedReadTokens": 1}
-    play = Play(
+    play = AcpScript(
         tmp_path,
         [
             HELLO,
@@ -133,7 +133,7 @@ def test_what_it_asks_leave_for_is_allowed_this_once(bare: RunSpec, tmp_path: Pa
     kinds = ("reject_once", "allow_always", "allow_once")
     options = [{"optionId": f"o-{k}", "name": k, "kind": k} for k in kinds]
     asked = ask("session/request_permission", toolCall={"toolCallId": "1"}, options=options)
-    play = Play(tmp_path, _with_prompt_open([HELLO, NEW, *asked]), stay=False)
+    play = AcpScript(tmp_path, _with_prompt_open([HELLO, NEW, *asked]), stay=False)
     with pytest.raises(AgentFailed):
         play.run(bare)
     outcome = play.answered()["result"]["outcome"]
@@ -162,7 +162,7 @@ def test_a_file_is_read_for_it_and_a_folder_is_listed(
     (work / "sub/x.py").touch()
     (work / "a.txt").write_text("one\ntwo\nthree\n")
     asked = ask("fs/read_text_file", path=str(work / path), **given)
-    play = Play(tmp_path, _with_prompt_open([HELLO, NEW, *asked]), stay=False)
+    play = AcpScript(tmp_path, _with_prompt_open([HELLO, NEW, *asked]), stay=False)
     with pytest.raises(AgentFailed, match="status 0"):
         play.run(bare, files=True)
     assert play.answered()["result"]["content"].endswith(expected)
@@ -180,7 +180,7 @@ def test_a_file_is_read_for_it_and_a_folder_is_listed(
 def test_what_it_may_not_have_is_refused(
     bare: RunSpec, tmp_path: Path, method: str, params: dict[str, Any], code: int
 ) -> None:
-    play = Play(tmp_path, _with_prompt_open([HELLO, NEW, *ask(method, **params)]), stay=False)
+    play = AcpScript(tmp_path, _with_prompt_open([HELLO, NEW, *ask(method, **params)]), stay=False)
     with pytest.raises(AgentFailed):
         play.run(bare)
     assert play.answered()["error"]["code"] == code
@@ -189,7 +189,7 @@ def test_what_it_may_not_have_is_refused(
 def test_a_file_is_written_for_it(bare: RunSpec, tmp_path: Path) -> None:
     target = tmp_path / "new" / "b.txt"
     asked = ask("fs/write_text_file", path=str(target), content="hi")
-    play = Play(tmp_path, _with_prompt_open([HELLO, NEW, *asked]), stay=False)
+    play = AcpScript(tmp_path, _with_prompt_open([HELLO, NEW, *asked]), stay=False)
     with pytest.raises(AgentFailed):
         play.run(bare)
     assert play.answered()["result"] == {}
@@ -199,7 +199,7 @@ def test_a_file_is_written_for_it(bare: RunSpec, tmp_path: Path) -> None:
 def test_a_loaded_session_does_not_answer_with_its_history(bare: RunSpec, tmp_path: Path) -> None:
     """F8. Some tell it after they said that it is loaded."""
     orders = [HELLO, {"hear": 1}, chunk("Old."), answer_to(2), chunk("Older."), DONE]
-    play = Play(tmp_path, orders)
+    play = AcpScript(tmp_path, orders)
     known = AgentSession(agent="player", session_id="s1")
 
     async def turn() -> AgentOutcome:
@@ -228,7 +228,7 @@ def answer_to(number: int) -> Order:
 def test_a_session_that_cannot_be_loaded_is_lost_unless_the_account_is_why(
     bare: RunSpec, tmp_path: Path, orders: list[Order], lost: bool
 ) -> None:
-    play = Play(tmp_path, orders)
+    play = AcpScript(tmp_path, orders)
     known = AgentSession(agent="player", session_id="s1")
 
     async def turn() -> AgentOutcome:
@@ -254,14 +254,14 @@ def test_it_authenticates_on_request_and_sets_the_mode_that_asks_nothing(
         answer("session/set_mode"),
         DONE,
     ]
-    play = Play(tmp_path, orders)
+    play = AcpScript(tmp_path, orders)
     play.run(bare, auth_method="key", mode="yolo")
     assert play.heard("authenticate") == {"methodId": "key"}
     assert play.heard("session/set_mode")["modeId"] == "yolo"
 
 
 def test_one_that_falls_silent_is_stopped(bare: RunSpec, tmp_path: Path) -> None:
-    play = Play(tmp_path, [HELLO, NEW])
+    play = AcpScript(tmp_path, [HELLO, NEW])
 
     async def turn() -> AgentOutcome:
         return await play.turn(bare, {}, {}, impatient)
@@ -276,7 +276,7 @@ def test_a_turn_that_is_given_up_is_cancelled_by_its_own_word(
     bare: RunSpec, tmp_path: Path
 ) -> None:
     """E1: before the signal, so that it can store what it has."""
-    play = Play(tmp_path, [HELLO, NEW, {"hear": 1}, chunk("begun"), {"hear": 1}])
+    play = AcpScript(tmp_path, [HELLO, NEW, {"hear": 1}, chunk("begun"), {"hear": 1}])
 
     async def work() -> None:
         async with anyio.create_task_group() as tasks:

@@ -9,7 +9,7 @@ import pytest
 from agent_runner.agents import UnknownAgent, agent_names, make_agent
 from agent_runner.agents.scripted import ScriptError, load_script
 from agent_runner.models import ExitCode, PauseReason
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 FLOW = (
     'version: "1.0"\nname: w\nsteps:\n  - {id: s, type: agent, prompt: p, outputs: [{name: o}]}\n'
@@ -47,7 +47,7 @@ def test_a_wrong_script_is_refused_with_the_place(tmp_path: Path, text: str, mes
 
 
 def test_a_wrong_script_fails_the_step_with_its_reason(tmp_path: Path) -> None:
-    p = Place(tmp_path / "task", FLOW, "steps: {s: [{dance: 1}]}")
+    p = RunFolders(tmp_path / "task", FLOW, "steps: {s: [{dance: 1}]}")
     assert p.start() is ExitCode.FAILED
     assert "script.yaml: steps.s.0.dance" in (p.state.error or "")
 
@@ -64,7 +64,7 @@ steps:
       run: pwd; exit 3
       outputs: {o: true}
 """
-    p = Place(tmp_path / "task", FLOW, turn)
+    p = RunFolders(tmp_path / "task", FLOW, turn)
     assert p.start() is ExitCode.COMPLETED
     assert (p.work / "a dir/-n ame").read_text() == "$(id)\nmore"
     assert not (p.work / "README").exists()
@@ -76,20 +76,20 @@ steps:
 def test_a_turn_can_read_a_file_or_a_folder(tmp_path: Path) -> None:
     """G9: a folder gives a listing; what cannot be read is told, and the turn goes on."""
     turns = "steps: {s: [{read: %s, run: mkdir -p d/sub}]}"
-    p = Place(tmp_path / "task", FLOW, turns % "README")
+    p = RunFolders(tmp_path / "task", FLOW, turns % "README")
     assert p.start() is ExitCode.COMPLETED
     assert "read README\nbase\n" in p.log("s")
-    q = Place(tmp_path / "q", FLOW, turns % ".")
+    q = RunFolders(tmp_path / "q", FLOW, turns % ".")
     assert q.start() is ExitCode.COMPLETED
     assert "read .\n. is a folder. It holds:\n.git/\n.gitignore\nREADME\n" in q.log("s")
-    r = Place(tmp_path / "r", FLOW, turns % "../x")
+    r = RunFolders(tmp_path / "r", FLOW, turns % "../x")
     assert r.start() is ExitCode.COMPLETED
     assert "cannot read ../x: it is not in the work tree\nexit status 0\n" in r.log("s")
 
 
 def test_a_command_of_the_agent_s_that_was_killed_is_an_interruption(tmp_path: Path) -> None:
     """D8."""
-    p = Place(tmp_path / "task", FLOW, "steps: {s: [{run: kill -9 $$}, {say: done}]}")
+    p = RunFolders(tmp_path / "task", FLOW, "steps: {s: [{run: kill -9 $$}, {say: done}]}")
     assert p.start() is ExitCode.PAUSED
     assert p.state.pause is not None
     assert p.state.pause.reason is PauseReason.INTERRUPTED
@@ -97,7 +97,7 @@ def test_a_command_of_the_agent_s_that_was_killed_is_an_interruption(tmp_path: P
 
 
 def test_an_edit_that_is_not_possible_fails_the_step(tmp_path: Path) -> None:
-    p = Place(tmp_path / "task", FLOW, "steps: {s: [{edits: [{path: README/x, content: x}]}]}")
+    p = RunFolders(tmp_path / "task", FLOW, "steps: {s: [{edits: [{path: README/x, content: x}]}]}")
     assert p.start() is ExitCode.FAILED
     assert "could not edit" in (p.state.error or "")
 
@@ -124,7 +124,7 @@ def test_steps_that_it_plays_at_the_same_time_lose_no_turn(tmp_path: Path) -> No
     """F8: each step's count and session are there for the next attempt."""
     steps = "".join(f"      - {{id: s{n}, type: agent, prompt: go}}\n" for n in range(8))
     flow = 'version: "1.0"\nname: w\nsteps:\n  - id: all\n    type: parallel\n    limit: 8\n    steps:\n'
-    place = Place(tmp_path / "task", flow + steps, "steps: {s0: [{say: a}]}")
+    place = RunFolders(tmp_path / "task", flow + steps, "steps: {s0: [{say: a}]}")
     assert place.start() is ExitCode.COMPLETED
     assert place.calls() == {f"s{n}": 1 for n in range(8)}
 
@@ -150,7 +150,7 @@ steps:
 
 def test_without_a_script_every_output_has_a_value_of_its_type(tmp_path: Path) -> None:
     """D.13: so that it plays any workflow."""
-    p = Place(tmp_path / "task", TYPED)
+    p = RunFolders(tmp_path / "task", TYPED)
     assert p.start() is ExitCode.COMPLETED
     outputs = {s.id: s.outputs for s in p.state.steps}
     assert outputs["s"] | {"report": "", "word": ""} == {

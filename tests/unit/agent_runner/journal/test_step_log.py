@@ -10,7 +10,7 @@ import pytest
 
 from agent_runner.journal.step_log import StepLog
 from agent_runner.models import ExitCode
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 
 FLOW = """
 version: "1.0"
@@ -69,7 +69,7 @@ def test_a_log_that_cannot_be_written_fails_no_step_and_warns_once(
     tmp_path: Path, how: str
 ) -> None:
     """C3, C9."""
-    place = Place(tmp_path / "task", FLOW)
+    place = RunFolders(tmp_path / "task", FLOW)
     logs = place.run_folder / "logs"
     if how == "no folder":
         logs.write_text("in the way")

@@ -11,27 +11,27 @@ from agent_runner.process import guest_files
 from agent_runner.process.commands import CommandKilled
 from agent_runner.process.guest_files import MAX_NAMES, NotReadable, read_for_agent
 from agent_runner.process.spawn import make_commands
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 from tests.support.trees import do
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "task", "", attempt=1)
+def place(tmp_path: Path) -> RunFolders:
+    return RunFolders(tmp_path / "task", "", attempt=1)
 
 
-def read(place: Place, path: str, limit: int = 1000) -> str:
+def read(place: RunFolders, path: str, limit: int = 1000) -> str:
     commands = make_commands(place.spec())
     return do(lambda: read_for_agent(commands, path, limit, PurePosixPath(place.work)))
 
 
-def refusal(place: Place, path: str) -> str:
+def refusal(place: RunFolders, path: str) -> str:
     with pytest.raises(NotReadable) as error:
         read(place, path)
     return str(error.value)
 
 
-def test_a_file_gives_its_text_up_to_a_limit(place: Place) -> None:
+def test_a_file_gives_its_text_up_to_a_limit(place: RunFolders) -> None:
     (place.work / "-n 'x").write_text("ä\nb\n")
     assert read(place, "-n 'x") == "ä\nb\n"
     assert read(place, str(place.work / "-n 'x")) == "ä\nb\n"
@@ -42,7 +42,7 @@ def test_a_file_gives_its_text_up_to_a_limit(place: Place) -> None:
 
 
 @pytest.mark.parametrize("path", ["d", "d/", "./d"])
-def test_a_folder_that_is_read_as_a_file_gives_a_listing(place: Place, path: str) -> None:
+def test_a_folder_that_is_read_as_a_file_gives_a_listing(place: RunFolders, path: str) -> None:
     """G9."""
     folder = place.work / "d"
     (folder / "sub").mkdir(parents=True)
@@ -61,7 +61,7 @@ def test_a_folder_that_is_read_as_a_file_gives_a_listing(place: Place, path: str
     assert read(place, "d/sub").endswith("(nothing)")
 
 
-def test_a_listing_ends_somewhere(place: Place) -> None:
+def test_a_listing_ends_somewhere(place: RunFolders) -> None:
     """G9."""
     (place.work / "d").mkdir()
     for number in range(MAX_NAMES + 2):
@@ -72,11 +72,11 @@ def test_a_listing_ends_somewhere(place: Place) -> None:
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x", "a/../../x"])
-def test_what_is_not_in_the_work_tree_is_refused(place: Place, path: str) -> None:
+def test_what_is_not_in_the_work_tree_is_refused(place: RunFolders, path: str) -> None:
     assert refusal(place, path) == f"{path}: it is not in the work tree"
 
 
-def test_what_cannot_be_read_is_a_clear_error(place: Place) -> None:
+def test_what_cannot_be_read_is_a_clear_error(place: RunFolders) -> None:
     """G9: and a pipe without a writer holds nobody up."""
     os.mkfifo(place.work / "fifo")
     (place.work / "null").symlink_to("/dev/zero")
@@ -89,7 +89,9 @@ def test_what_cannot_be_read_is_a_clear_error(place: Place) -> None:
         assert "not a path" in refusal(place, path)
 
 
-def test_a_look_that_takes_too_long_ends(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_that_takes_too_long_ends(
+    place: RunFolders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that became a pipe between two looks at it, say."""
     monkeypatch.setattr(guest_files, "READ_TIMEOUT", 0.2)
     monkeypatch.setattr(guest_files, "_LOOK", "exec sleep 60")
@@ -97,7 +99,7 @@ def test_a_look_that_takes_too_long_ends(place: Place, monkeypatch: pytest.Monke
 
 
 def test_a_look_that_was_killed_says_nothing_of_the_path(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: RunFolders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """D8."""
     monkeypatch.setattr(guest_files, "_LOOK", "kill -9 $$")

@@ -16,7 +16,7 @@ from agent_runner.workflow.models import LoopStep, OnCycle, ParallelStep
 from tests.support.walks import (
     NOW,
     Place,
-    Walk,
+    SimulatedRun,
     agent,
     command,
     fails,
@@ -33,8 +33,8 @@ def loop(*steps: object, **more: object) -> LoopStep:
     return LoopStep("loop", "Loop", steps, **more)
 
 
-def walk(*steps: object, **turns: object) -> Walk:
-    return Walk(workflow(*steps), scripted(**turns))
+def walk(*steps: object, **turns: object) -> SimulatedRun:
+    return SimulatedRun(workflow(*steps), scripted(**turns))
 
 
 UNTIL = when("steps.test.outputs.success == true")
@@ -209,15 +209,15 @@ def test_a_loop_whose_failure_is_allowed_lets_the_run_go_on() -> None:
     assert [name for name, _ in w.ran] == ["test", "b"]
 
 
-def circling(on_cycle: OnCycle) -> Walk:
+def circling(on_cycle: OnCycle) -> SimulatedRun:
     step = loop(command("test"), until=UNTIL, max_iterations=9, on_cycle=on_cycle)
     states = iter("xyzyzy")
 
-    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
+    async def act(walk: SimulatedRun, turn: LeafRun, place: Place) -> StepResult:
         walk.tree.files["f"] = next(states)
         return StepResult(NO)
 
-    return Walk(workflow(step), act)
+    return SimulatedRun(workflow(step), act)
 
 
 def test_a_cycle_ends_the_loop_where_the_workflow_says_so() -> None:
@@ -258,7 +258,7 @@ def test_a_spent_budget_pauses_and_a_larger_one_resumes() -> None:
     w = walk(loop(command("test"), command("mend"), until=UNTIL), test=[YES])
     plain = w.act
 
-    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
+    async def act(walk: SimulatedRun, turn: LeafRun, place: Place) -> StepResult:
         if turn.step.id == "test":
             turn.recorder.append(RecordType.USAGE, usage)
         return await plain(walk, turn, place)

@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 from agent_runner.journal.record_lines import RecordType
 from agent_runner.models import RunStatus, StepStatus
 from tests.support.random_walks import acting, assert_same_order, steps_of
-from tests.support.walks import MemoryTree, Walk, workflow
+from tests.support.walks import MemoryTree, SimulatedRun, workflow
 
 SEEDS = st.integers(0, 10**9)
 
 
-def whole_run(seed: int) -> Walk:
-    found = Walk(workflow(*steps_of(seed)), acting(seed))
+def whole_run(seed: int) -> SimulatedRun:
+    found = SimulatedRun(workflow(*steps_of(seed)), acting(seed))
     found.start()
     return found
 
 
-def crashed(whole: Walk, cut: int, *, late: bool) -> Walk:
+def crashed(whole: SimulatedRun, cut: int, *, late: bool) -> SimulatedRun:
     """What is left where the runner died right after this many records, or just before the
     next one: with all that was done to the tree in between."""
-    return Walk(
+    return SimulatedRun(
         whole.workflow,
         whole.act,
         records=whole.records[:cut],
@@ -31,11 +31,11 @@ def crashed(whole: Walk, cut: int, *, late: bool) -> Walk:
     )
 
 
-def failed_for_good(walk: Walk) -> bool:
+def failed_for_good(walk: SimulatedRun) -> bool:
     return any(r.type is RecordType.STEP_FAIL and not r.data["tolerated"] for r in walk.records)
 
 
-def assert_as_if_whole(walk: Walk, whole: Walk) -> None:
+def assert_as_if_whole(walk: SimulatedRun, whole: SimulatedRun) -> None:
     mine, other = walk.state, whole.state
     assert mine.status is other.status
     assert mine.error == other.error
@@ -68,7 +68,7 @@ def test_a_run_that_is_stopped_again_and_again_comes_to_the_same_end(
 ) -> None:
     """E1, F7, D7: stopped as a signal stops it, at any record of any attempt."""
     whole = whole_run(seed)
-    walk = Walk(whole.workflow, whole.act)
+    walk = SimulatedRun(whole.workflow, whole.act)
     for _ in range(3):
         room = len(whole.records) - len(walk.records)
         if room > 0:

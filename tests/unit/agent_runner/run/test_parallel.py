@@ -14,7 +14,7 @@ from tests.support.walks import (
     NOW,
     Act,
     Place,
-    Walk,
+    SimulatedRun,
     agent,
     command,
     fails,
@@ -40,7 +40,7 @@ def meeting() -> Act:
     running: set[str] = set()
     most: list[int] = []
 
-    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
+    async def act(walk: SimulatedRun, turn: LeafRun, place: Place) -> StepResult:
         running.add(turn.step.id)
         most.append(len(running))
         for _ in range(5):
@@ -53,7 +53,7 @@ def meeting() -> Act:
 
 @pytest.mark.parametrize(("limit", "most"), [(1, "1"), (2, "2"), (3, "3"), (16, "5")])
 def test_no_more_than_the_limit_run_at_once(limit: int, most: str) -> None:
-    w = Walk(workflow(both(*letters("abcde"), limit=limit)), meeting())
+    w = SimulatedRun(workflow(both(*letters("abcde"), limit=limit)), meeting())
     assert w.start() == "completed"
     assert max(s.outputs.get("most", "") for s in w.state.steps) == most
     assert w.outputs()["both"] == {}
@@ -61,7 +61,7 @@ def test_no_more_than_the_limit_run_at_once(limit: int, most: str) -> None:
 
 def test_a_failed_child_lets_the_others_finish_and_fails_the_parallel_step() -> None:
     """D2, F1: a resume runs only what failed."""
-    w = Walk(
+    w = SimulatedRun(
         workflow(both(*letters("abc")), command("d")),
         scripted(a=[fails("no a"), None], c=[fails("no c"), None]),
     )
@@ -80,13 +80,15 @@ def test_a_failed_child_lets_the_others_finish_and_fails_the_parallel_step() -> 
 
 def test_an_allowed_failure_does_not_fail_the_run() -> None:
     """G1."""
-    w = Walk(workflow(both(command("a", allow_failure=True), command("b"))), scripted(a=[fails()]))
+    w = SimulatedRun(
+        workflow(both(command("a", allow_failure=True), command("b"))), scripted(a=[fails()])
+    )
     assert w.start() == "completed"
 
 
 def test_what_may_fail_in_a_parallel_step_that_may_fail_is_not_run_again() -> None:
     """F1, G1."""
-    w = Walk(
+    w = SimulatedRun(
         workflow(both(*letters("ab"), limit=1, allow_failure=True)),
         scripted(a=[fails()], b=[PAUSED, None]),
     )
@@ -104,7 +106,7 @@ def test_in_a_loop_a_failed_parallel_step_does_not_end_the_iteration() -> None:
         (both(*letters("ab")), command("c")),
         until=when("steps.c.outputs.x == 1"),
     )
-    w = Walk(workflow(loop), scripted(a=[fails()], c=[PAUSED, {"x": "1"}]))
+    w = SimulatedRun(workflow(loop), scripted(a=[fails()], c=[PAUSED, {"x": "1"}]))
     assert w.start() == "paused"
     a = w.state.steps[2]
     assert (a.status, a.tolerated) == (StepStatus.FAILED, True)
@@ -118,7 +120,7 @@ def test_a_pause_in_one_stops_the_others_and_each_resumes_in_its_session() -> No
     stopped: list[str] = []
     running: list[str] = []
 
-    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
+    async def act(walk: SimulatedRun, turn: LeafRun, place: Place) -> StepResult:
         name = turn.step.id
         if turn.interrupted is not None:
             return StepResult({"session": turn.interrupted.session.session_id})
@@ -136,7 +138,7 @@ def test_a_pause_in_one_stops_the_others_and_each_resumes_in_its_session() -> No
         raise AssertionError
 
     inner = ParallelStep("inner", "I", (agent("b"), agent("c")))
-    w = Walk(workflow(both(agent("a"), inner, agent("d"), limit=2)), act)
+    w = SimulatedRun(workflow(both(agent("a"), inner, agent("d"), limit=2)), act)
     assert w.start() == "paused"
     assert sorted(stopped) == ["b", "c"]
     assert "step_fail" not in w.types()
@@ -148,7 +150,7 @@ def test_a_pause_in_one_stops_the_others_and_each_resumes_in_its_session() -> No
     ]
     w.tree.files["d"] = "whole"
 
-    async def rest(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
+    async def rest(walk: SimulatedRun, turn: LeafRun, place: Place) -> StepResult:
         assert {walk.tree.files[n] for n in "abc"} == {"half"}
         return StepResult(
             {"session": turn.interrupted.session.session_id if turn.interrupted else "none"}
@@ -167,7 +169,7 @@ def test_a_pause_in_one_stops_the_others_and_each_resumes_in_its_session() -> No
 def test_a_pause_outweighs_a_broken_runner_in_a_parallel_step() -> None:
     """C9, D7."""
 
-    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
+    async def act(walk: SimulatedRun, turn: LeafRun, place: Place) -> StepResult:
         if turn.step.id == "a":
             for _ in range(5):
                 await anyio.lowlevel.checkpoint()
@@ -177,9 +179,9 @@ def test_a_pause_outweighs_a_broken_runner_in_a_parallel_step() -> None:
         finally:
             raise PAUSED
 
-    w = Walk(workflow(both(*letters("ab"))), act)
+    w = SimulatedRun(workflow(both(*letters("ab"))), act)
     assert w.start() == "paused"
-    alone = Walk(workflow(both(command("a"))), act)
+    alone = SimulatedRun(workflow(both(command("a"))), act)
     with pytest.raises(ZeroDivisionError):
         alone.start()
 
@@ -188,7 +190,7 @@ def test_the_innermost_step_that_runs_is_the_present_one() -> None:
     """D10: of several, the first of the file."""
     seen: list[str | None] = []
 
-    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
+    async def act(walk: SimulatedRun, turn: LeafRun, place: Place) -> StepResult:
         await anyio.lowlevel.checkpoint()
         current = walk.state.current_step
         seen.append(current.id if current else None)
@@ -196,5 +198,5 @@ def test_the_innermost_step_that_runs_is_the_present_one() -> None:
 
     second = ParallelStep("second", "S", (command("c"),))
     loop = LoopStep("loop", "L", (both(*letters("ab"), limit=1), second), max_iterations=1)
-    Walk(workflow(loop), act).start()
+    SimulatedRun(workflow(loop), act).start()
     assert seen == ["a", "b", "c"]

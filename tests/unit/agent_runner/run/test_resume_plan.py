@@ -17,7 +17,7 @@ from tests.support.walks import (
     NOW,
     Act,
     Place,
-    Walk,
+    SimulatedRun,
     agent,
     command,
     fails,
@@ -41,7 +41,7 @@ def pausing(step: str, place: Place, *, with_session: bool = False) -> Act:
     """Every step works, but one pauses the run the first time that it stands at this place."""
     seen: list[Place] = []
 
-    async def act(walk: Walk, turn: LeafRun, at: Place) -> StepResult:
+    async def act(walk: SimulatedRun, turn: LeafRun, at: Place) -> StepResult:
         await anyio.lowlevel.checkpoint()
         if (turn.step.id, at) == (step, place) and not seen:
             seen.append(at)
@@ -55,7 +55,7 @@ def pausing(step: str, place: Place, *, with_session: bool = False) -> Act:
     return act
 
 
-def plan_of(walk: Walk, *steps: Step, **spec: object) -> ResumePlan:
+def plan_of(walk: SimulatedRun, *steps: Step, **spec: object) -> ResumePlan:
     return make_plan(RunStateFold.of(walk.records), workflow(*steps), run_spec(attempt=2, **spec))
 
 
@@ -66,11 +66,11 @@ PLACE = (("outer", 2), ("inner", 3))
 def test_a_run_resumes_at_the_interrupted_sub_step_at_every_level(step: str) -> None:
     """F1, F5: iteration 3 in iteration 2, with what the sub-steps before it gave."""
     steps = nested(command("a"), command("b"), command("c"))
-    w = Walk(workflow(*steps), pausing(step, PLACE))
+    w = SimulatedRun(workflow(*steps), pausing(step, PLACE))
     assert w.start() == "paused"
     before = len(w.ran)
     w.start()
-    whole = Walk(workflow(*steps), pausing("nobody", ()))
+    whole = SimulatedRun(workflow(*steps), pausing("nobody", ()))
     whole.start()
     assert w.ran[before] == (step, PLACE)
     assert w.ran[:before] + w.ran[before + 1 :] == whole.ran
@@ -79,7 +79,7 @@ def test_a_run_resumes_at_the_interrupted_sub_step_at_every_level(step: str) -> 
 
 def test_the_resume_says_how_many_steps_it_skips() -> None:
     """F4: those that are finished in the present iterations."""
-    w = Walk(workflow(*nested(command("a"), command("b"))), pausing("b", PLACE))
+    w = SimulatedRun(workflow(*nested(command("a"), command("b"))), pausing("b", PLACE))
     w.start()
     w.start()
     assert w.plan is not None
@@ -90,7 +90,7 @@ def test_the_resume_says_how_many_steps_it_skips() -> None:
 def test_a_step_with_a_session_resumes_in_it_on_the_tree_as_it_is() -> None:
     """F8: of another agent, too; what becomes of the session is the step's to decide."""
     steps = nested(agent("a"), agent("b"))
-    w = Walk(workflow(*steps), pausing("b", PLACE, with_session=True))
+    w = SimulatedRun(workflow(*steps), pausing("b", PLACE, with_session=True))
     w.start()
     plan = plan_of(w, *steps, agent="codex")
     assert list(plan.interrupted) == ["b"]
@@ -103,7 +103,7 @@ def test_a_step_with_a_session_resumes_in_it_on_the_tree_as_it_is() -> None:
 def test_a_step_without_a_session_starts_over_on_the_last_tree() -> None:
     """F8, C10."""
     steps = nested(command("a"), command("b"))
-    w = Walk(workflow(*steps), pausing("b", PLACE))
+    w = SimulatedRun(workflow(*steps), pausing("b", PLACE))
     w.start()
     plan = plan_of(w, *steps)
     assert (dict(plan.interrupted), plan.target is not None) == ({}, True)
@@ -116,12 +116,12 @@ def test_the_session_of_an_iteration_that_is_over_is_not_gone_on_with() -> None:
     steps = nested(agent("a"), command("b"))
     plain = pausing("b", PLACE)
 
-    async def act(walk: Walk, turn: LeafRun, at: Place) -> StepResult:
+    async def act(walk: SimulatedRun, turn: LeafRun, at: Place) -> StepResult:
         if turn.step.id == "a":
             turn.recorder.append(RecordType.AGENT_SESSION, session("a"))
         return await plain(walk, turn, at)
 
-    w = Walk(workflow(*steps), act)
+    w = SimulatedRun(workflow(*steps), act)
     w.start()
     assert w.state.steps[-2].session is not None
     assert plan_of(w, *steps).interrupted == {}
@@ -130,7 +130,9 @@ def test_the_session_of_an_iteration_that_is_over_is_not_gone_on_with() -> None:
 def test_a_failed_loop_starts_over() -> None:
     """C9, D2."""
     loop = LoopStep("loop", "L", (command("test"),), until=NEVER, max_iterations=2)
-    w = Walk(workflow(command("first"), loop), scripted(test=[None, None, {"success": "true"}]))
+    w = SimulatedRun(
+        workflow(command("first"), loop), scripted(test=[None, None, {"success": "true"}])
+    )
     assert w.start() == "failed"
     assert w.start() == "completed"
     places = [place for name, place in w.ran if name == "test"]
@@ -141,7 +143,7 @@ def test_a_failed_loop_starts_over() -> None:
 def test_a_loop_beyond_its_present_limit_starts_over_with_a_warning() -> None:
     """F6: with the session of the step that was under way."""
     steps = nested(agent("a"), inner=3)
-    w = Walk(workflow(*steps), pausing("a", PLACE, with_session=True))
+    w = SimulatedRun(workflow(*steps), pausing("a", PLACE, with_session=True))
     w.start()
     lower = nested(agent("a"), inner=2)
     plan = plan_of(w, *lower)
@@ -158,7 +160,7 @@ def test_a_loop_beyond_its_present_limit_starts_over_with_a_warning() -> None:
 
 def test_the_outer_loop_beyond_its_limit_takes_the_inner_ones_with_it() -> None:
     """F5, F6: and only the outer one is told."""
-    w = Walk(workflow(*nested(command("a"))), pausing("a", PLACE))
+    w = SimulatedRun(workflow(*nested(command("a"))), pausing("a", PLACE))
     w.start()
     lower = nested(command("a"), outer=1)
     assert [x.partition(" was")[0] for x in plan_of(w, *lower).warnings] == ["loop outer"]
@@ -170,7 +172,7 @@ def test_the_outer_loop_beyond_its_limit_takes_the_inner_ones_with_it() -> None:
 
 def test_finished_steps_that_changed_moved_or_vanished_are_warned_of() -> None:
     """F2: what changed is not run again, what moved is."""
-    w = Walk(workflow(*nested(command("a"), command("b"))), pausing("b", PLACE))
+    w = SimulatedRun(workflow(*nested(command("a"), command("b"))), pausing("b", PLACE))
     w.start()
     changed = nested(command("a", args=("new",)), command("b"))
     assert plan_of(w, *changed).warnings == [
@@ -188,7 +190,7 @@ def test_finished_steps_that_changed_moved_or_vanished_are_warned_of() -> None:
 
 def test_a_step_that_became_a_loop_is_a_new_one() -> None:
     """F2."""
-    w = Walk(workflow(command("a"), command("b")), pausing("b", ()))
+    w = SimulatedRun(workflow(command("a"), command("b")), pausing("b", ()))
     w.start()
     loop = LoopStep("a", "A", (command("c"),), max_iterations=1)
     w.workflow = workflow(loop, command("b"))
@@ -206,7 +208,7 @@ def test_the_condition_of_a_loop_that_is_under_way_is_not_asked_again() -> None:
         "loop", "L", (command("test"), command("b")), condition=when("steps.test.outputs.at != 1")
     )
     act = scripted(test=[{"at": "1"}], b=[PAUSED, None])
-    w = Walk(workflow(loop), act)
+    w = SimulatedRun(workflow(loop), act)
     assert w.start() == "paused"
     assert w.start() == "completed"
     assert w.outputs()["loop"]["iterations"] == "3"
@@ -217,7 +219,7 @@ def test_a_parallel_step_resumes_with_its_unfinished_children() -> None:
     both = ParallelStep("both", "B", (agent("a"), command("b"), command("c")), limit=1)
     steps = (LoopStep("loop", "L", (both,), max_iterations=2),)
     place = (("loop", 2),)
-    w = Walk(workflow(*steps), pausing("b", place))
+    w = SimulatedRun(workflow(*steps), pausing("b", place))
     w.start()
     plan = plan_of(w, *steps)
     assert plan.target is not None
@@ -239,7 +241,7 @@ def test_without_a_journal_the_iteration_runs_from_its_start() -> None:
 
 def test_the_target_is_the_base_only_while_no_step_has_finished() -> None:
     """C10, I5: and never in a later iteration."""
-    w = Walk(workflow(command("a"), command("b")), scripted(a=[PAUSED], b=[PAUSED, None]))
+    w = SimulatedRun(workflow(command("a"), command("b")), scripted(a=[PAUSED], b=[PAUSED, None]))
     w.start()
     target = plan_of(w, command("a"), command("b")).target
     assert target is not None
@@ -255,7 +257,7 @@ def test_a_step_is_repeated_on_the_last_tree_though_its_snapshot_failed() -> Non
     seen: list[dict[str, str]] = []
     turns = scripted(b=[fails(), None])
 
-    async def act(walk: Walk, turn: LeafRun, place: Place) -> StepResult:
+    async def act(walk: SimulatedRun, turn: LeafRun, place: Place) -> StepResult:
         walk.tree.broken = turn.step.id == "a"
         seen.append(dict(walk.tree.files))
         return await turns(walk, turn, place)
@@ -264,7 +266,7 @@ def test_a_step_is_repeated_on_the_last_tree_though_its_snapshot_failed() -> Non
         if record.type is RecordType.STEP_COMPLETE:
             w.tree.broken = False
 
-    w = Walk(workflow(command("a"), command("b")), act, on_record=on_record)
+    w = SimulatedRun(workflow(command("a"), command("b")), act, on_record=on_record)
     assert w.start() == "failed"
     assert w.start() == "completed"
     assert seen == [{}, {"a": "1"}, {"a": "1"}]
@@ -272,7 +274,7 @@ def test_a_step_is_repeated_on_the_last_tree_though_its_snapshot_failed() -> Non
 
 def test_planning_does_not_change_the_fold() -> None:
     """C5."""
-    w = Walk(workflow(*nested(command("a"))), pausing("a", PLACE))
+    w = SimulatedRun(workflow(*nested(command("a"))), pausing("a", PLACE))
     w.start()
     found = RunStateFold.of(w.records)
     before = found.state
@@ -284,7 +286,7 @@ def test_planning_does_not_change_the_fold() -> None:
 def test_a_failed_step_is_asked_its_condition_again_and_runs_again() -> None:
     """C9, G5."""
     b = command("b", condition=when("steps.a.outputs.x == 1"))
-    w = Walk(workflow(command("a"), b), scripted(a=[{"x": "1"}], b=[fails(), None]))
+    w = SimulatedRun(workflow(command("a"), b), scripted(a=[{"x": "1"}], b=[fails(), None]))
     assert w.start() == "failed"
     assert w.start() == "completed"
     assert [name for name, _ in w.ran] == ["a", "b", "b"]

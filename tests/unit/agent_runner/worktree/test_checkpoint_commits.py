@@ -10,23 +10,23 @@ import pytest
 
 from agent_runner.worktree.script_runner import WorktreeError
 from agent_runner.worktree.worktree import Worktree
-from tests.support.runs import Place, git
+from tests.support.runs import RunFolders, git
 from tests.support.trees import BRANCH, do, make, snap
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> tuple[Place, Worktree]:
+def tree(tmp_path: Path) -> tuple[RunFolders, Worktree]:
     place, worktree = make(tmp_path)
     do(worktree.prepare)
     return place, worktree
 
 
-def checkpoint(place: Place, worktree: Worktree, name: str) -> bool:
+def checkpoint(place: RunFolders, worktree: Worktree, name: str) -> bool:
     (place.work / name).write_text(name)
     return do(lambda: worktree.commit(f"after {name}"))
 
 
-def own_commit(place: Place, name: str, message: str = "") -> str:
+def own_commit(place: RunFolders, name: str, message: str = "") -> str:
     (place.work / name).write_text(name)
     git(place.work, "add", "-A")
     git(place.work, "commit", "-q", "-m", message or f"own {name}")
@@ -37,15 +37,17 @@ def finish(worktree: Worktree) -> bool:
     return do(lambda: worktree.finish("The task\n\nMade by Rover.\n"))
 
 
-def subjects(place: Place) -> list[str]:
+def subjects(place: RunFolders) -> list[str]:
     return git(place.work, "log", "--reverse", "--format=%s", BRANCH).splitlines()
 
 
-def names(place: Place) -> list[str]:
+def names(place: RunFolders) -> list[str]:
     return git(place.work, "ls-tree", "-r", "--name-only", BRANCH).split()
 
 
-def test_a_checkpoint_commit_holds_the_tree_and_is_marked(tree: tuple[Place, Worktree]) -> None:
+def test_a_checkpoint_commit_holds_the_tree_and_is_marked(
+    tree: tuple[RunFolders, Worktree],
+) -> None:
     """G8: untracked files too, and nothing is left to commit."""
     place, worktree = tree
     assert checkpoint(place, worktree, "a")
@@ -61,7 +63,7 @@ def test_a_checkpoint_commit_holds_the_tree_and_is_marked(tree: tuple[Place, Wor
     "message", ["", "two\n\nSigned-off-by: x <x@y>", "a\0b", "x" * 50_000, "$(id) `id` %s"]
 )
 def test_whatever_the_template_gave_the_commit_is_marked(
-    tree: tuple[Place, Worktree], message: str
+    tree: tuple[RunFolders, Worktree], message: str
 ) -> None:
     """G8: the message holds outputs, which are untrusted text."""
     place, worktree = tree
@@ -74,7 +76,7 @@ def test_whatever_the_template_gave_the_commit_is_marked(
 
 
 def test_checkpoint_commits_become_one_and_the_tree_is_the_same(
-    tree: tuple[Place, Worktree],
+    tree: tuple[RunFolders, Worktree],
 ) -> None:
     """G8."""
     place, worktree = tree
@@ -90,7 +92,7 @@ def test_checkpoint_commits_become_one_and_the_tree_is_the_same(
 
 
 def test_the_agent_s_own_commits_stay_in_their_order_with_their_authors(
-    tree: tuple[Place, Worktree],
+    tree: tuple[RunFolders, Worktree],
 ) -> None:
     """G8: those before the first checkpoint keep their ids."""
     place, worktree = tree
@@ -112,7 +114,7 @@ def test_the_agent_s_own_commits_stay_in_their_order_with_their_authors(
 
 
 def test_a_result_without_checkpoint_commits_is_not_rewritten(
-    tree: tuple[Place, Worktree],
+    tree: tuple[RunFolders, Worktree],
 ) -> None:
     """G8: nothing to collapse, whatever the history looks like."""
     place, worktree = tree
@@ -128,7 +130,7 @@ def test_a_result_without_checkpoint_commits_is_not_rewritten(
 
 @pytest.mark.parametrize("how", ["merged", "diverged", "unrelated"])
 def test_a_history_that_is_not_linear_is_kept_with_a_warning(
-    tree: tuple[Place, Worktree], how: str
+    tree: tuple[RunFolders, Worktree], how: str
 ) -> None:
     """G8: with the final tree all the same."""
     place, worktree = tree
@@ -153,7 +155,7 @@ def test_a_history_that_is_not_linear_is_kept_with_a_warning(
 
 
 def test_a_history_that_the_agent_disguised_is_read_as_it_is(
-    tree: tuple[Place, Worktree],
+    tree: tuple[RunFolders, Worktree],
 ) -> None:
     """G8: replaced objects and grafts do not count."""
     place, worktree = tree
@@ -167,7 +169,9 @@ def test_a_history_that_the_agent_disguised_is_read_as_it_is(
     assert raw.splitlines() == ["The task", "base"]
 
 
-def test_locks_that_a_killed_git_left_do_not_stop_the_end(tree: tuple[Place, Worktree]) -> None:
+def test_locks_that_a_killed_git_left_do_not_stop_the_end(
+    tree: tuple[RunFolders, Worktree],
+) -> None:
     """F7: files or folders, of the index, the head, the branch and the next snapshot."""
     place, worktree = tree
     (place.work / "a").write_text("a")
@@ -183,7 +187,7 @@ def test_locks_that_a_killed_git_left_do_not_stop_the_end(tree: tuple[Place, Wor
 
 
 def test_a_lock_that_another_git_holds_is_waited_for_and_not_taken_away(
-    tree: tuple[Place, Worktree],
+    tree: tuple[RunFolders, Worktree],
 ) -> None:
     """G8: an agent that runs beside the step is not disturbed."""
     place, worktree = tree
@@ -202,7 +206,7 @@ def test_a_lock_that_another_git_holds_is_waited_for_and_not_taken_away(
 
 
 def test_a_checkpoint_commit_that_is_not_possible_loses_nothing(
-    tree: tuple[Place, Worktree],
+    tree: tuple[RunFolders, Worktree],
 ) -> None:
     """C10, G8."""
     place, worktree = tree
@@ -217,7 +221,7 @@ def test_a_checkpoint_commit_that_is_not_possible_loses_nothing(
 
 
 def test_snapshots_are_numbered_from_the_given_number(
-    tree: tuple[Place, Worktree],
+    tree: tuple[RunFolders, Worktree],
 ) -> None:
     """C10: a number is used once, also by an attempt that knows of no earlier one."""
     place, worktree = tree

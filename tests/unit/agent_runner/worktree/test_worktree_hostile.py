@@ -14,7 +14,7 @@ from agent_runner.spec import RunLimits, RunSpec, SwitchUser, WrapCommand
 from agent_runner.worktree.git_reports import MAX_LACKING
 from agent_runner.worktree.script_runner import WorktreeError, WorktreeInterrupted
 from agent_runner.worktree.worktree import Target, Worktree
-from tests.support.runs import Place, git
+from tests.support.runs import RunFolders, git
 from tests.support.trees import BRANCH, do, make, snap
 from tests.unit.agent_runner.conftest import in_own_thread, worker_uid
 
@@ -104,24 +104,24 @@ def test_a_pipe_in_the_place_of_a_file_of_gits_holds_nothing_up(
     assert git(place.work, "show", f"{taken.commit}:d/kept.txt") == "kept"
 
 
-def removed(place: Place) -> None:
+def removed(place: RunFolders) -> None:
     shutil.rmtree(place.work / ".git")
 
 
-def begun_anew(place: Place) -> None:
+def begun_anew(place: RunFolders) -> None:
     removed(place)
     git(place.work, "init", "-q")
     git(place.work, "add", "-A")
     git(place.work, "commit", "-qm", "my project")
 
 
-def headless(place: Place) -> None:
+def headless(place: RunFolders) -> None:
     (place.work / ".git/HEAD").write_text("nonsense\n")
 
 
 @pytest.mark.parametrize("harm", [removed, begun_anew, headless])
 def test_a_repository_that_a_step_removed_or_replaced_interrupts_the_run(
-    tmp_path: Path, harm: Callable[[Place], None]
+    tmp_path: Path, harm: Callable[[RunFolders], None]
 ) -> None:
     """C10: the run pauses, and the next attempt makes the repository again around the files."""
     place, worktree = make(tmp_path)
@@ -147,14 +147,14 @@ def test_a_pipe_in_place_of_a_repositorys_head_is_reported_soon(tmp_path: Path) 
     assert snap(worktree).commit
 
 
-def bwrap(place: Place) -> RunSpec:
+def bwrap(place: RunFolders) -> RunSpec:
     arguments = ["bwrap", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]
     arguments += ["--die-with-parent", "--unshare-pid", "--dev-bind", "/", "/"]
     prefix = [*arguments, "--chdir", str(place.work), "--"]
     return place.spec(isolation=WrapCommand(prefix=prefix, forwarder=[]))
 
 
-def other_user(place: Place) -> RunSpec:
+def other_user(place: RunFolders) -> RunSpec:
     for folder in (place.work, place.root / "home"):
         os.chown(folder, worker_uid(), worker_uid())
     return place.spec(isolation=SwitchUser(uid=worker_uid(), gid=worker_uid()))
@@ -163,10 +163,10 @@ def other_user(place: Place) -> RunSpec:
 @pytest.mark.parametrize("spec_of", [bwrap, other_user])
 @pytest.mark.parametrize("what", [".", ".git", ".git/objects", ".git/refs/heads"])
 def test_an_agent_that_locks_itself_out_does_not_lock_out_the_checkpoint(
-    shared_folder: Path, spec_of: Callable[[Place], RunSpec], what: str
+    shared_folder: Path, spec_of: Callable[[RunFolders], RunSpec], what: str
 ) -> None:
     """C10: repaired with the agent's rights, in both isolations."""
-    place = Place(shared_folder / "task", "", attempt=1)
+    place = RunFolders(shared_folder / "task", "", attempt=1)
     spec = spec_of(place)
 
     async def work() -> None:
@@ -188,11 +188,11 @@ def test_an_agent_that_locks_itself_out_does_not_lock_out_the_checkpoint(
     assert git_as_root(place, "ls-tree", "--name-only", BRANCH).split()[-1] == "a"
 
 
-def git_as_root(place: Place, *arguments: str) -> str:
+def git_as_root(place: RunFolders, *arguments: str) -> str:
     return git(place.work, "-c", "safe.directory=*", "--git-dir=.git", *arguments)
 
 
-def unreadable(place: Place, kind: str) -> str:
+def unreadable(place: RunFolders, kind: str) -> str:
     if kind == "file":
         (place.work / "closed").write_text("c")
         (place.work / "closed").chmod(0)
@@ -206,7 +206,7 @@ def unreadable(place: Place, kind: str) -> str:
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_what_cannot_be_read_is_named_and_the_rest_is_recorded(tmp_path: Path, kind: str) -> None:
     """C10."""
-    place = Place(tmp_path / "task", "", attempt=1)
+    place = RunFolders(tmp_path / "task", "", attempt=1)
     spec = bwrap(place)
 
     async def work() -> None:
@@ -221,7 +221,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_recorded(tmp_path: Path, k
     in_own_thread(work)
 
 
-def killing_git(place: Place, times: int) -> RunSpec:
+def killing_git(place: RunFolders, times: int) -> RunSpec:
     """A git at whose first calls its caller gets a SIGKILL, as from the system."""
     bin_folder = place.root / "bin"
     bin_folder.mkdir()
@@ -259,7 +259,7 @@ def test_a_git_that_is_killed_again_and_again_is_an_interruption(tmp_path: Path)
 def test_a_clone_that_was_interrupted_is_made_again(tmp_path: Path, times: int) -> None:
     """V1, F7. Succeeded at 700cc57: the branch was there before the files, so a clone whose files
     a kill had cut short was taken for complete, and those that were missing for deleted."""
-    place = Place(tmp_path / "task", "", attempt=1)
+    place = RunFolders(tmp_path / "task", "", attempt=1)
     bin_folder = place.root / "bin"
     bin_folder.mkdir()
     (bin_folder / "git").write_text(

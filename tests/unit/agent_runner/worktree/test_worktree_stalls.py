@@ -12,7 +12,7 @@ from agent_runner.process.spawn import make_commands
 from agent_runner.spec import RunLimits, WrapCommand
 from agent_runner.worktree.script_runner import WorktreeInterrupted
 from agent_runner.worktree.worktree import Worktree
-from tests.support.runs import Place, git
+from tests.support.runs import RunFolders, git
 from tests.support.trees import do, make, snap
 
 STALL = 5.0
@@ -26,7 +26,7 @@ exec {GIT} "$@"
 """
 
 
-def stopping(tmp_path: Path, verb: str, times: int) -> tuple[Place, Worktree]:
+def stopping(tmp_path: Path, verb: str, times: int) -> tuple[RunFolders, Worktree]:
     """A clone whose git is stopped by somebody, so many times, whenever it is called with `verb`."""
     place, _ = make(tmp_path, RunLimits(git_stall=STALL, stop_grace=0.1))
     programs, stops = tmp_path / "bin", tmp_path / "stops"

@@ -9,7 +9,7 @@ import pytest
 
 from agent_runner.process.spawn import make_commands
 from agent_runner.worktree.worktree import Target, Worktree
-from tests.support.runs import Place, git
+from tests.support.runs import RunFolders, git
 from tests.support.trees import BRANCH, do, make, snap
 
 
@@ -23,7 +23,7 @@ def names(work: Path, tree: str) -> list[str]:
     return git(work, "ls-tree", "-r", "--name-only", tree).splitlines()
 
 
-def with_base(place: Place, *paths: str) -> Worktree:
+def with_base(place: RunFolders, *paths: str) -> Worktree:
     """A clone whose base has these files, too, those that are ignored as well."""
     base = place.root / "base"
     write(base, *paths)

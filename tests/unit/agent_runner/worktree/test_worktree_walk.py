@@ -14,7 +14,7 @@ import pytest
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import WrapCommand
 from agent_runner.worktree.worktree import Worktree
-from tests.support.runs import Place, git
+from tests.support.runs import RunFolders, git
 from tests.support.trees import do, snap
 
 MANY = 150
@@ -34,7 +34,7 @@ WALKS = ({"status"}, {"add"}, {"ls-files", "--others"})
 
 
 def with_base(root: Path, trace: str, *variables: str) -> tuple[Path, Worktree]:
-    place = Place(root, "", attempt=1)
+    place = RunFolders(root, "", attempt=1)
     base = place.root / "base"
     for path in ("a", "b", "link", "dir/one", "dir/two", "file", "gone", "both", "mode"):
         (base / path).parent.mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ def with_base(root: Path, trace: str, *variables: str) -> tuple[Path, Worktree]:
 
 def test_a_clone_is_complete_although_its_writers_are_killed(tmp_path: Path) -> None:
     """V1, speed: one process writes them all then."""
-    place = Place(tmp_path / "task", "", attempt=1)
+    place = RunFolders(tmp_path / "task", "", attempt=1)
     base, programs, counted = place.root / "base", tmp_path / "core", tmp_path / "counted"
     for number in range(MANY):
         (base / f"file{number}").write_text(f"{number}\n")
@@ -74,7 +74,7 @@ def test_a_clone_is_complete_although_its_writers_are_killed(tmp_path: Path) -> 
 
 def test_files_in_another_encoding_are_written_in_it(tmp_path: Path) -> None:
     """V2: git's own processes that write files lost the encoding, and wrote them as they are."""
-    place = Place(tmp_path / "task", "", attempt=1)
+    place = RunFolders(tmp_path / "task", "", attempt=1)
     base = place.root / "base"
     for number in range(MANY):
         folder = base / f"folder{number}"
