@@ -3,5 +3,5 @@
 
 git read-tree --reset "$tip"
 git update-ref "refs/heads/$branch" "$tip" ${was:+"$was"}
-git symbolic-ref HEAD "refs/heads/$branch"
+to_branch
 git update-index -q --refresh >/dev/null 2>&1 || :

@@ -3,7 +3,6 @@
 # shellcheck shell=sh disable=SC2086,SC2031 # words are split on purpose; meant for the subshell alone
 
 cleaned() {
-  if [ -z "${ROVER_WITHHELD-}" ]; then echo "$1"; return; fi
   found=$(git --literal-pathspecs rev-list --full-history -n 1 "$1" "^$ROVER_BASE" -- $ROVER_WITHHELD) ||
     return 1
   if [ -z "$found" ]; then echo "$1"; return; fi

@@ -3,6 +3,7 @@
 # shellcheck shell=sh
 
 collapse() {
+  [ "$tip" != "$base" ] || return 0
   history=$(git rev-list --reverse \
     --format='%H|%P|%(trailers:key=Rover-Checkpoint,valueonly,separator=%x2C)' "$base..$tip") ||
     return 1

@@ -3,25 +3,31 @@
 
 before=.git/rover-before
 [ -n "$exact" ] && [ -s "$before/at" ] || exact=
+was_at= was_where=
+[ -z "$exact" ] || {
+  read -r was_at < "$before/at"
+  read -r was_where < "$before/where" || :
+}
 same_head() {
   [ -z "$exact" ] || {
-    [ "$(git symbolic-ref -q HEAD)" = "$(cat "$before/where")" ] &&
-      [ "$(git rev-parse -q --verify HEAD)" = "$(cat "$before/at")" ]
+    head_ref
+    [ "$where" = "$was_where" ] && [ "$at" = "$was_at" ]
   }
 }
 head_back() {
   [ -n "$exact" ] || return 0
-  where=$(cat "$before/where")
-  if [ -z "$where" ]; then git update-ref --no-deref HEAD "$(cat "$before/at")"
+  if [ -z "$was_where" ]; then git update-ref --no-deref HEAD "$was_at"
   else
-    [ "$where" = "refs/heads/$branch" ] || git update-ref "$where" "$(cat "$before/at")"
-    git symbolic-ref HEAD "$where"
+    [ "$was_where" = "refs/heads/$branch" ] || git update-ref "$was_where" "$was_at"
+    git symbolic-ref HEAD "$was_where"
   fi
 }
 index_back() {
   [ -n "$exact" ] || return 0
-  [ ! -f "$before/index" ] || cp "$before/index" .git/index
-  git update-index -q --refresh >/dev/null 2>&1 || :
+  [ ! -f "$before/index" ] || cmp -s "$before/index" .git/index || {
+    cp "$before/index" .git/index
+    git update-index -q --refresh >/dev/null 2>&1 || :
+  }
 }
 tell_undone() {
   [ -n "$exact" ] || return 0

@@ -2,9 +2,9 @@
 # shellcheck shell=sh
 
 free_locks() {
-  find .git -maxdepth 1 -name '*.lock' -exec rm -rf {} + 2>/dev/null || :
+  remove .git/*.lock 2>/dev/null || :
   find .git/refs -name '*.lock' -prune -exec rm -rf {} + 2>/dev/null || :
   # Git would not notice if a power failure had cut it.
-  rm -rf .git/rover-fresh
+  remove .git/rover-fresh
 }
 free_locks

@@ -2,31 +2,25 @@
 
 judge() {
   # What the agent's own git took in.
-  [ ! -s "$around/added" ] ||
-    made "$around/added" | sed 's/^/rover stray /' | head -n 100 >&2
+  [ ! -s "$around/strays" ] ||
+    topmost_made "$around/strays" | sed 's/^/rover stray /' | head -n 100 >&2
   know_base
-  special=yes
-  [ -s "$known" ] || grep -q -i -E '160000|\.gitattributes' "$around/since" || special=
-  [ -z "$special" ] || ! grep -q 160000 "$known" "$around/since" || {
+  special=
+  if [ -s "$known" ] || [ -s "$around/special" ]; then
+    [ -e "$around/special" ] || : > "$around/special"
+    special=yes
+  fi
+  [ -z "$special" ] || ! grep -q 160000 "$known" "$around/special" || {
     links > "$around/links"
     [ ! -s "$around/links" ] || judge_links
   }
   if [ -e .git/info/attributes ] || [ -e .git/info/own-attributes ] || { [ -n "$special" ] &&
-    grep -q -i -E '\.gitattributes"?$' "$known" "$around/since"; }
+    grep -q -E "$attributes" "$known" "$around/special"; }
   then
     put=
     judge_filters
     [ -z "$put" ] || tree=$(git write-tree)
   fi
-  [ -z "${kept_out-}" ] || mv -f "$around/exclude" "$kept_out"
-}
-# The base's links to other repositories, and its attribute files.
-know_base() {
-  known=.git/rover-$ROVER_BASE
-  [ ! -f "$known" ] || return 0
-  named ls-tree -r "$ROVER_BASE" | LC_ALL=C grep -i -E "^160000|[$tab/]\.gitattributes\"?\$" \
-    > "$around/known" || :
-  mv -f "$around/known" "$known"
 }
 links() {
   sed -n "s/^:160000 [^$tab]*$tab//p" "$around/since" > "$around/other"

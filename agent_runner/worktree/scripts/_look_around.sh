@@ -2,29 +2,37 @@
 
 made_names='node_modules|bower_components|__pycache__|\.venv|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.hypothesis|\.tox|\.nox|\.eggs|\.ipynb_checkpoints|\.gradle|\.terraform|\.next|\.nuxt|\.svelte-kit|\.parcel-cache|\.turbo|\.nyc_output|\.pnpm-store|\.dart_tool|\.stack-work'
 made_marks='pyvenv\.cfg|CACHEDIR\.TAG|CMakeCache\.txt|\.yarn-integrity|\.rustc_info\.json'
-# Names one a line, as they are unless git has to quote them.
-named() { git -c core.quotePath=false "$@"; }
+# Of a name the folder that a program made, to the label.
+made_folder="
+    s#(^|/)($made_names)/.*#\\1\\2/#
+    t made
+    s#^(.+/)($made_marks)\$#\\1#
+    t made"
 look_around() {
-  [ ! -e "$around" ] || rm -rf "$around"
+  remove "$around"
   mkdir "$around"
-  own=$(git config --type=path core.excludesFile 2>/dev/null) ||
-    own=${XDG_CONFIG_HOME:-${HOME-}/.config}/git/ignore
+  case $settings in
+    *excludesfile*) own=$(git config --type=path core.excludesFile 2>/dev/null) ;;
+    *) false ;;
+  esac || own=${XDG_CONFIG_HOME:-${HOME-}/.config}/git/ignore
   { [ ! -f "$own" ] || cat "$own"; echo; } > "$around/exclude" 2>/dev/null || :
   walk
-  : > "$around/repositories" > "$around/made"
-  [ ! -s "$around/others" ] || look_at_others
+  : > "$around/made"
+  [ ! -s "$around/odd" ] || leave_odd
+  [ ! -s "$around/maybe" ] || leave_made
+  [ ! -s "$around/repositories" ] && [ ! -s "$around/made" ] ||
+    cat "$around/repositories" "$around/made" | sed -e 's/[][*?\\]/\\&/g' -e 's|^|/|' \
+      >> "$around/exclude"
 }
-look_at_others() {
-  grep -v '^"' "$around/others" | grep '/$' > "$around/repositories" || :
-  # A name that git has to quote cannot be a line of an ignore file, but a pattern can stand for it.
-  sed -n 's|^"\(.*\)/"$|\1|p' "$around/others" > "$around/odd"
+# A name that git has to quote cannot be a line of an ignore file, but a pattern can stand for it.
+leave_odd() {
   sed 's/^/rover lacks /' "$around/odd" | head -n 100 >&2
   sed -E -e 's/\\([0-7]{3}|.)/?/g' -e 's/[][*]/\\&/g' -e 's|.*|/&/|' "$around/odd" \
     >> "$around/exclude"
-  made "$around/others" > "$around/made"
+}
+leave_made() {
+  topmost_made "$around/maybe" > "$around/made"
   sed 's/^/rover left-out /' "$around/made" | head -n 100 >&2
-  cat "$around/repositories" "$around/made" | sed -e 's/[][*?\\]/\\&/g' -e 's|^|/|' \
-    >> "$around/exclude"
 }
 # One look at the whole work tree. What git knows and what changed, a line for each file as in
 # status --porcelain=v2, and the names of others.
@@ -45,8 +53,9 @@ walk() {
 # Each kind of line into a file of its own.
 sort_state() {
   sed -n -E "
-    s/^[?] //w $around/others
-    t
+    /[ /]$attributes/w $around/rules
+    s/^[?] //
+    t other
     /^[^1]|^1 .[^.] S/w $around/unplain
     /^1 .[.]/d
     h
@@ -58,16 +67,31 @@ sort_state() {
     s/^1 .M N[.]{3} [0-7]+ 100... (100...) [0-9a-f]+ ([0-9a-f]+) /\1 \2$tab/w $around/changed
     /$tab/!d
     s/^[^$tab]*$tab//w $around/names
+    d
+    :other
+    s|^\"(.*)/\"\$|\1|w $around/odd
+    t
+    /^\"/b new
+    h$made_folder
+    b folder
+    :made
+    w $around/maybe
+    g
+    :folder
+    /[/]\$/w $around/repositories
+    :new
+    /[/]\"?\$/d
+    w $around/new
   " "$around/state"
 }
 readable() { git ls-files >/dev/null 2>&1; }
 # It may write into the copy of the index what it found out.
 state() {
-  (
-    export GIT_OPTIONAL_LOCKS=1
-    named -c core.untrackedCache=false status --porcelain=v2 -uall --no-renames --no-show-stash \
-      --ignore-submodules=dirty > "$around/state" 2> "$around/said"
-  )
+  export GIT_OPTIONAL_LOCKS=1
+  named -c core.untrackedCache=false status --porcelain=v2 -uall --no-renames --no-show-stash \
+    --ignore-submodules=dirty > "$around/state" 2> "$around/said" ||
+    { export GIT_OPTIONAL_LOCKS=0; return 1; }
+  export GIT_OPTIONAL_LOCKS=0
 }
 # HEAD does not lead to a commit.
 state_without_head() {
@@ -80,8 +104,17 @@ state_without_head() {
 # Of the files whose names are in $1 the topmost folders that a program made, without those below
 # which the base has something.
 made() {
-  sed -n -E -e '/^"/d' -e "s#(^|/)($made_names)/.*#\1\2/#p" -e t \
-    -e "s#^(.+/)($made_marks)\$#\1#p" "$1" | LC_ALL=C sort -u | topmost > "$around/found"
+  sed -n -E "
+    /^\"/d$made_folder
+    d
+    :made
+    p
+  " "$1" > "$around/maybe"
+  [ ! -s "$around/maybe" ] || topmost_made "$around/maybe"
+}
+# The same of these folders.
+topmost_made() {
+  LC_ALL=C sort -u "$1" | topmost > "$around/found"
   [ -s "$around/found" ] || return 0
   [ -f "$around/base" ] || git -c core.quotePath=false ls-tree -r -d --name-only "$ROVER_BASE" |
     sed 's|$|/|' > "$around/base"
@@ -95,14 +128,24 @@ topmost() {
     printf '%s\n' "$line"
   done
 }
-# What is new in the tree, and new links to other repositories.
+# Links to other repositories, those that are new, attribute files, and made folders of what is new
+# in the tree.
 sort_since() {
-  sed -n "
+  sed -n -E "
+    /^:160000|^:[0-7]+ 160000|[$tab/]$attributes/w $around/special
+    /^:160000/b added
     h
-    s/^[^$tab]* A$tab//w $around/added
+    s/^:[0-7]+ 160000 [^$tab]*$tab//w $around/links
     g
-    /^:160000/d
-    s/^:[0-7]* 160000 [^$tab]*$tab//w $around/links
+    :added
+    s/^[^$tab]* A$tab//
+    t name
+    d
+    :name
+    /^\"/d$made_folder
+    d
+    :made
+    w $around/strays
   " "$around/since"
 }
 # A link to a commit of a repository in the work tree, which the agent's own git made of it. One

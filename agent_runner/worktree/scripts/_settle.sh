@@ -3,9 +3,9 @@
 # shellcheck shell=sh
 
 converts() {
-  [ -e .git/info/attributes ] || [ -e .git/info/own-attributes ] ||
-    git config core.autocrlf >/dev/null ||
-    [ -n "$(git ls-files -- .gitattributes '*/.gitattributes')" ]
+  case $settings in *autocrlf*) return ;; esac
+  [ -e .git/info/attributes ] || [ -e .git/info/own-attributes ] || { [ -z "${no_rules-}" ] &&
+    [ -n "$(git ls-files -- .gitattributes '*/.gitattributes')" ]; }
 }
 settle() {
   converts || return 0

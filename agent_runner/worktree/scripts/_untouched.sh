@@ -27,13 +27,14 @@ converted() {
   # they changed earlier, it can be late in looking into a file of the index's own second.
   new_rules=
   know_base
-  if grep -qiE '[ /]\.gitattributes"?$' "$around/state" || { [ -s "$known" ] &&
+  if [ -s "$around/rules" ] || { [ -s "$known" ] &&
     ! git diff-index --cached --quiet "$ROVER_BASE" -- "$attribute_files"; }
   then
     new_rules=yes
     cp "$around/changed" "$around/converted"
     return
   fi
+  asks_to_convert || return 0
   # One that cannot be converted ends the list.
   git hash-object --stdin-paths < "$around/names" > "$around/as-added" 2>/dev/null || {
     cp "$around/changed" "$around/converted"
@@ -43,6 +44,13 @@ converted() {
   while IFS= read -r line && IFS= read -r raw <&4 && IFS= read -r added <&5; do
     [ "$raw" = "$added" ] || printf '%s\n' "$line"
   done < "$around/changed" 4< "$around/ids" 5< "$around/as-added" > "$around/converted"
+}
+# Whether a setting or an attribute of one of the files does.
+asks_to_convert() {
+  case $settings in *autocrlf*) return ;; esac
+  named check-attr --stdin text eol crlf ident filter working-tree-encoding < "$around/names" \
+    > "$around/asked" || return 0
+  grep -q -v -E ': (unspecified|unset)$' "$around/asked"
 }
 keep_checked_out() {
   # With the former attributes, which git takes from the index where there is no file.

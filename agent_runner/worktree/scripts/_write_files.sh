@@ -5,9 +5,15 @@
 # shellcheck shell=sh
 
 reencodes() {
-  grep -qs working-tree-encoding .git/info/attributes .git/info/own-attributes /etc/gitattributes \
-    "${XDG_CONFIG_HOME:-${HOME-}/.config}/git/attributes" ||
-    git grep -q working-tree-encoding "$1" -- .gitattributes '*/.gitattributes'
+  for rules in .git/info/attributes .git/info/own-attributes /etc/gitattributes \
+    "${XDG_CONFIG_HOME:-${HOME-}/.config}/git/attributes"; do
+    [ ! -f "$rules" ] || ! grep -q working-tree-encoding "$rules" 2>/dev/null || return 0
+  done
+  if [ "$1" = "$ROVER_BASE" ] && know_base && [ ! -s "$known" ]; then
+    no_rules=yes
+    return 1
+  fi
+  git grep -q working-tree-encoding "$1" -- .gitattributes '*/.gitattributes'
 }
 write_files() {
   workers=1

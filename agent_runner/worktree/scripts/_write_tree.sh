@@ -2,15 +2,15 @@
 # ignored files stay as they are, and unchanged files are not read again.
 # shellcheck shell=sh disable=SC2030,SC2031,SC2069 # meant for the subshell alone; only the errors are wanted
 
+. ./_know_base.sh
 . ./_withhold.sh
 . ./_untouched.sh
 . ./_copy_index.sh
 . ./_look_around.sh
 . ./_judge.sh
 temporary=.git/rover-index
-tab=$(printf '\t')
 around=.git/rover-around
-rm -rf "$temporary" "$temporary.lock" "$around"
+remove "$temporary" "$temporary.lock" "$around"
 copy_index
 write_tree() {
   export GIT_INDEX_FILE="$temporary"
@@ -20,8 +20,9 @@ write_tree() {
   ! drop_links || { take_in; name_dropped; }
   judge
   unset GIT_INDEX_FILE
-  rm -rf "$temporary" "$around"
+  [ -n "${keep_look-}" ] || remove_look
 }
+remove_look() { rm -rf "$temporary" "$around"; }
 take_in() {
   all=
   look_around
@@ -31,18 +32,16 @@ take_in() {
   keep_untouched
   tree=$(git write-tree)
   # It would read the index, and use nothing of it.
-  (
-    GIT_INDEX_FILE="$around/none"
-    named diff-tree -r --raw --no-renames --no-abbrev "$ROVER_BASE" "$tree" -- > "$around/since"
-  )
-  sort_since
+  GIT_INDEX_FILE="$around/none"
+  named diff-tree -r --raw --no-renames --no-abbrev "$ROVER_BASE" "$tree" -- > "$around/since"
+  GIT_INDEX_FILE="$temporary"
+  [ ! -s "$around/since" ] || sort_since
 }
 fresh_index() { git read-tree HEAD 2>/dev/null || git read-tree --empty; }
 # Only what the look at the work tree has found. Whatever is not plain is left to git add.
 add_changed() {
   [ -z "$unsure" ] && [ ! -e .GIT ] && [ ! -s "$around/unplain" ] || return 1
-  [ ! -s "$around/others" ] || sed '/\/"\{0,1\}$/d' "$around/others" | outside_of_made \
-    >> "$around/modified" || return 1
+  [ ! -s "$around/new" ] || outside_of_made < "$around/new" >> "$around/modified" || return 1
   [ ! -s "$around/gone" ] || git update-index --force-remove --stdin < "$around/gone" || return 1
   [ ! -s "$around/modified" ] || {
     git update-index --add --replace --stdin < "$around/modified" > "$around/said" 2>&1 || return 1

@@ -8,7 +8,7 @@ tries=50
 while [ -e .git/index.lock ] && [ "$tries" -gt 0 ]; do sleep 0.1; tries=$((tries - 1)); done
 write_tree
 . ./_place.sh
-if [ "$tree" = "$(git rev-parse "$tip^{tree}")" ] && [ "$parents" = "-p $tip" ]; then
+if [ "$tree" = "$tip_tree" ] && [ "$parents" = "-p $tip" ]; then
   echo "rover unchanged" >&2
   exit 0
 fi

@@ -13,10 +13,11 @@ commit_with() {
 }
 write_tree
 . ./_place.sh
-[ "$parents" = "-p $tip" ] || tip=$(commit_with $parents)
-left=
+[ "$parents" = "-p $tip" ] || { tip=$(commit_with $parents); tip_tree=$tree; }
+left='' uncollapsed=$tip
 collapse || left=1
-if [ "$tree" != "$(git rev-parse "$tip^{tree}")" ]; then tip=$(commit_with -p "$tip")
+[ "$tip" = "$uncollapsed" ] || tip_tree=$(git rev-parse "$tip^{tree}")
+if [ "$tree" != "$tip_tree" ]; then tip=$(commit_with -p "$tip")
 elif [ -n "$always" ] && [ "$tip" != "$base" ] &&
   [ "$(git log -1 --format=%B "$tip")" != "$(printf '%s' "$message")" ]; then
   tip=$(commit_with -p "$tip")

@@ -1,11 +1,14 @@
 # Before a step that only reads: what a snapshot does not hold.
 # shellcheck shell=sh
 
-. ./_begin.sh
+set -eu
+. ./_end_when_killed.sh
+. ./_asked_at_once.sh
 before=.git/rover-before
-rm -rf "$before"
+remove "$before"
 mkdir "$before"
-git symbolic-ref -q HEAD > "$before/where" || :
+head_ref
+printf '%s\n' "$where" > "$before/where"
 git rev-parse -q --verify HEAD > "$before/at" || :
 [ ! -f .git/index ] || cp .git/index "$before/index"
 echo "rover remembered" >&2

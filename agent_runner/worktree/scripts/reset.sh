@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC3044 # complete is a function of ours
+# shellcheck shell=sh disable=SC3044,SC2154 # complete is a function of ours; take_ids sets them
 
 . ./_begin.sh
 . ./_free_locks.sh
@@ -11,16 +11,20 @@ if [ -n "$bundle" ] && ! git cat-file -e "$commit^{commit}" 2>/dev/null; then
   git bundle unbundle "$bundle" >/dev/null
 fi
 [ -n "$wanted_tree" ] || wanted_tree=$(git rev-parse --verify "$commit^{tree}")
-kept_out=.git/rover-kept-out
+keep_look=yes
 # First, or an ignored file that was added to git meanwhile would be taken for new, and be removed.
 index_back
 write_tree
-head=$(git rev-parse --verify -q "refs/heads/$branch^{commit}") || head=
-at=$(git rev-parse --verify -q HEAD) || at=$wanted_head
+found=$(ids "refs/heads/$branch^{commit}
+HEAD")
+take_ids "$found" head at
+at=${at:-$wanted_head}
 # With a bundle it completes a new clone.
-complete() { [ -z "$bundle" ] || rm -f .git/rover-making; }
+complete() {
+  remove_look
+  [ -z "$bundle" ] || rm -f .git/rover-making
+}
 if [ "$tree" = "$wanted_tree" ] && [ "$head" = "$wanted_head" ] && same_head; then
-  index_back
   complete
   echo "rover same" >&2
   exit 0
@@ -30,14 +34,12 @@ if [ -n "$kept" ]; then
   saved=$(echo "Kept by Rover before a reset" | git commit-tree -p "$at" "$tree")
   git update-ref "refs/rover/kept/$kept" "$saved"
 fi
-git symbolic-ref HEAD "refs/heads/$branch"
-git update-ref "refs/heads/$branch" "$wanted_head"
-rm -f .git/MERGE_HEAD .git/CHERRY_PICK_HEAD .git/REVERT_HEAD
-rm -rf .git/rebase-merge .git/rebase-apply
+to_branch
+[ "$head" = "$wanted_head" ] || git update-ref "refs/heads/$branch" "$wanted_head"
+remove .git/MERGE_HEAD .git/CHERRY_PICK_HEAD .git/REVERT_HEAD .git/rebase-merge .git/rebase-apply
 write_files "$commit"
 settle
-git -c core.excludesFile="$PWD/$kept_out" clean -ffdq
-rm -f "$kept_out"
+git -c core.excludesFile="$PWD/$around/exclude" clean -ffdq
 head_back
 git read-tree --reset "$wanted_head"
 git update-index -q --refresh >/dev/null 2>&1 || :

@@ -6,14 +6,19 @@
 . ./_cleaned.sh
 sequence=$1 branch=$2 base=$3 previous=$4 previous_head=$5 previous_tree=$6 limit=$7 whole=$8
 write_tree
-at=$(git rev-parse --verify -q "HEAD^{commit}") || at=${previous_head:-$base}
-head=$(git rev-parse --verify -q "refs/heads/$branch^{commit}") || {
+found=$(ids "HEAD^{commit}
+refs/heads/$branch^{commit}")
+take_ids "$found" at head
+at=${at:-${previous_head:-$base}}
+[ -n "$head" ] || {
   head=$at
   git update-ref "refs/heads/$branch" "$head"
 }
 was=$head
-head=$(cleaned "$was")
-at=$(cleaned "$at")
+[ -z "${ROVER_WITHHELD-}" ] || {
+  head=$(cleaned "$was")
+  at=$(cleaned "$at")
+}
 if [ "$head" != "$was" ]; then
   git update-ref "refs/heads/$branch" "$head" "$was"
   # Else the agent's next commit would hold them again.
@@ -29,9 +34,8 @@ if [ -n "$previous" ]; then
   set -- "$@" -p "$previous"
   [ -n "$whole" ] || exclude="^$previous ^$previous_head"
 fi
-commit=$(echo "Rover snapshot $sequence" | git commit-tree "$@" "$tree")
-lock=.git/refs/rover/snapshots/$sequence.lock
-if [ -e "$lock" ] || [ -L "$lock" ]; then rm -rf "$lock"; fi
+commit=$(git commit-tree "$@" -m "Rover snapshot $sequence" "$tree")
+remove ".git/refs/rover/snapshots/$sequence.lock"
 git update-ref "refs/rover/snapshots/$sequence" "$commit"
 echo "rover snapshot $commit $tree $head" >&2
 {
