@@ -3,14 +3,16 @@ fetched."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rover_mcp.domain.base_distance import BaseDistance
 from rover_mcp.git.branch_merge import tip
 from rover_mcp.git.repository import is_branch_name
 from rover_mcp.git.repository_view import RepositoryView
 
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 SECONDS = 2.0
 """For each count: it is only a remark."""
 _REMOTE = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
@@ -21,9 +23,9 @@ def base_distance(view: RepositoryView, branch: str, base: str, stood_on: str) -
     branch of this name, and the remote's as it was fetched last."""
     here = tip(view, branch) or stood_on
     ahead, behind, seen = 0, dict[str, int](), set[str]()
-    for name, ref in _references(view, base):
-        at = view.run(["rev-parse", "--verify", "-q", f"{ref}^{{commit}}"]).text
-        if not at or at in seen:
+    references = tuple(_references(view, base))
+    for (name, _), at in zip(references, _commits(view, references), strict=False):
+        if not _COMMIT.fullmatch(at) or at in seen:
             continue
         seen.add(at)
         counted = view.run(
@@ -37,6 +39,15 @@ def base_distance(view: RepositoryView, branch: str, base: str, stood_on: str) -
         if int(right):
             behind[name] = int(right)
     return BaseDistance(ahead, behind)
+
+
+def _commits(view: RepositoryView, references: Sequence[tuple[str, str]]) -> Sequence[str]:
+    """A line for each: the commit, or that it is missing."""
+    expressions = "".join(f"{ref}^{{commit}}\n" for _, ref in references)
+    if not expressions:
+        return ()
+    argv = ["cat-file", "--batch-check=%(objectname)"]
+    return view.run(argv, stdin=os.fsencode(expressions)).text.splitlines()
 
 
 def _references(view: RepositoryView, base: str) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from agent_runner.models import Snapshot
 from rover_mcp.domain.errors import UserFixable
 from rover_mcp.git.git_errors import checked
 from rover_mcp.git.git_process import run_git
-from rover_mcp.git.loose_refs import loose_ref
+from rover_mcp.git.loose_refs import loose_ref, loose_refs
 
 _LIST_LIMIT = 256 * 1024**2
 _TASK_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -62,26 +62,31 @@ class TaskRefs:
 
     def snapshot(self, task_id: str, number: int) -> str | None:
         """The commit of one snapshot; None where it is not here."""
-        return self.resolve(f"{self.prefix(task_id)}/snapshots/{number}")
+        folder = f"{self.prefix(task_id)}/snapshots"
+        name = f"{folder}/{number}"
+        if commit := loose_ref(self._hub, name):
+            return commit
+        # Mostly it is one that is about to come in.
+        known = loose_refs(self._hub, folder)
+        return self.resolve(name) if known is None else known.get(str(number))
 
     def snapshots(self, task_id: str) -> dict[int, str]:
-        """The commit of every snapshot that is here, by number, with one call of git."""
-        commits: dict[int, str] = {}
-        if self._hub.is_dir():
+        """The commit of every snapshot that is here, by number; git is asked only where the files
+        do not say it."""
+        folder = f"{self.prefix(task_id)}/snapshots"
+        if not self._hub.is_dir():
+            return {}
+        commits = loose_refs(self._hub, folder)
+        if commits is None:
             listed = run_git(
-                [
-                    "for-each-ref",
-                    "--format=%(objectname) %(refname)",
-                    f"{self.prefix(task_id)}/snapshots/",
-                ],
+                ["for-each-ref", "--format=%(objectname) %(refname:lstrip=4)", f"{folder}/"],
                 self._hub,
                 output_limit=_LIST_LIMIT,
             )
             checked(listed, "the hub cannot be read", self._hub)
-            for line in listed.text.splitlines():
-                commit, _, ref = line.partition(" ")
-                commits[int(ref.rsplit("/", 1)[1])] = commit
-        return commits
+            pairs = (line.partition(" ") for line in listed.text.splitlines())
+            commits = {name: commit for commit, _, name in pairs}
+        return {int(name): commit for name, commit in commits.items()}
 
     def record(self, task_id: str, snapshot: Snapshot) -> None:
         """Name a snapshot's objects, which are here. The task's branch moves to it unless a later
