@@ -13,7 +13,7 @@ import pytest
 from agent_runner.process.spawn import make_commands
 from agent_runner.spec import WrapCommand
 from agent_runner.worktree.worktree import Target, Worktree
-from tests.support.runs import Place
+from tests.support.runs import RunFolders
 from tests.support.trees import do, snap
 
 PROGRAMS = (
@@ -31,7 +31,7 @@ class Counting:
     """A clone whose scripts find programs that write down each of their starts."""
 
     def __init__(self, root: Path) -> None:
-        place = Place(root / "task", "", attempt=1)
+        place = RunFolders(root / "task", "", attempt=1)
         self.work = place.work
         self._counted = root / "counted"
         programs = root / "programs"
