@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,10 @@ HINT: Final = (
 _PLACES: Final = (
     "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem",
 )  # fmt: skip
+_OF_OPENSSL: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_PROTOCOLS: Final = ("http/1.1",)
+_contexts: dict[object, tuple[object, ssl.SSLContext]] = {}
+"""By what made them, with the version of the files that they are of."""
 MAX_FILE_BYTES: Final = 4_000_000
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[\s\w+/=]+?-----END CERTIFICATE-----")
 
@@ -49,6 +53,37 @@ def trusting(context: ssl.SSLContext, environ: Mapping[str, str] = os.environ) -
             context.load_verify_locations(cadata=certificate)
         except ssl.SSLError as error:
             log.warning("a certificate that %s name cannot be used: %s", VARIABLES, error)
+    return context
+
+
+def outgoing_context(
+    make: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+    environ: Mapping[str, str] = os.environ,
+) -> ssl.SSLContext:
+    """What `make` and `trusting` give, for HTTP/1.1: the same context again until one of the files
+    changes, since reading a machine's authorities takes 25 ms each time. Do not change it."""
+    files = (*_files(environ), Path(_default_bundle()))
+    # What is in a folder of authorities OpenSSL looks up anew for each connection.
+    version = (
+        tuple(environ.get(name) for name in _OF_OPENSSL),
+        tuple((path, _version(path)) for path in files if path.is_file()),
+    )
+    kept = _contexts.get(make)
+    if kept is None or kept[0] != version:
+        kept = _contexts[make] = (version, _shareable(trusting(make(), environ)))
+    return kept[1]
+
+
+def _shareable(context: ssl.SSLContext) -> ssl.SSLContext:
+    """The context with its protocols set for good: HTTP libraries set them before each connection,
+    which OpenSSL does not allow while another thread begins one."""
+    context.set_alpn_protocols(list(_PROTOCOLS))
+
+    def check(alpn_protocols: Iterable[str]) -> None:
+        if tuple(alpn_protocols) != _PROTOCOLS:
+            raise ValueError(f"this context is shared, and only for {_PROTOCOLS}")
+
+    context.set_alpn_protocols = check
     return context
 
 
@@ -76,11 +111,15 @@ def _files(environ: Mapping[str, str]) -> list[Path]:
 
 def _certificates(path: Path) -> Sequence[str]:
     try:
-        facts = path.stat()
-        return _read(path, (facts.st_ino, facts.st_size, facts.st_mtime_ns))
+        return _read(path, _version(path))
     except OSError as error:
         log.warning("the certificates in %s cannot be read: %s", path, error.strerror)
         return ()
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    facts = path.stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 # Every attempt needs them, and a machine's 150 took a tenth of what its start costs the daemon.

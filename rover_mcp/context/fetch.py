@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import httpcore2
 
 from rover_mcp import __version__
-from rover_mcp.config.certificate_authorities import trusting
+from rover_mcp.config.certificate_authorities import outgoing_context
 from rover_mcp.domain.network_policy import HTTPS, BadHost, parse_host
 from rover_mcp.domain.text import visible_line
 from rover_mcp.gateway.dialer import InternetDialer
@@ -46,7 +46,7 @@ class Fetcher:
 
     def __init__(self, dialer: InternetDialer, tls: ssl.SSLContext | None = None) -> None:
         self._dialer = dialer
-        self._tls = tls or trusting(ssl.create_default_context())
+        self._tls = tls or outgoing_context()
 
     async def get(
         self, address: str, limit: int, headers: Mapping[str, str] | None = None

@@ -9,7 +9,6 @@ import asyncio
 import base64
 import contextlib
 import socket
-import ssl
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from rover_mcp.config.certificate_authorities import trusting
+from rover_mcp.config.certificate_authorities import outgoing_context
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -122,7 +121,7 @@ class UpstreamProxy:
             OSError: the proxy cannot be reached, or refuses.
         """
         # The proxy's own certificate is often one of a company's authority, which the user names.
-        context = trusting(ssl.create_default_context()) if self.tls else None
+        context = outgoing_context() if self.tls else None
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_connection(
                 self.host, self.port, limit=STREAM_BYTES, ssl=context

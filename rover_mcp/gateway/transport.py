@@ -7,7 +7,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
 
-from rover_mcp.config.certificate_authorities import trusting
+from rover_mcp.config.certificate_authorities import outgoing_context
 
 KEPT_CONNECTIONS = 20
 FAILURES = (httpx2.TransportError,)
@@ -27,7 +27,7 @@ def provider_client() -> httpx2.AsyncClient:
         timeout=TIMEOUTS,
         # One client serves every sandbox: a cookie would make one task's session another's.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        verify=trusting(httpx2.create_ssl_context()),
+        verify=outgoing_context(httpx2.create_ssl_context),
         limits=httpx2.Limits(
             # Each sandbox has a limit of its own (gateway.MAX_CONNECTIONS). A limit here would let
             # one task's long streams hold up the calls of all others.

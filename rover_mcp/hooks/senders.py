@@ -22,7 +22,7 @@ import anyio.to_thread
 import httpx2
 
 from rover_mcp import __version__
-from rover_mcp.config.certificate_authorities import trusting
+from rover_mcp.config.certificate_authorities import outgoing_context
 from rover_mcp.config.descriptors import lower_limit
 from rover_mcp.config.hooks import CommandHook, DesktopHook, WebhookHook, is_loopback
 from rover_mcp.hooks import message as m
@@ -103,7 +103,7 @@ class WebhookSender:
             trust_env=not here,
             # Behind a proxy that reads TLS, an internal receiver is signed by the organisation's
             # own authority.
-            verify=trusting(httpx2.create_ssl_context()),
+            verify=outgoing_context(httpx2.create_ssl_context),
             # A receiver must not be able to influence later requests.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             headers={"user-agent": f"rover/{__version__}", "accept": "*/*"},

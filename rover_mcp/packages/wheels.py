@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-import ssl
 import time
 import urllib.request
 import zipfile
@@ -16,7 +15,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from rover_mcp.config.certificate_authorities import trusting
+from rover_mcp.config.certificate_authorities import outgoing_context
 from rover_mcp.packages.home_files import ReadBudget, appearing
 
 SECONDS = 900.0
@@ -41,7 +40,7 @@ def opened(url: str) -> AbstractContextManager[BinaryIO]:
     Raises:
         OSError: there is none.
     """
-    tls = urllib.request.HTTPSHandler(context=trusting(ssl.create_default_context()))
+    tls = urllib.request.HTTPSHandler(context=outgoing_context())
     opener = urllib.request.build_opener(tls, _NoRedirect)
     return opener.open(url, timeout=_SILENCE)
 

@@ -33,9 +33,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from agent_runner import crashpoints
 from rover_mcp.launcher.daemon_start import DAEMON_COMMAND, daemon_environment
@@ -204,17 +205,34 @@ def main() -> None:
 
 def _prepare() -> None:
     """Find out what each daemon would find out for itself at its start: it is the same for all."""
+    import httpx2
+    from pydantic import BaseModel
+
+    from rover_mcp.config.certificate_authorities import outgoing_context
     from rover_mcp.control.queue_tables import newest
     from rover_mcp.domain.errors import EnvironmentFault
     from rover_mcp.gateway.prices import price_list
     from rover_mcp.sandbox.bwrap_prefix import host_layout
+    from rover_mcp.store import record_reading, records
 
     price_list()
     newest()
+    outgoing_context(httpx2.create_ssl_context)
+    for model in _descendants(BaseModel):
+        # Nothing for one that is complete.
+        model.model_rebuild()
+    for row in [kind for name, kind in vars(records).items() if name.endswith("Row")]:
+        record_reading._adapter(row)
     # Of each module of the standard library a program is asked which shared libraries it needs. A
     # daemon reports a fault by itself.
     with contextlib.suppress(EnvironmentFault):
         host_layout(_ROOT)
+
+
+def _descendants(kind: type[Any]) -> Iterator[type[Any]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _descendants(child)
 
 
 def _serve(asking: socket.socket) -> None:
