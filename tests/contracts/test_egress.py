@@ -42,12 +42,12 @@ version: "1.0"
 name: ask
 description: ask
 steps:
-  - {id: ask, type: command, name: Ask, command: "sh ask.sh"}
+  - {id: ask, type: command, name: Ask, command: "sh ask.sh", timeout: 1500}
 """
 
 # Each line of what a program says begins with the name of the question.
 ASK = r"""
-ask() { name=$1; shift; timeout 60 "$@" 2>&1 </dev/null | tail -n 40 | sed "s/^/$name: /"; }
+ask() { name=$1; shift; timeout 600 "$@" 2>&1 </dev/null | tail -n 40 | sed "s/^/$name: /"; }
 export GIT_SSL_CAINFO=$PWD/ca.pem SSL_CERT_FILE=$PWD/ca.pem
 fetch='import sys, urllib.request as u
 try: print(u.urlopen(sys.argv[1], timeout=300).read().decode())
