@@ -44,7 +44,7 @@ RESERVE = 256 * 1024
 the pause that follows, are still recorded."""
 
 LOCK_TRIES = 10
-"""Tries to take the lock: whoever checks whether a runner lives holds it for microseconds."""
+"""Tries to take the lock: a runner that was killed may just be ending."""
 
 Clock = Callable[[], datetime]
 Write = Callable[[int, bytes, int], int]

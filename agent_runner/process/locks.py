@@ -53,21 +53,25 @@ def holding(handle: int) -> Generator[None]:
 
 def take_lock(path: _Path, mode: int = 0o600, tries: int = 1) -> int:
     """Lock a file, which is created with `mode` if it is missing. Closing the returned descriptor
-    frees the lock. Use several tries for a lock that others check with `is_held`: the check holds
-    the lock for microseconds.
+    frees the lock. A holder may end within `tries`; who only checks with `is_held` is waited for.
 
     Raises:
         BlockingIOError: another process holds it.
         OSError: the file cannot be opened; a symbolic link is not followed.
     """
     handle = open_lock(path, mode)
-    for number in range(tries):
-        if number:
-            time.sleep(PAUSE)
-        if try_lock(handle):
-            return handle
-    os.close(handle)
-    raise BlockingIOError(f"another process holds {os.fspath(path)}")
+    while not try_lock(handle):
+        # A check holds it, shared, for microseconds, but for as long as a busy machine gives the
+        # process that checks no turn.
+        if try_lock(handle, shared=True):
+            fcntl.flock(handle, fcntl.LOCK_UN)
+        else:
+            tries -= 1
+        if tries <= 0:
+            os.close(handle)
+            raise BlockingIOError(f"another process holds {os.fspath(path)}")
+        time.sleep(PAUSE)
+    return handle
 
 
 def is_held(path: _Path) -> bool:
