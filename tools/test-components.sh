@@ -35,6 +35,9 @@ program() {
 has_postgresql() {
   command -v initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb'
 }
+has_chromium() {
+  command -v chromium || command -v chromium-browser || command -v google-chrome
+}
 # The package of the docker command: docker.io held it until Debian 12.
 docker_client() {
   apt-cache show docker-cli >/dev/null 2>&1 && echo docker-cli || echo docker.io
@@ -63,6 +66,7 @@ find_missing() {
   program composer "writes lock files" composer
   program bundle "writes lock files" ruby-bundler
   program sshd "a server to push to" openssh-server
+  need chromium "opens reports as people do" chromium fonts-dejavu-core -- has_chromium
   program openssl "certificates of test servers" openssl
   program ps "looks at processes" procps
   program systemd-analyze "checks the user service's unit" systemd

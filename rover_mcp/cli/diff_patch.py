@@ -4,18 +4,14 @@ terminal."""
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import tempfile
-from base64 import b64decode
-from pathlib import Path
 from typing import IO
 
-from agent_runner.json_object import Json
 from rover_mcp.cli.client import ClientError
+from rover_mcp.cli.fetched_pieces import fetch_pieces
 from rover_mcp.cli.render_diff import patch_lines
 from rover_mcp.cli.terminal_text import Paint
-from rover_mcp.cli.tool_commands import connect, of_task
 
 COPY_BYTES = 1 << 20
 
@@ -45,36 +41,5 @@ def patch(args: argparse.Namespace) -> int:
 
 
 def fetch_patch(args: argparse.Namespace, file: IO[bytes]) -> None:
-    """Write a task's complete patch to a file.
-
-    Raises:
-        ClientError: it is not available, or arrived incomplete.
-    """
-    digest = hashlib.sha256()
-
-    def take(message: Json) -> None:
-        if message.get("method") == "notifications/progress":
-            piece = b64decode(str(message["params"]["message"]), validate=True)
-            digest.update(piece)
-            file.write(piece)
-
-    place = of_task(args)
-    client = connect(args)
-    client.on_notification = take
-    try:
-        result = client.request_for_long(
-            "rover/patch",
-            {
-                "task": place["task"],
-                "repoPath": place["repo_path"] and str(Path(place["repo_path"]).absolute()),
-                "paths": args.paths,
-            },
-        )
-    finally:
-        client.close()
-    if result["sha256"] != digest.hexdigest():
-        raise ClientError(
-            f"the patch of {result['bytes']} bytes arrived incomplete",
-            code="protocol",
-            hint="run the command again",
-        )
+    """Write a task's complete patch to a file. Raises as `fetch_pieces` does."""
+    fetch_pieces(args, "rover/patch", "patch", file, paths=args.paths)

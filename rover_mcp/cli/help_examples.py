@@ -14,6 +14,7 @@ EXAMPLES = {
         "rover inspect 3", "rover inspect 3 --full --json",
         "git switch $(rover inspect 3 --format '{branch}')",
     ),
+    "report": ("rover report 3 --open", "rover report 3 --out task-3.html --trace trace.json"),
     "watch": ("rover watch 3",),
     "wait": ("rover wait 3 4", "rover wait --any"),
     "resume": ("rover resume 3 --watch", "rover resume 3 --agent codex --budget-usd 10"),

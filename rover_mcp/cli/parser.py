@@ -35,6 +35,12 @@ COMMANDS = (
         tasks.add_inspect,
     ),
     (
+        "report",
+        "report_command:report",
+        "write a page about a task: result, cost, waiting, timeline, changes, logs",
+        tasks.add_report,
+    ),
+    (
         "watch",
         "tool_commands:watch_",
         "follow a task live; exit status 0: completed, 1: failed, 2: paused",

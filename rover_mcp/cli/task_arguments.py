@@ -114,6 +114,15 @@ def add_list(sub: Parser) -> None:
     add_format(sub, "list", "{number} {status} {title}")
 
 
+def add_report(sub: Parser) -> None:
+    add_task(sub)
+    about = "the file to write; - prints it (default: a file in a temporary folder)"
+    sub.add_argument("--out", metavar="FILE", help=about)
+    sub.add_argument("--open", action="store_true", help="open it in your browser")
+    about = "also write when each step ran, for ui.perfetto.dev and chrome://tracing"
+    sub.add_argument("--trace", metavar="FILE", help=about)
+
+
 def add_format(sub: Parser, kind: str, example: str) -> None:
     def read(text: str) -> object:
         # Only who asks for it needs it.

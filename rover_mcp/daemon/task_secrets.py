@@ -3,8 +3,9 @@ of the user's checkout that the project had copied into the sandbox."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from rover_mcp.daemon.redaction import SECRETS
 from rover_mcp.daemon.remembered import Remembered
 from rover_mcp.domain.errors import EnvironmentFault
 from rover_mcp.domain.paths import TaskFolders
+from rover_mcp.domain.secret_hiding import hide_secrets
 from rover_mcp.domain.secret_search import (
     COPIED_FILE,
     GATEWAY_KEY,
@@ -74,6 +76,14 @@ class TaskSecrets:
         for path, content in self._copied(task):
             values[f"{COPIED_FILE}{path}"] = values_of_file(content)
         return KnownValues(values)
+
+    def hider(self, task: TaskRow) -> Callable[[str], str]:
+        """What takes the secrets of a task out of a text.
+
+        Raises:
+            EnvironmentFault: see `known`.
+        """
+        return partial(hide_secrets, known=self.known(task))
 
     def _keys(self, task: TaskRow) -> list[bytes]:
         """The keys of the task's provider, which may not have been read since the daemon began."""

@@ -62,6 +62,7 @@ from rover_mcp.gateway.gateway import Gateway
 from rover_mcp.gateway.prices import PriceList, price_list
 from rover_mcp.hooks.runner import HookRunner, sender_of
 from rover_mcp.launcher.user_service import offers
+from rover_mcp.report.gather_report import GatherReport
 from rover_mcp.sandbox.docker import DockerEngine
 from rover_mcp.sandbox.engines import engines
 from rover_mcp.sandbox.protocol import Engine
@@ -271,6 +272,7 @@ def _services(
         tasks, status, broadcaster, touch, images, hooks, trash, FreeSpace(sources, operations),
         builds, forget, merge, push, rebase, checkout, _shell(core, attempts),
         ChooseTask(store, trash.delete, operations), resolve,
+        GatherReport(tasks, TaskSecrets(home, core.credentials).hider),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate
 
-from rover_mcp.domain.secret_forms import SecretForms
+from rover_mcp.domain.secret_forms import SecretForms, Span
 from rover_mcp.domain.token_forms import TOKEN_FORMS, TokenForm, is_placeholder
 
 GATEWAY_KEY = "key that the gateway holds"
@@ -100,6 +100,11 @@ class KnownValues:
         self._forms = {kind: SecretForms(*some) for kind, some in kept.items() if some}
         self.digest = sha256(repr(sorted(kept.items())).encode()).digest()
         """Tells whether two searches look for the same values; it is kept in memory alone."""
+
+    def spans(self, data: bytes) -> Iterator[Span]:
+        """The places of the values, in any of the forms of secret_forms.py. Some may overlap."""
+        for forms in self._forms.values():
+            yield from forms.spans(data, 0, len(data))
 
     def hits(self, data: bytes, form: str) -> Iterator[SecretHit]:
         """Where a value stands, in any of the forms of secret_forms.py."""
@@ -189,21 +194,29 @@ def _hits(data: bytes, known: KnownValues, form: str) -> Iterator[SecretHit]:
             yield _moved(hit, decoded.place(hit.position))
 
 
-def _tokens(data: bytes, form: str) -> Iterator[SecretHit]:
+def token_spans(data: bytes) -> Iterator[tuple[TokenForm, int, re.Match[bytes]]]:
+    """The tokens of well-known forms: which form, where it begins, and the match behind its fixed
+    start."""
     if not _ANY_START.search(data):
         return
     for token in TOKEN_FORMS:
         for start in token.starts:
-            yield from _of_form(data, token, start.encode(), form)
+            for begin, match in _of_form(data, token, start.encode()):
+                yield token, begin, match
 
 
-def _of_form(data: bytes, token: TokenForm, start: bytes, form: str) -> Iterator[SecretHit]:
+def _tokens(data: bytes, form: str) -> Iterator[SecretHit]:
+    for token, begin, match in token_spans(data):
+        yield SecretHit(token.kind, form, begin, sha256(data[begin : match.end()]).digest())
+
+
+def _of_form(data: bytes, token: TokenForm, start: bytes) -> Iterator[tuple[int, re.Match[bytes]]]:
     at = data.find(start)
     while at >= 0:
         after = at + len(start)
         match = token.rest.match(data, after)
         if match and not is_placeholder(data[at : match.end()], match[1]):
-            yield SecretHit(token.kind, form, at, sha256(data[at : match.end()]).digest())
+            yield at, match
         at = data.find(start, match.end() if match else after)
 
 

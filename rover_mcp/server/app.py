@@ -28,6 +28,8 @@ from rover_mcp.server.mcp_task_handles import TaskHandles
 from rover_mcp.server.patch_method import METHOD as PATCH
 from rover_mcp.server.patch_method import PatchParams
 from rover_mcp.server.private_methods import HOOKS, IMAGES, HooksParams, ImagesParams
+from rover_mcp.server.report_method import METHOD as REPORT
+from rover_mcp.server.report_method import ReportParams
 from rover_mcp.server.request_handlers import RequestHandlers
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.shell_method import METHOD as SHELL
@@ -156,5 +158,6 @@ def _add_private_methods(server: Server[Any], handlers: RequestHandlers) -> None
     server.add_request_handler(SPACE, SpaceParams, handlers.space)
     server.add_request_handler(USAGE, UsageParams, handlers.usage)
     server.add_request_handler(PATCH, PatchParams, handlers.patch)
+    server.add_request_handler(REPORT, ReportParams, handlers.report)
     server.add_request_handler(CHECKOUT, CheckoutParams, handlers.checkout)
     server.add_request_handler(SHELL, ShellParams, handlers.shell)

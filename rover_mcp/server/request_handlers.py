@@ -51,6 +51,7 @@ from rover_mcp.server.private_methods import (
     images,
 )
 from rover_mcp.server.prompts import complete, prompt, prompts
+from rover_mcp.server.report_method import ReportParams, report
 from rover_mcp.server.resources import Resources, templates
 from rover_mcp.server.session import ClientSession
 from rover_mcp.server.shell_method import ShellParams, shell
@@ -222,6 +223,15 @@ class RequestHandlers:
             await ctx.session.report_progress(count, None, piece)
 
         return await patch(self._services.tasks, self._session.caller, params, progress)
+
+    async def report(self, ctx: Context, params: ReportParams) -> dict[str, Any]:
+        self._note_era(ctx)
+        self._services.touch()
+
+        async def progress(count: int, piece: str) -> None:
+            await ctx.session.report_progress(count, None, piece)
+
+        return await report(self._services.report, self._session.caller, params, progress)
 
     async def set_level(self, ctx: Context, params: SetLevelRequestParams) -> EmptyResult:
         self._note_era(ctx)

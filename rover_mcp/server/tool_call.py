@@ -10,6 +10,7 @@ from typing import Any
 import anyio.to_thread
 from mcp_types import Tool
 
+from rover_mcp.report.gather_report import GatherReport
 from rover_mcp.server import arguments as a
 from rover_mcp.server import results as r
 from rover_mcp.server.event_broadcast import EventBroadcaster
@@ -56,6 +57,7 @@ class Services:
     shell: OpenShell
     choose: ChooseTask
     resolve: ResolveConflicts
+    report: GatherReport
 
 
 @dataclass(frozen=True)

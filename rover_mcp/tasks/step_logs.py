@@ -40,10 +40,10 @@ def read_log(folder: Path, step: str | None, tail: int, before: Path | None = No
             code="unknown_step",
             instead={"step": None},
         )
-    data, cut = _tail_bytes(logs[step])
+    data, size = read_tail(logs[step])
     # Marked first: visible alone would show each escape of a progress bar as a row of characters.
     lines = visible(marked(data.decode("utf-8", "replace"))).splitlines()
-    return LogText(step, "\n".join(lines[-tail:]), truncated=cut or len(lines) > tail)
+    return LogText(step, "\n".join(lines[-tail:]), truncated=size > len(data) or len(lines) > tail)
 
 
 def read_journal(path: Path) -> str:
@@ -54,13 +54,18 @@ def read_journal(path: Path) -> str:
     """
     if not path.is_file():
         return ""
-    data, cut = _tail_bytes(path)
+    data, size = read_tail(path)
     text = plain(data.decode("utf-8", "replace"))
     # The first line of a part is the end of a record that began before it.
-    return text.partition("\n")[2] if cut else text
+    return text.partition("\n")[2] if size > len(data) else text
 
 
-def _tail_bytes(path: Path) -> tuple[bytes, bool]:
+def read_tail(path: Path, most: int = MAX_LOG_BYTES) -> tuple[bytes, int]:
+    """The end of a file, and the size of all of it.
+
+    Raises:
+        EnvironmentFault: what is there is no plain file, or cannot be read.
+    """
     # Not blocking, for a pipe in the log's place would hold the caller for ever.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -68,7 +73,7 @@ def _tail_bytes(path: Path) -> tuple[bytes, bool]:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise EnvironmentFault(f"the log is not a file: {path}", code="unreadable_log")
-            file.seek(max(0, status.st_size - MAX_LOG_BYTES))
-            return file.read(MAX_LOG_BYTES), status.st_size > MAX_LOG_BYTES
+            file.seek(max(0, status.st_size - most))
+            return file.read(most), status.st_size
     except OSError as error:
         raise EnvironmentFault(f"the log cannot be read: {error}", code="unreadable_log") from error

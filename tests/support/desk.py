@@ -29,6 +29,7 @@ from rover_mcp.domain.errors import EnvironmentFault, UserFixable
 from rover_mcp.domain.source_tree import SourceFile
 from rover_mcp.git.branch_trash import BranchFacts
 from rover_mcp.hooks.runner import HookRunner
+from rover_mcp.report.gather_report import GatherReport
 from rover_mcp.server import trust_method as server_trust
 from rover_mcp.server.app import App
 from rover_mcp.server.event_broadcast import EventBroadcaster
@@ -366,6 +367,7 @@ class ServerHarness:
                 OpenShell(self.shells()),
                 ChooseTask(self.store, self.trash().delete, self.log()),
                 ResolveConflicts(self.tasks.create_task, rebase, FakeConflictResolution()),
+                GatherReport(self.tasks, lambda _task: str),
             )
         )
 

@@ -53,6 +53,12 @@ COMMANDS: Final = {
         Shows one task: its status and progress, each step, its pause, what it used and cost, and
         what to do next. `--format` prints single fields: see rover-list(1).
     """,
+    "report": """
+        Writes a page about a task to one file, which opens in a browser without a script and
+        loads nothing: its result, changes, checks, cost and waiting, then its timeline, diff and
+        logs. Secrets that Rover knows are hidden. Without `--out` the file is in a temporary
+        folder, and its path is printed; with `--json`, the same is printed as data.
+    """,
     "watch": """
         Shows the steps of a task as they happen, until it completes, fails or pauses.
         Interrupting it leaves the task running.

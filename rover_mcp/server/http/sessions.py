@@ -37,6 +37,7 @@ from rover_mcp.server.checkout_method import METHOD as CHECKOUT
 from rover_mcp.server.forget_method import METHOD as FORGET
 from rover_mcp.server.patch_method import METHOD as PATCH
 from rover_mcp.server.private_methods import HOOKS, IMAGES
+from rover_mcp.server.report_method import METHOD as REPORT
 from rover_mcp.server.session import Backlog, ClientSession
 from rover_mcp.server.shell_method import METHOD as SHELL
 from rover_mcp.server.space_method import METHOD as SPACE
@@ -59,7 +60,7 @@ METHODS: Final = (
 """The methods that a client's own server answers. Any other handler would see no tasks: see
 NO_USER."""
 INITIALIZED: Final = "notifications/initialized"
-REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, SPACE, USAGE, PATCH, CHECKOUT, SHELL)
+REFUSED: Final = (IMAGES, HOOKS, TRUST, FORGET, SPACE, USAGE, PATCH, REPORT, CHECKOUT, SHELL)
 """Methods about this machine, which only its user may call."""
 WRITES: Final = frozenset({"tasks/update", "tasks/cancel"})
 NO_USER: Final = ""

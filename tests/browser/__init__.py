@@ -1,0 +1,1 @@
+"""Rover's pages in a real browser."""
