@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
+from rover_mcp.control.disk_full_wait import DiskFullWait
 from rover_mcp.control.followed_attempts import FollowerCounts
 from rover_mcp.control.journal_watch import UNREADABLE, read_state
 from rover_mcp.control.reconcile_decisions import (
@@ -48,6 +50,7 @@ class Followers(Protocol):
     """The part of the control plane that the sweep needs."""
 
     following: FollowerCounts
+    disk_full_wait: DiskFullWait
 
     def followed(self, attempt: AttemptRow) -> bool: ...
 
@@ -176,7 +179,10 @@ class Reconciler:
                 ended = SandboxExit(None)
                 if attempt is not None and attempt.state in STARTED:
                     ended = self._context.engines[task.engine].follow(attempt.sandbox)
-                going_on = self.attempts.finish.settle(task.id, number, ended)
+                # The workflow may have ended because the disk had no space for its record, and a
+                # task that cannot be settled must be shown with the reason.
+                settle = partial(self.attempts.finish.settle, task.id, number, ended)
+                going_on = self.plane.disk_full_wait(task.id, settle)
             if going_on is not None:
                 self.plane.reconcile()
         except HARMLESS as error:

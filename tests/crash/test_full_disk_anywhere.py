@@ -84,13 +84,26 @@ class Disk:
 
     def rests(self, task: str) -> Frame:
         """The task as it is shown once it stands still."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while time.monotonic() < end:
             result: Any = self.client.tool("wait_for_task", task=task, timeout_s=5)
             if result["returned"] != "timeout":
                 view: Frame = result["task"]
                 return view
         raise AssertionError(self.view(task))
+
+    def is_shown_as_paused(self, task: str) -> bool:
+        return bool(self.view(task)["status"] == "PAUSED")
+
+    def empty(self) -> None:
+        """Delete every task, also those that a failed test left at work."""
+        for task in self.client.tool("list_tasks")["tasks"]:
+            if task["status"] in ("NEW", "IN_PROGRESS"):
+                self.client.tool("cancel_task", task=task["id"])
+                self.rests(task["id"])
+            self.client.tool("delete_task", task=task["id"], confirm=True)
+        trash = self.home / "trash"
+        wait_until(lambda: not list(trash.glob("*")), "their files are gone", timeout=300)
 
     def has_ended(self, task: str) -> bool:
         return bool(self.view(task)["status"] == "COMPLETED")
@@ -128,10 +141,7 @@ def disk(shared: Disk) -> Iterator[Disk]:
     yield shared
     shared.resize(LARGE)
     (shared.root / "filler").unlink(missing_ok=True)
-    for task in shared.client.tool("list_tasks")["tasks"]:
-        shared.client.tool("delete_task", task=task["id"], confirm=True)
-    trash = shared.home / "trash"
-    wait_until(lambda: not list(trash.glob("*")), "their files are gone", timeout=300)
+    shared.empty()
     assert daemon_pid(shared.home) == before
 
 
@@ -168,6 +178,24 @@ def test_a_task_prepared_on_a_full_disk_pauses_and_can_be_deleted(
     for task in (waiting, queued):
         assert disk.client.tool("resume_task", task=task)["result"] == "resumed"
         assert disk.rests(task)["status"] == "COMPLETED"
+
+
+def test_a_task_that_cannot_even_be_recorded_is_shown_as_paused(disk: Disk) -> None:
+    """C3, L7: what fills the disk may take the reserve, too, before the database can use it."""
+    task = disk.create({"run": UNTIL_FULL, "error": CREDITS}, DONE)
+    wait_until(lambda: disk.view(task)["phase"].startswith("step"), "it works")
+
+    def paused_without_a_reserve() -> bool:
+        (disk.home / "reserve").write_bytes(b"")
+        disk.fill()
+        return disk.is_shown_as_paused(task)
+
+    wait_until(paused_without_a_reserve, "it is shown as paused", timeout=300)
+    disk.is_paused_for_it(task)
+    (disk.root / "filler").unlink()
+    wait_until(lambda: disk.view(task)["pause"]["reason"] == "credits", "it is settled", timeout=300)
+    assert disk.client.tool("resume_task", task=task)["result"] == "resumed"
+    assert disk.rests(task)["status"] == "COMPLETED"
 
 
 def test_tasks_that_paused_for_a_full_disk_resume_once_it_has_space(tmp_path: Path) -> None:
