@@ -4,12 +4,16 @@ lost."""
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from agent_runner.models import Pause
+from agent_runner.no_space import says_no_space
 from rover_mcp.control.decide import for_disk
 from rover_mcp.domain.disk_full_error import DISK_FULL
 from rover_mcp.domain.errors import EnvironmentFault
@@ -22,6 +26,12 @@ WAITED_OUT: Final = frozenset({DISK_FULL, "data_folder"})
 PAUSE_SECONDS: Final = 2.0
 
 T = TypeVar("T")
+
+
+def is_of_the_database(error: Exception | None) -> bool:
+    """Whether a workflow ended because DBOS could not record what a step returned. On a full disk
+    SQLite also reports "disk I/O error"."""
+    return isinstance(error, SQLAlchemyError | sqlite3.Error | OSError) or says_no_space(str(error))
 
 
 class DiskFullWait:

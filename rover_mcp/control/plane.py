@@ -21,12 +21,11 @@ from dbos import DBOS, DBOSConfig, EnqueueOptions
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent_runner.crashpoints import crash_point
-from agent_runner.no_space import says_no_space
 from rover_mcp.config.settings import Settings
 from rover_mcp.control.attempt_runner import Attempts
 from rover_mcp.control.control_points import ControlPoint
 from rover_mcp.control.daemon_lease import Leases
-from rover_mcp.control.disk_full_wait import DiskFullWait
+from rover_mcp.control.disk_full_wait import DiskFullWait, is_of_the_database
 from rover_mcp.control.followed_attempts import FollowerCounts
 from rover_mcp.control.queue_rows import discard_unreadable
 from rover_mcp.control.queue_tables import examine, prepare
@@ -377,15 +376,16 @@ class ControlPlane:
         fails."""
         log.error("workflow %s ended without settling: %s", attempt.workflow_id, error)
         key = (attempt.task_id, attempt.attempt)
-        full = says_no_space(str(error))
-        if attempt.workflow_id.endswith(AGAIN) and not full:
+        outside = is_of_the_database(error)
+        if attempt.workflow_id.endswith(AGAIN) and not outside:
             self._attempts.finish.give_up(*key, RoverError(FAILED_TWICE, hint=WORK_IS_KEPT))
             return
         # The new workflow claims and starts the attempt, which attaches to a sandbox that runs
         # already.
         state = AttemptState.STARTING if attempt.state == AttemptState.RUNNING else attempt.state
-        # A full disk is not a bug that a repetition would show again, so these do not count.
-        again = next_workflow(attempt.workflow_id) if full else attempt.workflow_id + AGAIN
+        # A disk that is full or does not answer is not a bug that a repetition would show again, so
+        # these do not count.
+        again = next_workflow(attempt.workflow_id) if outside else attempt.workflow_id + AGAIN
         if self._store.attempts.move(*key, (attempt.state,), workflow_id=again, state=state):
             fresh = self._store.attempts.get(*key)
             if fresh is not None:

@@ -193,7 +193,9 @@ def test_a_task_that_cannot_even_be_recorded_is_shown_as_paused(disk: Disk) -> N
     wait_until(paused_without_a_reserve, "it is shown as paused", timeout=300)
     disk.is_paused_for_it(task)
     (disk.root / "filler").unlink()
-    wait_until(lambda: disk.view(task)["pause"]["reason"] == "credits", "it is settled", timeout=300)
+    wait_until(
+        lambda: disk.view(task)["pause"]["reason"] == "credits", "it is settled", timeout=300
+    )
     assert disk.client.tool("resume_task", task=task)["result"] == "resumed"
     assert disk.rests(task)["status"] == "COMPLETED"
 

@@ -5,13 +5,15 @@ What a crash leaves is made by taking DBOS's record away, or by a step that rais
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from dbos import DBOS
+from sqlalchemy.exc import OperationalError
 
 from agent_runner.models import PauseReason
 from rover_mcp.config.settings import RetrySettings
@@ -151,26 +153,29 @@ class BrokenStep:
     """A step that raises what no step should, so many times."""
 
     times: int
+    error: Exception = field(default_factory=lambda: RuntimeError("a bug"))
     asked: int = 0
 
     def __call__(self, real: Callable[..., object]) -> Callable[..., object]:
         def step(*args: object) -> object:
             self.asked += 1
             if self.asked <= self.times:
-                raise RuntimeError("a bug")
+                raise self.error
             return real(*args)
 
         return step
 
 
-def break_step(plane: Plane, monkeypatch: pytest.MonkeyPatch, step: str, times: int) -> None:
+def break_step(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch, step: str, broken: BrokenStep
+) -> None:
     part = {
         "claim": plane.attempts.launch,
         "bring_up": plane.attempts.launch,
         "follow": plane.attempts.wait,
         "settle": plane.attempts.finish,
     }[step]
-    monkeypatch.setattr(part, step, BrokenStep(times)(getattr(part, step)))
+    monkeypatch.setattr(part, step, broken(getattr(part, step)))
 
 
 @pytest.mark.parametrize("step", ["claim", "bring_up", "follow", "settle"])
@@ -178,7 +183,7 @@ def test_a_workflow_that_failed_is_revived_once(
     plane: Plane, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """L8: the attempt goes on where it is, in the sandbox that it has."""
-    break_step(plane, monkeypatch, step, 1)
+    break_step(plane, monkeypatch, step, BrokenStep(1))
     task_id = plane.create()
     eventually(lambda: plane.workflow(task_id, 1) == "ERROR")
     plane.plane.reconcile()
@@ -195,7 +200,7 @@ def test_a_workflow_that_failed_twice_fails_its_task_with_a_hint(
     plane: Plane, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """L8: nothing is left running, and a person can go on from there."""
-    break_step(plane, monkeypatch, step, 2)
+    break_step(plane, monkeypatch, step, BrokenStep(2))
     task_id = plane.create(lambda _: None) if step == "follow" else plane.create()
     eventually(lambda: plane.workflow(task_id, 1) == "ERROR")
     plane.plane.reconcile()
@@ -214,6 +219,24 @@ def test_a_workflow_that_failed_twice_fails_its_task_with_a_hint(
     assert won is not None
     plane.plane.enqueue(won[1])
     plane.reaches(task_id, S.COMPLETED)
+
+
+@pytest.mark.parametrize("step", ["claim", "bring_up", "follow", "settle"])
+def test_a_workflow_that_the_database_ended_is_revived_each_time(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """L7, L8: on a full disk SQLite also reports "disk I/O error", and that is no fault of the
+    task."""
+    trouble = OperationalError("INSERT", {}, sqlite3.OperationalError("disk I/O error"))
+    break_step(plane, monkeypatch, step, BrokenStep(3, trouble))
+    task_id = plane.create()
+
+    def completed() -> bool:
+        plane.plane.reconcile()
+        return plane.task(task_id).status is S.COMPLETED
+
+    eventually(completed)
+    assert len(plane.starts(task_id)) == 1
 
 
 def test_a_timer_that_failed_twice_leaves_the_task_to_a_person(
