@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from rover_mcp.domain.utc_time import utc_minute
+
 NO_PRICE: Final = "no price known"
 _UNITS: Final = ("bytes", "KB", "MB", "GB", "TB")
 
@@ -44,4 +46,4 @@ def of_bytes(number: int) -> str:
 
 def moment(at: datetime) -> str:
     """A point in time, in UTC, to the minute: `2026-11-30 21:40Z`."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}Z"
+    return utc_minute(at.astimezone(UTC))
