@@ -112,6 +112,37 @@ def test_a_merge_during_which_the_daemon_died_is_done_or_as_before(
 
 
 @pytest.mark.parametrize("point", [P.RECORDED, P.REFERENCE_MOVED, P.CARRIED_OUT, P.STATUS_CHANGED])
+def test_a_merged_branch_goes_with_the_merge_or_stays_without_it(
+    tmp_path: Path, engine_for_daemons: None, point: P
+) -> None:
+    """N8, N13: the daemon dies; what it began is finished with all that was asked for."""
+    repo = make_repository(tmp_path / "repo")
+    git(repo, "config", "user.name", "Ursula")
+    git(repo, "config", "user.email", "u@example.org")
+    with daemon(tmp_path, str(point)) as home, LauncherClient(home, repo) as client:
+        client.open()
+        task = task_of(client)
+        merge = {"task": task["id"], "delete_branch": True}
+        before, tip = state(repo), git(repo, "rev-parse", task["branch"])
+        with pytest.raises(DaemonRestarted):
+            client.tool("merge_task", **merge, confirm=True)
+        # A call for the task settles what was cut off.
+        shown = patient(client, "merge_task", **merge)
+        if point in DONE_THEN:
+            assert shown["status"] == "MERGED"
+            assert task["branch"] not in git(repo, "branch", "--all")
+        else:
+            assert shown["status"] == "COMPLETED"
+            assert state(repo) == before
+        done = patient(client, "merge_task", **merge, confirm=True)
+        assert (done["merged"], done["status"]) == (True, "MERGED")
+        assert git(repo, "rev-parse", "main") == done["commit"]
+        assert git(repo, "rev-list", "--count", "--first-parent", "main") == "2"
+        assert task["branch"] not in git(repo, "branch", "--all")
+        git(repo, "branch", task["branch"], tip)
+
+
+@pytest.mark.parametrize("point", [P.RECORDED, P.REFERENCE_MOVED, P.CARRIED_OUT, P.STATUS_CHANGED])
 def test_a_push_during_which_the_daemon_died_is_done_or_as_before(
     tmp_path: Path, engine_for_daemons: None, point: P
 ) -> None:
