@@ -30,7 +30,8 @@ _PHRASES = (
     (re.compile(r"\bdetail[:=] ?full\b"), "--full"),
     (re.compile(r"\bconfirm[:=] ?true\b"), "--yes"),
     (re.compile(r"\baccept[:=] ?true\b"), "--accept"),
-    (re.compile(r"\brebase_task with resolve\b"), "rover rebase with --resolve"),
+    (re.compile(r"\brebase_task with resolve\b"), "rover rebase --resolve"),
+    (re.compile(r"\bthe user agrees\b"), "you agree"),
     (re.compile(r"\bname them in accept\b"), "name each with --accept"),
     (re.compile(r"\bname it in accept\b"), "name it with --accept"),
     (

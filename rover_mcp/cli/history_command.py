@@ -19,8 +19,11 @@ from rover_mcp.cli.tool_commands import call, follow, of_task, show
 def history(args: argparse.Namespace) -> int:
     """List the snapshots, or show the diff of one."""
     result = call(args, "get_history", **of_task(args), snapshot=args.snapshot)
-    if not args.snapshot or args.json or args.no_pager or not sys.stdout.isatty():
-        show(args, result, _shown_one if args.snapshot else _listed)
+    if not args.snapshot:
+        show(args, result, lambda shown, paint: _listed({**shown, "task": args.task}, paint))
+        return 0
+    if args.json or args.no_pager or not sys.stdout.isatty():
+        show(args, result, _shown_one)
         return 0
     from rover_mcp.cli.pager import page
 

@@ -30,7 +30,7 @@ def merge(args: Arguments) -> int:
 
             asked_for["message"] = edit_message(args, preview["task"], offered)
     result = call(args, "merge_task", **asked_for, confirm=args.yes or None)
-    show(args, result, _merged)
+    show(args, result, lambda shown, paint: _merged(_as_named(args, shown), paint))
     return 1 if result.get("conflicts") else 0
 
 
@@ -40,7 +40,7 @@ def push(args: Arguments) -> int:
         args, "push_task", **of_task(args), remote=args.remote, branch=args.branch,
         accept=args.accept or None, confirm=args.yes or None,
     )  # fmt: skip
-    show(args, result, _pushed)
+    show(args, result, lambda shown, paint: _pushed(_as_named(args, shown), paint))
     return 0 if result["pushed"] or result.get("next_actions") else 1
 
 
@@ -71,7 +71,7 @@ def rebase(args: Arguments) -> int:
         args, "rebase_task", **given, onto=args.onto, resolve=args.resolve or None,
         confirm=args.yes or None,
     )  # fmt: skip
-    show(args, result, _rebased)
+    show(args, result, lambda shown, paint: _rebased(_as_named(args, shown), paint))
     return 1 if result.get("conflicts") else 0
 
 
@@ -97,3 +97,14 @@ def _files(result: Json, paint: Paint) -> list[str]:
 def _to_do_it(result: Json, verb: str) -> str:
     (again,) = result["next_actions"]
     return f"To {verb} it: {command_for(again['tool'], again['arguments'])}"
+
+
+def _as_named(args: Arguments, result: Json) -> Json:
+    """The result, in which the next command names the task as the caller did."""
+    actions = [
+        {**action, "arguments": {**action["arguments"], "task": args.task}}
+        if str(result.get("task")).startswith(str(action["arguments"].get("task")))
+        else action
+        for action in result.get("next_actions") or ()
+    ]
+    return {**result, "next_actions": actions}

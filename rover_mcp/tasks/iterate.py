@@ -91,10 +91,10 @@ class IterateTask:
             return []  # a repository that is gone is not what the call is about
         if not distance.ahead or not distance.behind:
             return []
-        since = ", ".join(f"{named(ref, 80)}: {n} new" for ref, n in distance.behind.items())
+        new = ", ".join(f"{n} on {named(ref, 80)}" for ref, n in distance.behind.items())
         return [
-            "the iteration stands on the base as it was; commits that this has since, as of the "
-            f"last fetch: {since}. rebase_task brings them in once the iteration has ended"
+            "the iteration does not have the new commits of its base, as of the last fetch: "
+            f"{new}; rebase_task brings them in once the iteration has ended"
         ]
 
     def _check(self, task: TaskRow) -> None:

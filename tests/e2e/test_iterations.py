@@ -81,7 +81,7 @@ def test_a_base_that_has_moved_is_named(client: LauncherClient, repository: Path
     assert (moved["ahead"], moved["behind"]) == (1, {"main": 1})
     assert "behind" not in client.tool("list_tasks")["tasks"][0]
     begun = client.tool("iterate_task", task=task["id"], instructions="Write two.txt")["task"]
-    assert "last fetch: main: 1 new" in begun["warnings"][0]
+    assert "last fetch: 1 on main" in begun["warnings"][0]
     client.wait_until(task["id"], "COMPLETED")
     client.tool("rebase_task", task=task["id"], confirm=True)
     assert "behind" not in client.tool("inspect", task=task["id"])["task"]

@@ -73,7 +73,8 @@ def test_every_error_is_told_in_the_words_of_the_command_line() -> None:
          "--budget-usd: it should be greater than 0"),
         ("resume_task goes on from there", "rover resume goes on from there"),
         ("inspect with detail: full", "inspect with --full"),
-        ("or rebase_task with resolve", "or rover rebase with --resolve"),
+        ("or rebase_task with resolve", "or rover rebase --resolve"),
+        ("once the user agrees, name it in accept", "once you agree, name it with --accept"),
         ("no such file: /x/create_task.py", "no such file: /x/create_task.py"),
         ("the user reads it and trusts it at a terminal: rover trust /a; or devcontainer: off "
          "(rover create --devcontainer off) leaves out the devcontainer alone",

@@ -323,6 +323,25 @@ def test_a_rebase_shows_how_conflicts_were_resolved_and_what_comes_next(
     assert out.strip().endswith(line)
 
 
+@pytest.mark.parametrize(
+    ("verb", "result", "next_line"),
+    [
+        ("rebase", {"rebased": False}, "To rebase it: rover rebase 3 --yes"),
+        ("merge", {"merged": False}, "To merge it: rover merge 3 --yes"),
+        ("push", {"pushed": False}, "To push it: rover push 3 --yes"),
+    ],
+)
+def test_the_next_command_names_the_task_as_the_caller_did(
+    fake: Any, capsys: pytest.CaptureFixture[str], verb: str, result: Json, next_line: str
+) -> None:
+    """The daemon names it by its id, which is right wherever it is read."""
+    arguments = {"task": ID[:8], "confirm": True}
+    action = {"tool": f"{verb}_task", "arguments": arguments, "why": "do it"}
+    fake(lambda tool, arguments: {"task": ID, "message": "No.", "next_actions": [action], **result})
+    assert main([verb, "3"]) == 0
+    assert capsys.readouterr().out.strip().endswith(next_line)
+
+
 @pytest.mark.parametrize("position", [0, 1])
 @pytest.mark.parametrize("command", [["list"], ["inspect", ID], ["diff", ID], ["status"]])
 def test_json_is_exactly_what_the_tool_returned(
