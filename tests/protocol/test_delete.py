@@ -101,7 +101,7 @@ def test_at_a_terminal_a_task_goes_and_comes_back_by_its_number(shared: Path) ->
         client.open()
         task = ended(client)
         number = str(task["number"])
-        assert "in the trash can be given back" in rover(home, "delete", number, cwd=repo).stdout
+        assert "in the trash can be restored" in rover(home, "delete", number, cwd=repo).stdout
         assert "rover undelete" in rover(home, "delete", number, "--yes", cwd=repo).stdout
         assert gone(client, task["id"])
         assert f"task {number} " in rover(home, "trash").stdout
