@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from rover_mcp.launcher.daemon_start import Starter
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 240.0
+"""Seconds: a busy machine takes more than a minute to start a daemon, and a daemon that hangs ends
+itself after three, so that the next one can still answer."""
 FIRST_DELAY, LONGEST_DELAY = 0.005, 0.05
 
 

@@ -21,7 +21,6 @@ from rover_mcp.sandbox.bwrap_program import CHECK_TIMEOUT, find_bwrap, user_name
 from rover_mcp.sandbox.host_engine import HostEngine
 from rover_mcp.sandbox.protocol import EngineStatus, ExecResult, SandboxSpec
 
-_START_TIMEOUT = 30.0
 _EXEC_TIMEOUT = 600.0
 _OPEN_FILES = 65536
 

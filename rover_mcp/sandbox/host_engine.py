@@ -20,7 +20,8 @@ from rover_mcp.sandbox import cgroups, layout, supervise
 from rover_mcp.sandbox.attempt_folder import AttemptFolder, remove_tree
 from rover_mcp.sandbox.protocol import SandboxExit, SandboxInfo, SandboxSpec
 
-_START_TIMEOUT = 30.0
+_START_TIMEOUT = 300.0
+"""It only ends a hang: on a busy machine a start takes more than half a minute."""
 _OPEN_FILES = 65536
 
 

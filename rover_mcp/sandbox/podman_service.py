@@ -22,7 +22,7 @@ from rover_mcp.sandbox import docker_api
 
 _SYSTEM_SOCKET = Path("/run/podman/podman.sock")
 _IDLE_SECONDS = 60
-_START_TIMEOUT = 20.0
+_START_TIMEOUT = 120.0
 _POLL = 0.02
 MAX_LOG_BYTES = 1_000_000
 _STOP_SECONDS = 5.0

@@ -93,6 +93,8 @@ def run_qwen(server: list[str], repository: Path, user: Path, provider: FakeMode
         "OPENAI_API_KEY": "sk-of-nobody",
         "OPENAI_MODEL": "qwen3-coder-plus",
         "QWEN_CODE_SUPPRESS_YOLO_WARNING": "1",
+        # It waits for its servers, also for one that is not quick.
+        "QWEN_CODE_LEGACY_MCP_BLOCKING": "1",
     }
     argv = [agent_program("qwen"), "--approval-mode", "yolo", "-p", PROMPT]
     return ran(argv, environ, repository)
@@ -100,7 +102,13 @@ def run_qwen(server: list[str], repository: Path, user: Path, provider: FakeMode
 
 def run_copilot(server: list[str], repository: Path, user: Path, provider: FakeModels) -> object:
     command, *arguments = server
-    entry = {"type": "local", "command": command, "args": arguments, "tools": ["*"]}
+    entry = {
+        "type": "local",
+        "command": command,
+        "args": arguments,
+        "tools": ["*"],
+        "timeout": 600_000,
+    }
     (user / ".copilot").mkdir(exist_ok=True)
     config = user / ".copilot" / "mcp-config.json"
     config.write_text(json.dumps({"mcpServers": {"rover": entry}}))

@@ -11,7 +11,7 @@ from typing import Any
 
 from rover_mcp import __version__
 from tests.e2e.conftest import daemon_pid
-from tests.e2e.processes import is_alive
+from tests.e2e.processes import is_alive, wait_until
 from tests.support.frames import StartingClient
 from tests.support.scripts import script
 
@@ -43,6 +43,8 @@ def test_to_look_at_the_daemon_starts_none(home: Path) -> None:
 def test_a_running_daemon_is_shown_replaced_and_ended(home: Path) -> None:
     assert rover(home, "list")[0] == 0
     pid = daemon_pid(home)
+    # The list was answered before the daemon was ready, which then says its version.
+    wait_until(lambda: daemon(home, "status")[1]["version"], "it serves")
     code, found = daemon(home, "status")
     assert code == 0
     assert (found["running"], found["pid"], found["version"]) == (True, pid, __version__)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rover_mcp.daemon.heartbeat import BEAT_SECONDS, STUCK_SECONDS
 from rover_mcp.launcher import daemon_client, daemon_start
 from rover_mcp.launcher.daemon_client import START_TIMEOUT, DaemonUnavailable, Dialer
 from rover_mcp.launcher.handshake import socket_path
@@ -169,6 +170,10 @@ def test_one_that_never_answers_is_given_up_after_the_timeout(stub: StubDaemon, 
     now[0] = START_TIMEOUT + 1
     with pytest.raises(DaemonUnavailable, match="did not answer"):
         dialer.step()
+
+
+def test_a_daemon_is_waited_for_until_one_that_hangs_has_ended_itself() -> None:
+    assert START_TIMEOUT > STUCK_SECONDS + BEAT_SECONDS
 
 
 def test_retries_wait_5_ms_growing_to_50(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
