@@ -256,15 +256,19 @@ def test_a_sound_record_with_wrong_content_is_an_error_without_a_trace(
     [
         (b'"seq":1', b'"seq":true', "record True where 1"),
         (b'"seq":1', b'"seq":1.0', "record 1.0 where 1"),
-        (b'"data":{', b'"data":[],"more":{', "other keys"),
+        (b'"data":{', b'"data":[],"more":{', "unexpected keys"),
         (b'"type":"run_start"', b'"type":"dance"', "'dance'"),
         (b'"type":"run_start"', b'"type":["a"]', "unknown record type"),
         (b'"at":"2026', b'"at":"soon', "its time cannot be read"),
         (b'"at":"2026-11-23T10:00:00+00:00"', b'"at":"2026-11-23T10:00:00"', "no time zone"),
         (b'"at":"2026-11-23T10:00:00+00:00"', b'"at":null', "its time cannot be read"),
-        (b'"v":2', b'"v":true', "sum does not fit"),
-        (b'"attempt":1', b'"attempt":NaN', "sum does not fit"),
-        (b'"attempt":1', b'"attempt":' + b"[" * 100_000 + b"]" * 100_000, "sum does not fit"),
+        (b'"v":2', b'"v":true', "checksum does not match"),
+        (b'"attempt":1', b'"attempt":NaN', "checksum does not match"),
+        (
+            b'"attempt":1',
+            b'"attempt":' + b"[" * 100_000 + b"]" * 100_000,
+            "checksum does not match",
+        ),
     ],
 )
 def test_a_record_with_the_right_sum_is_still_looked_at(
