@@ -63,6 +63,7 @@ find_missing() {
   program tmux "assistants in a terminal" tmux
   program gh "GitHub's own client, at a stand-in" gh
   program glab "GitLab's own client, at a stand-in" glab
+  program cargo "writes lock files" cargo
   program composer "writes lock files" composer
   program bundle "writes lock files" ruby-bundler
   program sshd "a server to push to" openssh-server

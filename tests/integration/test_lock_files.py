@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ YARN, YARN_4, PNPM, UV = "yarn@1.22.22", "@yarnpkg/cli-dist@4.18.1", "pnpm@9.8.0
 ENVIRONMENT = {
     "YARN_ENABLE_TELEMETRY": "0", "COMPOSER_ALLOW_SUPERUSER": "1", "UV_OFFLINE": "1",
     "UV_PYTHON": sys.executable,
+    "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(Path.home() / ".rustup")),
 }  # fmt: skip
 
 
@@ -52,6 +54,13 @@ def installed() -> Path:
     return Path("/usr/bin")
 
 
+def cargo() -> Path:
+    """Debian's, or one that rustup has installed in the user's HOME."""
+    program = shutil.which("cargo")
+    assert program is not None, "cargo is missing: tools/test-components.sh installs it"
+    return Path(program).parent
+
+
 def javascript(*packages: str) -> Mapping[str, str]:
     own = {"name": "own", "version": "1.0.0", "dependencies": {p: f"file:./{p}" for p in packages}}
     files = {f"{p}/package.json": json.dumps({"name": p, "version": "1.0.0"}) for p in packages}
@@ -67,6 +76,15 @@ def python(*packages: str) -> Mapping[str, str]:
         "pyproject.toml": own,
         **{f"{p}/pyproject.toml": head.format(p) + build for p in packages},
     }
+
+
+def rust(*packages: str) -> Mapping[str, str]:
+    head = '[package]\nname = "{}"\nversion = "1.0.0"\nedition = "2021"\n'
+    own = "".join(f'{p} = {{path = "{p}"}}\n' for p in packages)
+    files = {"Cargo.toml": f"{head.format('own')}[dependencies]\n{own}", "src/lib.rs": ""}
+    for p in packages:
+        files |= {f"{p}/Cargo.toml": head.format(p), f"{p}/src/lib.rs": ""}
+    return files
 
 
 def php(*packages: str) -> Mapping[str, str]:
@@ -107,6 +125,7 @@ MANAGERS = {
     "yarn 4": Manager("yarn.lock", npm_programs(YARN_4), javascript, named='"{}@file:'),
     "pnpm": Manager("pnpm-lock.yaml", npm_programs(PNPM), javascript, named="{}@file:"),
     "uv": Manager("uv.lock", uv, python, named='name = "{}"\n'),
+    "cargo": Manager("Cargo.lock", cargo, rust, "cargo generate-lockfile", 'name = "{}"\n'),
     "composer": Manager(
         "composer.lock", installed, php, "composer update --no-install", '"name": "x/{}"'
     ),
