@@ -39,6 +39,12 @@ head_ref() {
   fi
   where=$(git symbolic-ref -q HEAD) || where=
 }
+# Whether HEAD leads to the branch, and that to a commit, as far as the files alone say it.
+still_at() {
+  head_ref
+  [ "$where" = "refs/heads/$branch" ] && [ -f ".git/$where" ] && [ ! -L ".git/$where" ] &&
+    { read -r id && ! read -r rest && [ -z "$rest" ]; } < ".git/$where" && [ "$id" = "$1" ]
+}
 to_branch() {
   head_ref
   [ "$where" = "refs/heads/$branch" ] || git symbolic-ref HEAD "refs/heads/$branch"

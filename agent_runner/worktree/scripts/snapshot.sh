@@ -6,9 +6,13 @@
 . ./_cleaned.sh
 sequence=$1 branch=$2 base=$3 previous=$4 previous_head=$5 previous_tree=$6 limit=$7 whole=$8
 write_tree
-found=$(ids "HEAD^{commit}
+at=${previous_head:-$base} head=${previous_head:-$base}
+# The look at the work tree was sure, so that git has read this commit.
+{ [ -z "$unsure" ] && still_at "$head"; } || {
+  found=$(ids "HEAD^{commit}
 refs/heads/$branch^{commit}")
-take_ids "$found" at head
+  take_ids "$found" at head
+}
 at=${at:-${previous_head:-$base}}
 [ -n "$head" ] || {
   head=$at

@@ -279,3 +279,24 @@ def test_a_clone_that_was_interrupted_is_made_again(tmp_path: Path, times: int) 
     assert (place.work / "README").read_text() == "base\n"
     assert git(place.work, "status", "--porcelain") == ""
     assert do(worktree.prepare).existed
+
+
+def test_a_branch_that_was_put_elsewhere_is_followed(tmp_path: Path) -> None:
+    """C10: packed, behind another name, or HEAD as a commit."""
+    place, worktree = make(tmp_path)
+    do(worktree.prepare)
+    work, ref = place.work, place.work / ".git" / BRANCH
+    (work / "new").write_text("new")
+    git(work, "add", "new")
+    git(work, "commit", "-q", "-m", "own commit")
+    first = snap(worktree)
+    git(work, "pack-refs", "--all")
+    assert not ref.exists()
+    assert snap(worktree, first) == first
+    git(work, "symbolic-ref", "HEAD", "refs/heads/other")
+    git(work, "symbolic-ref", "refs/heads/other", BRANCH)
+    assert snap(worktree, first) == first
+    ref.unlink(missing_ok=True)
+    git(work, "update-ref", BRANCH, place.base_commit)
+    second = snap(worktree, first)
+    assert (second.tree, second.head) == (first.tree, place.base_commit)

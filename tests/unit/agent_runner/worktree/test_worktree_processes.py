@@ -74,11 +74,11 @@ def test_a_snapshot_takes_few_processes(counting: Counting) -> None:
     tree, work = counting.tree, counting.work
     do(tree.prepare)
     first = snap(tree)
-    check_few(counting.during(lambda: snap(tree, first)), gits=5, others=5)
+    check_few(counting.during(lambda: snap(tree, first)), gits=4, others=5)
     (work / "README").write_text("other\n")
     (work / "new").write_text("new\n")
     (work / ".gitignore").unlink()
-    check_few(counting.during(lambda: snap(tree, first)), gits=11, others=9)
+    check_few(counting.during(lambda: snap(tree, first)), gits=10, others=9)
 
 
 def test_a_look_at_a_step_that_only_read_takes_few_processes(counting: Counting) -> None:
