@@ -47,7 +47,7 @@ def offered(
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["re"], {"resume", "restart", "restore", "rewind", "rebase", "review"}),
+        (["re"], {"report", "resume", "restart", "restore", "rewind", "rebase", "review"}),
         (["auto-resume", "o"], {"on", "off"}),
         (["hooks", "d"], {"dead"}),
         (["create", "--net"], {"--network"}),
