@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from agent_runner.models import PauseReason
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.domain.text import visible
+from rover_mcp.domain.utc_time import utc_minute
 from rover_mcp.pages.markdown import markdown_html
 from rover_mcp.pages.page_shell import environment, render_page, style_of
 from rover_mcp.pages.terminal_colours import terminal_html
@@ -130,7 +131,7 @@ def _paused(report: TaskReport) -> str:
     assert pause is not None  # noqa: S101  # for the type checker: the caller has looked
     reason = str(pause.reason).replace("_", " ")
     if pause.retry_at is not None and pause.auto_resume:
-        return f"It waits ({reason}) and resumes automatically at {pause.retry_at:%Y-%m-%d %H:%M}Z."
+        return f"It waits ({reason}) and resumes automatically at {utc_minute(pause.retry_at)}."
     if pause.reason is PauseReason.REQUESTED:
         return "It was paused on request, and waits for you."
     return f"It waits for you ({reason}): {pause.message}"

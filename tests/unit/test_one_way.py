@@ -63,7 +63,7 @@ ALLOWED: dict[str, tuple[str, set[str]]] = {
         r"for (\w+) in \w+ if \1\.isprintable|\1 if \1\.isprintable|c if c\.isprintable",
         {"agent_runner/printable.py"},
     ),
-    "a time is written by utc_minute, but where the date or the library is missing": (
+    "a time is written by utc_minute, but for a clock without a date and for the launcher": (
         r"%H:%M\}?Z",
         {
             "rover_mcp/domain/utc_time.py",
