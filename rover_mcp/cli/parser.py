@@ -308,6 +308,12 @@ COMMANDS = (
         tasks.add_status,
     ),
     (
+        "board",
+        "board_command:board",
+        "show in a browser which tasks need you, live; until Ctrl-C",
+        others.add_board,
+    ),
+    (
         "usage",
         "usage_command:usage",
         "show what tasks used and how long they waited, with the cost where a price is known",

@@ -189,6 +189,11 @@ def add_gc(sub: Parser) -> None:
     sub.add_argument("--yes", action="store_true", help="free it")
 
 
+def add_board(sub: Parser) -> None:
+    about = "the port on 127.0.0.1 (default: one that is free)"
+    sub.add_argument("--port", metavar="PORT", type=int, default=0, help=about)
+
+
 USAGE_KEYS = ("project", "day", "agent", "model", "task")
 
 

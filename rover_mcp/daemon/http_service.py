@@ -4,6 +4,7 @@ The foreground process keeps its own descriptor: when this daemon dies the addre
 clients that connect wait for the next daemon. Imported only if HTTP is asked for.
 
     -> {"listen": true}  with the listening socket as SCM_RIGHTS, after the preambles
+       {"listen": true, "board": "<SHA-256 of a token>"}  for the board, in place of MCP
     <- {"status": "serving", "url": "http://127.0.0.1:8765/mcp", "users": ["ann", "bob (read)"]}
     <- {"status": "refused", "reason": "...", "hint": "..."}
 
@@ -18,6 +19,7 @@ import ipaddress
 import json
 import logging
 import os
+import re
 import socket
 from collections.abc import Generator
 from functools import partial
@@ -29,6 +31,7 @@ import anyio.to_thread
 import h11
 import uvicorn
 from anyio.abc import UNIXSocketStream
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from rover_mcp.config.http import HttpSettings
@@ -36,7 +39,7 @@ from rover_mcp.config.http_tokens import Grant, Tokens, configured_grants
 from rover_mcp.config.load_settings import load_settings
 from rover_mcp.daemon.wiring import DaemonParts
 from rover_mcp.domain.errors import EnvironmentFault, RoverError, UserFixable
-from rover_mcp.server.http.http_endpoint import PATH, HttpEndpoint, serving
+from rover_mcp.server.http.http_endpoint import PATH, serving
 from rover_mcp.tasks.caller import Caller
 
 log = logging.getLogger("rover.http")
@@ -53,6 +56,7 @@ KEEP_ALIVE_SECONDS: Final = 30
 SHUTDOWN_SECONDS: Final = 2
 BACKLOG: Final = 128
 HEADER_BYTES: Final = 64 * 1024
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class HttpService:
@@ -73,7 +77,7 @@ class HttpService:
         """Take the socket over, and serve until `stream` ends or `end` is called."""
         try:
             with anyio.fail_after(HAND_OVER_SECONDS):
-                _line, descriptors = await stream.receive_fds(4096, 1)
+                line, descriptors = await stream.receive_fds(4096, 1)
         except (TimeoutError, anyio.EndOfStream, OSError):
             return
         if not descriptors:
@@ -83,6 +87,9 @@ class HttpService:
             # The kernel installs every descriptor that was sent, also those that nobody asked for.
             for other in descriptors[1:]:
                 os.close(other)
+            if (digest := _board_digest(line)) is not None:
+                await self._serve_board(stream, listener, digest)
+                return
             try:
                 settings, tokens = await anyio.to_thread.run_sync(_ready, self._home, listener)
                 _listen(listener)
@@ -139,7 +146,7 @@ class HttpService:
                 partial(self._caller, settings),
                 lambda: len(server.server_state.connections) if server else 0,
             ) as endpoint:
-                server = _Server(_config(endpoint, settings))
+                server = _Server(_config(endpoint.app, settings.max_connections))
                 group.start_soon(server.serve, [listener])
                 group.start_soon(self._stop_with, stream)
                 log.info("serving MCP on %s", url)
@@ -152,11 +159,74 @@ class HttpService:
             group.cancel_scope.cancel()
         log.info("MCP on %s has ended", url)
 
+    async def _serve_board(
+        self, stream: UNIXSocketStream, listener: socket.socket, digest: str
+    ) -> None:
+        # Late: most daemons never show it.
+        from rover_mcp.server.board.board_endpoint import MAX_CONNECTIONS, BoardEndpoint
+
+        try:
+            _only_loopback(listener)
+            _listen(listener)
+        except RoverError as error:
+            await _tell(stream, status="refused", reason=error.message, hint=error.hint)
+            return
+        server: _Server | None = None
+        board = BoardEndpoint(
+            self._parts.services,
+            self._front,
+            digest,
+            _authority(listener),
+            lambda: len(server.server_state.connections) if server else 0,
+        )
+        self._parts.credentials.remember(self._front)
+        with contextlib.suppress(anyio.BrokenResourceError):
+            await _tell(stream, status="serving", url=f"http://{_authority(listener)}/")
+        server = _Server(_config(board.app, MAX_CONNECTIONS))
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(server.serve, [listener])
+                group.start_soon(self._stop_with, stream)
+                await self._stop.wait()
+                server.take_no_more()
+                board.streams.close()
+                server.should_exit = True
+                await server.ended.wait()
+                group.cancel_scope.cancel()
+        finally:
+            self._ended.set()
+
     async def _stop_with(self, stream: UNIXSocketStream) -> None:
         with contextlib.suppress(anyio.EndOfStream, OSError, anyio.BrokenResourceError):
             while True:
                 await stream.receive(4096)
         self._stop.set()
+
+
+def _board_digest(line: bytes) -> str | None:
+    """The digest of the board's token; None: MCP is to be served."""
+    try:
+        request: object = json.loads(line)
+    except ValueError:
+        return None
+    match request:
+        case {"board": str(digest)} if _DIGEST.fullmatch(digest):
+            return digest
+        case _:
+            return None
+
+
+def _only_loopback(listener: socket.socket) -> None:
+    """
+    Raises:
+        UserFixable: others could reach the address, and Rover speaks no TLS.
+    """
+    host = listener.getsockname()[0]
+    if not ipaddress.ip_address(host).is_loopback:
+        raise UserFixable(
+            f"{host} is not loopback, and the board is for this machine alone",
+            hint="reach it from elsewhere through SSH: ssh -L PORT:127.0.0.1:PORT HOST",
+        )
 
 
 def _ready(home: Path, listener: socket.socket) -> tuple[HttpSettings, Tokens]:
@@ -197,8 +267,12 @@ def _listen(listener: socket.socket) -> None:
 
 def address(listener: socket.socket) -> str:
     """The URL of the endpoint, for clients on this machine."""
+    return f"http://{_authority(listener)}{PATH}"
+
+
+def _authority(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _shown(grant: Grant) -> str:
@@ -209,10 +283,10 @@ async def _tell(stream: UNIXSocketStream, **fields: object) -> None:
     await stream.send(json.dumps(fields).encode() + b"\n")
 
 
-def _config(endpoint: HttpEndpoint, settings: HttpSettings) -> uvicorn.Config:
+def _config(app: ASGIApp, max_connections: int) -> uvicorn.Config:
     return uvicorn.Config(
-        endpoint.app,
-        http=_protocol(settings.max_connections * 2),
+        app,
+        http=_protocol(max_connections * 2),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -83,10 +83,12 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class HttpFrontend:
-    """Holds one address for whichever daemon serves it."""
+    """Holds one address for whichever daemon serves it. `board` is the digest of the token for the
+    board, which is served there in place of MCP."""
 
-    def __init__(self, home: str, sock: socket.socket) -> None:
+    def __init__(self, home: str, sock: socket.socket, board: str | None = None) -> None:
         self._home = home
+        self._board = board
         self._sock = sock
         self._client_id = new_client_id()
         self._losses: deque[float] = deque(maxlen=MAX_LOSSES)
@@ -115,7 +117,7 @@ class HttpFrontend:
                 daemon.setblocking(True)
                 answer = self._hand_over(connection)
                 if answer is not None:
-                    self._announce(answer)
+                    self.announce(answer, again=self._served)
                     self._served = True
                     if self._wait(daemon):
                         return
@@ -126,7 +128,9 @@ class HttpFrontend:
         daemon = connection.sock
         daemon.settimeout(ANSWER_SECONDS)
         try:
-            socket.send_fds(daemon, [b'{"listen": true}\n'], [self._sock.fileno()])
+            request = {"listen": True, **({"board": self._board} if self._board else {})}
+            line = json.dumps(request).encode() + b"\n"
+            socket.send_fds(daemon, [line], [self._sock.fileno()])
             line = connection.rest
             while b"\n" not in line:
                 data = daemon.recv(65536)
@@ -142,11 +146,12 @@ class HttpFrontend:
             )
         return answer
 
-    def _announce(self, answer: dict[str, object]) -> None:
+    def announce(self, answer: dict[str, object], *, again: bool) -> None:
+        """Say that it is served; `again`: by another daemon than before."""
         users = answer.get("users")
         names = ", ".join(map(str, users)) if isinstance(users, list) else ""  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        again = " again" if self._served else ""
-        print_error(f"rover-mcp: serving MCP on {answer.get('url')}{again}, for {names}")
+        anew = " again" if again else ""
+        print_error(f"rover-mcp: serving MCP on {answer.get('url')}{anew}, for {names}")
 
     def _wait(self, daemon: socket.socket) -> bool:
         """Wait until the daemon is gone (False), or until streams have ended after a signal

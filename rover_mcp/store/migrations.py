@@ -48,10 +48,18 @@ def _to_version_19(connection: sa.Connection) -> None:
     )
 
 
+def _to_version_20(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(
+        "CREATE TABLE rover_seen ("
+        "task_id VARCHAR NOT NULL, ended_at FLOAT NOT NULL, PRIMARY KEY (task_id))"
+    )
+
+
 MIGRATIONS: Final[Mapping[int, Callable[[sa.Connection], None]]] = {
     17: _to_version_17,
     18: _to_version_18,
     19: _to_version_19,
+    20: _to_version_20,
 }
 """By version, from `BASE_VERSION + 1` on: what brings a database of the version before it there.
 

@@ -22,6 +22,7 @@ from rover_mcp.store.migrations import checkpoint
 from rover_mcp.store.operations import Operations
 from rover_mcp.store.projects import ProjectStore
 from rover_mcp.store.resume_switches import ResumeSwitches
+from rover_mcp.store.seen_tasks import SeenTasks
 from rover_mcp.store.stacked_tasks import StackedTasks
 from rover_mcp.store.tasks import TaskStore
 from rover_mcp.store.transitions import TaskTransitions
@@ -56,6 +57,7 @@ class Store:
         self.switches = ResumeSwitches(self.database)
         self.events = EventLog(self.database)
         self.executors = Executors(engine, now)
+        self.seen = SeenTasks(self.database)
         self.usage = UsageStore(engine)
         self.usage_history = UsageHistory(self.database)
 

@@ -31,7 +31,7 @@ metadata = sa.MetaData()
 BASE_VERSION = 16
 """The oldest version that can be opened. Versions 1 to 15 came before the first release."""
 
-SCHEMA_VERSION = 19
+SCHEMA_VERSION = 20
 """The version that these tables have; migrations.py brings the versions between up to it."""
 
 meta = sa.Table(
@@ -288,6 +288,14 @@ deletions = sa.Table(
     metadata,
     sa.Column("task_id", sa.String, primary_key=True),
     sa.Column("deleted_at", sa.Float, nullable=False),
+)
+
+# When each task ended whose end a person has seen on the board.
+seen = sa.Table(
+    "rover_seen",
+    metadata,
+    sa.Column("task_id", sa.String, primary_key=True),
+    sa.Column("ended_at", sa.Float, nullable=False),
 )
 
 # Operations in users' repositories: a row is written before one begins, and closed afterwards, so
