@@ -229,8 +229,8 @@ class TaskStore:
             row = connection.execute(locked_task(task_id)).one_or_none()
             if row is None or row.status not in ENDED:
                 return
-            tables = (store_tables.acknowledgements, store_tables.reports, store_tables.deletions)
-            for table in (A, *tables):
+            t = store_tables
+            for table in (A, t.acknowledgements, t.reports, t.deletions, t.seen):
                 connection.execute(table.delete().where(table.c.task_id == task_id))
             connection.execute(T.delete().where(T.c.id == task_id))
             status, now = TaskStatus(row.status), self._database.now()
@@ -246,6 +246,7 @@ class TaskStore:
                 A.c.task_id,
                 acknowledged,
                 store_tables.deletions.c.task_id,
+                store_tables.seen.c.task_id,
                 T.c.id,
             ):
                 connection.execute(column.table.delete().where(stored_as(column, task.key)))

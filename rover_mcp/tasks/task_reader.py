@@ -42,15 +42,28 @@ class TaskReader:
     def finder(self) -> TaskFinder:
         return TaskFinder(self.store, self.repositories)
 
-    def view(self, task: TaskRow, *, full: bool = False, policy: Policy | None = None) -> TaskView:
-        """
+    def view(
+        self,
+        task: TaskRow,
+        *,
+        full: bool = False,
+        policy: Policy | None = None,
+        check_usage: bool = True,
+    ) -> TaskView:
+        """The view of a task. Without `check_usage` no warning says that records of its usage are
+        damaged: looking for them takes most of the time for a thousand tasks.
+
         Raises:
             DamagedRecord: its record, or its attempt's, cannot be read or makes no sense.
         """
         try:
-            return self._view(task, policy or self.policy_of(task), full=full)
+            view = self._view(task, policy or self.policy_of(task), full=full)
         except NONSENSE as error:
             raise not_shown(task, error) from error
+        if check_usage and (damaged := self.store.usage.damaged(task.id)):
+            warning = f"{damaged} entries of its usage record are damaged: their cost is not known"
+            view.warnings = [*(view.warnings or []), warning]
+        return view
 
     def shown_status(self, task: TaskRow) -> TaskStatus:
         """The status that `view` shows, without the reads that the rest of a view takes."""
@@ -69,9 +82,6 @@ class TaskReader:
             since = pause.since.timestamp()
             task = replace(task, status=TaskStatus.PAUSED, pause=pause, paused_at=since)
         view = task_view(task, state, attempt, self.now(), policy, full=full)
-        if damaged := self.store.usage.damaged(task.id):
-            warning = f"{damaged} entries of its usage record are damaged: their cost is not known"
-            view.warnings = [*(view.warnings or []), warning]
         if attempt is not None and attempt.state == AttemptState.STACKED and task.links:
             ids = [awaited.task for awaited in task.links.after]
             statuses = self.store.stacked.statuses(ids)

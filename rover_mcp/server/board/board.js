@@ -32,7 +32,7 @@ function say(text, bad) {
 
 function when(row) {
   const at = new Date(row.until || row.at);
-  const clock = at.toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" });
+  const clock = at.toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
   return `${row.until ? "resumes" : "since"} ${clock}`;
 }
 
@@ -99,7 +99,6 @@ function count() {
   }
   const waiting = $("needs_you").querySelector(".rows").children.length;
   document.title = waiting ? `(${waiting}) Rover board` : "Rover board";
-  $("empty").hidden = rows.size > 0;
   const first = document.querySelector(".row");
   if (first && !document.querySelector('.row[tabindex="0"]')) first.tabIndex = 0;
 }
@@ -109,6 +108,7 @@ function take(name, data) {
   (data.gone || []).forEach(remove);
   data.rows.sort((a, b) => a.order - b.order).forEach(place);
   count();
+  $("empty").hidden = rows.size > 0 || data.more;
 }
 
 async function act(row, action, source, more) {

@@ -1,4 +1,5 @@
-"""The rows of the board as server-sent events: all of them first, then each that changes.
+"""The rows of the board as server-sent events: all of them first, in two frames, then each that
+changes.
 
 Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -15,9 +16,9 @@ import anyio.to_thread
 from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated, ServerEvent
 
 from rover_mcp.server.session import task_uri
-from rover_mcp.tasks.inbox import InboxGroup, InboxRow
+from rover_mcp.tasks.inbox import InboxRow
 from rover_mcp.tasks.service import TaskService
-from rover_mcp.tasks.show_inbox import inbox, inbox_of
+from rover_mcp.tasks.show_inbox import DONE, OPEN, inbox, inbox_of
 
 MOST_STREAMS: Final = 16
 QUIET_SECONDS: Final = 15.0
@@ -57,8 +58,11 @@ class RowStreams:
         unsubscribe = self._bus.subscribe(changes.on_event)
         self._listeners.add(changes)
         try:
-            rows = await anyio.to_thread.run_sync(inbox, self._tasks)
-            yield _frame("all", {"groups": list(InboxGroup), "rows": [asdict(r) for r in rows]})
+            # In two parts, so that what may need somebody is there at once.
+            rows = await anyio.to_thread.run_sync(inbox, self._tasks, OPEN)
+            yield _frame("all", {"rows": [asdict(r) for r in rows], "more": True})
+            rows = await anyio.to_thread.run_sync(inbox, self._tasks, DONE)
+            yield _frame("some", {"rows": [asdict(r) for r in rows], "gone": []})
             while not self._closing:
                 with anyio.move_on_after(QUIET_SECONDS):
                     await changes.wake.wait()
