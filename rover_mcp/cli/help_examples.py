@@ -46,6 +46,7 @@ EXAMPLES = {
     "prune": ("rover prune", "rover prune --status FAILED --status CANCELLED --yes"),
     "logs": ("rover logs 3 -f", "rover logs 3 --step test --tail 500"),
     "diff": ("rover diff 3", "rover diff 3 src --stat", "rover diff 3 --patch | git apply"),
+    "board": ("rover board", "rover board --port 8766"),
     "usage": ("rover usage", "rover usage --by day --since 2w",
               "rover usage --by task --since 2026-11-01 --csv"),
     "login": ("rover login anthropic", "pass show openai | rover login openai --stdin"),

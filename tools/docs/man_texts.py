@@ -294,6 +294,12 @@ COMMANDS: Final = {
         Shows the engines, agents and accounts that there are, how many tasks run and wait, and
         what they take on the disk. `--format` prints single fields: see rover-list(1).
     """,
+    "board": """
+        Serves a page on 127.0.0.1 that shows which tasks need you, which failed, finished, work or
+        wait, and changes as they do. Its buttons resume, pause and merge tasks and give them new
+        instructions. The address that it prints has a token in it, which is worth nothing once the
+        command has ended with Ctrl-C.
+    """,
     "usage": """
         Shows what the tasks of all projects used: tokens, and the cost where a price is known.
         Below that stands how long they waited, for which account and why, and what unfinished
