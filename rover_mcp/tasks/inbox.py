@@ -62,7 +62,7 @@ class InboxRow:
 
 
 def inbox_group(status: TaskStatus, pause: PauseView | None, *, seen: bool) -> InboxGroup:
-    """The group of a task. A pause that ends at a known time needs nobody. `seen`: a person has
+    """The group of a task. A pause that ends at a known time needs no person. `seen`: a person has
     seen this end of the task."""
     match status:
         case TaskStatus.PAUSED:

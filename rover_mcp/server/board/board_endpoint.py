@@ -162,7 +162,7 @@ def _only(authority: str) -> TransportSecuritySettings:
 
 
 class _TokenCheck:
-    """Lets nobody but the holder of the token do more than load the page."""
+    """Lets only the holder of the token do more than load the page."""
 
     def __init__(self, app: ASGIApp, digest: str) -> None:
         self._app = app

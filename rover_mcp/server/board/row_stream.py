@@ -32,7 +32,7 @@ class RowStreams:
     def __init__(self, tasks: TaskService, bus: InMemorySubscriptionBus) -> None:
         self._tasks = tasks
         self._bus = bus
-        self._listeners: set[_Changes] = set()
+        self._listeners: set[_ChangedTasks] = set()
         self._closing = False
 
     @property
@@ -41,7 +41,7 @@ class RowStreams:
         return len(self._listeners)
 
     def changed(self, task_id: str) -> None:
-        """Send the row of a task to all streams: something changed that is no event."""
+        """Send the row of a task to all streams, for a change without an event."""
         for listener in self._listeners:
             listener.add(task_id)
 
@@ -53,7 +53,7 @@ class RowStreams:
 
     async def stream(self) -> AsyncIterator[str]:
         """One stream, until its client leaves or `close` is called."""
-        changes = _Changes()
+        changes = _ChangedTasks()
         # Before the rows are read: what changes meanwhile is sent afterwards.
         unsubscribe = self._bus.subscribe(changes.on_event)
         self._listeners.add(changes)
@@ -81,7 +81,7 @@ class RowStreams:
         return _frame("some", {"rows": [asdict(r) for r in rows.values() if r], "gone": gone})
 
 
-class _Changes:
+class _ChangedTasks:
     """The tasks that changed since the last frame, each once."""
 
     def __init__(self) -> None:
