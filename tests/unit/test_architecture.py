@@ -154,6 +154,7 @@ def test_a_web_server_is_imported_only_where_http_is_asked_for() -> None:
         users = {f for name, files in imported(module) for f in files}
         assert users <= {
             "rover_mcp/daemon/http_service.py",
+            "rover_mcp/server/board/board_endpoint.py",
             "rover_mcp/server/http/http_endpoint.py",
             "rover_mcp/server/http/middleware.py",
         }
