@@ -33,7 +33,7 @@ class Page:
 
     def __init__(self, browser: Browser, session: str) -> None:
         self._browser = browser
-        self._session = session
+        self.session = session
         self.requests: list[str] = []
         self.blocked: list[str] = []
         """what the page asked for, and its policy did not let it have"""
@@ -45,7 +45,7 @@ class Page:
             self.send(f"{domain}.enable")
 
     def send(self, method: str, **params: Any) -> Message:
-        return self._browser.send(method, self._session, **params)
+        return self._browser.send(method, self.session, **params)
 
     def note(self, message: Message) -> None:
         """Take an event of the browser."""
@@ -77,7 +77,7 @@ class Page:
         self.send("Emulation.setEmulatedMedia", features=features)
         self.size(width, 1000)
         self.send("Page.navigate", url=path.as_uri())
-        self._browser.wait("Page.loadEventFired", self._session)
+        self._browser.wait("Page.loadEventFired", self.session)
 
     def size(self, width: int, height: int) -> None:
         self.send(

@@ -337,43 +337,6 @@ class ServerHarness:
 
     def services(self) -> Services:
         rebase = RebaseTask(self.store, FakeRebases(), self.log())
-<<<<<<< HEAD
-        return App(
-            Services(
-                self.tasks,
-                self.status,
-                EventBroadcaster(self.store),
-                lambda: None,
-                RoverImages(self.tasks.settings.home, self.store, {}),
-                HookRunner(self.tasks.settings, self.store, self.store.deliveries("roverd"), {}),
-                self.trash(),
-                FreeSpace([], self.log()),
-                # Its engine keeps no images: a build ends before it asks for hub or gateway.
-                ImageBuilds(
-                    self.tasks.settings,
-                    self.tasks.create_task,
-                    {},
-                    _no_hub,
-                    FakeSetupGateway(),
-                    FakeWarmPool(),
-                ),
-                self.forget(),
-                MergeTask(self.store, FakeMerges(), self.log(), FakeBranches()),
-                PushTask(self.store, FakePushes(), self.log()),
-                rebase,
-                CheckoutTask(
-                    self.store,
-                    HostCheckouts(
-                        GitRepositories(self.tasks.settings.home), self.tasks.settings.home
-                    ),
-                    self.log(),
-                ),
-                OpenShell(self.shells()),
-                ChooseTask(self.store, self.trash().delete, self.log()),
-                ResolveConflicts(self.tasks.create_task, rebase, FakeConflictResolution()),
-                GatherReport(self.tasks, lambda _task: str),
-            )
-=======
         return Services(
             self.tasks,
             self.status,
@@ -389,7 +352,7 @@ class ServerHarness:
                 self.tasks.create_task,
                 {},
                 _no_hub,
-                FakeDoor(),
+                FakeSetupGateway(),
                 FakeWarmPool(),
             ),
             self.forget(),
@@ -403,8 +366,8 @@ class ServerHarness:
             ),
             OpenShell(self.shells()),
             ChooseTask(self.store, self.trash().delete, self.log()),
-            ResolveConflicts(self.tasks.create_task, rebase, FakeResolving()),
->>>>>>> 0e5c328a (board: test the page in a real browser, and show open tasks first)
+            ResolveConflicts(self.tasks.create_task, rebase, FakeConflictResolution()),
+            GatherReport(self.tasks, lambda _task: str),
         )
 
     def shells(self) -> TaskShells:

@@ -28,12 +28,6 @@ HOSTILE = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("chromium")) as made:
-        yield made
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[BoardSite]:
     with BoardSite(tmp_path) as made:
@@ -72,6 +66,42 @@ def copies(site: BoardSite, task_id: str, numbers: range) -> None:
         connection.execute(table.insert(), other)
 
 
+_WAIT = """new Promise((resolve) => {
+  const check = () => { let value; try { value = (%s); } catch { return; }
+    if (value) { observer.disconnect(); resolve(true); } };
+  const observer = new MutationObserver(check);
+  observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+  check();
+})"""
+
+
+def visit(browser: Browser, url: str) -> Page:
+    """A new page, which begins to load."""
+    page = browser.new_page()
+    page.send("Page.navigate", url=url)
+    browser.wait("Page.loadEventFired", page.session)
+    return page
+
+
+def wait_for(page: Page, condition: str) -> None:
+    """Wait until an expression is true, which is looked at after each change of the page."""
+    assert page.evaluate(_WAIT % condition)
+
+
+def press(page: Page, key: str) -> None:
+    text, code = (key, 0) if len(key) == 1 else ("", 27)
+    page.send(
+        "Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=code
+    )
+    page.send("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
+
+def resize(page: Page, width: int, *, dark: bool = False) -> None:
+    page.size(width, 900)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    page.send("Emulation.setEmulatedMedia", features=[scheme])
+
+
 def row(task_id: str) -> str:
     return f"document.querySelector('[data-id=\"{task_id}\"]')"
 
@@ -81,8 +111,8 @@ def group(task_id: str) -> str:
 
 
 def opened(browser: Browser, site: BoardSite, condition: str) -> Page:
-    page = browser.open(site.url)
-    page.wait_for(condition)
+    page = visit(browser, site.url)
+    wait_for(page, condition)
     return page
 
 
@@ -97,65 +127,68 @@ def test_the_token_leaves_the_address_and_a_reload_still_works(
 ) -> None:
     task = make(site, 1)
     page = opened(browser, site, row(task))
-    assert page.value("location.href") == f"http://{site.authority}/"
+    assert page.evaluate("location.href") == f"http://{site.authority}/"
     page.send("Page.reload")
-    page.wait_for(row(task))
-    assert [url for url in page.requests() if TOKEN in url] == []
-    assert page.problems() == []
+    browser.wait("Page.loadEventFired", page.session)
+    wait_for(page, row(task))
+    assert [url for url in page.requests if TOKEN in url] == []
+    assert page.console == []
 
 
 def test_a_page_without_a_token_says_how_to_get_one(browser: Browser, site: BoardSite) -> None:
     make(site, 1)
-    page = browser.open(f"http://{site.authority}/#stale")
-    page.wait_for("document.getElementById('message').textContent.includes('rover board')")
-    assert page.value("document.querySelectorAll('.row').length") == 0
+    page = visit(browser, f"http://{site.authority}/#stale")
+    wait_for(page, "document.getElementById('message').textContent.includes('rover board')")
+    assert page.evaluate("document.querySelectorAll('.row').length") == 0
 
 
 def test_a_change_is_shown_where_it_belongs(browser: Browser, site: BoardSite) -> None:
     task, other = make(site, 1), make(site, 2, Event.COMPLETE)
     page = opened(browser, site, row(other))
-    assert page.value(group(task)) == "working"
+    assert page.evaluate(group(task)) == "working"
     become(site, task, Event.FAIL)
-    page.wait_for(f"{group(task)} === 'failed'")
+    wait_for(page, f"{group(task)} === 'failed'")
     become_paused = make(site, 3, Event.PAUSE)
-    page.wait_for(f"{group(become_paused)} === 'needs you' && document.title === '(1) Rover board'")
+    wait_for(
+        page, f"{group(become_paused)} === 'needs you' && document.title === '(1) Rover board'"
+    )
     site.desk.store.deletions.put(other)
-    page.wait_for(f"!{row(other)}")
+    wait_for(page, f"!{row(other)}")
 
 
 def test_the_keyboard_is_enough(browser: Browser, site: BoardSite) -> None:
     paused, failed = make(site, 1, Event.PAUSE), make(site, 2, Event.FAIL)
     page = opened(browser, site, row(failed))
-    page.press("j")
-    assert page.value("document.activeElement.dataset.id") == paused
-    page.press("j")
-    page.press("s")
-    page.wait_for(f"{group(failed)} === 'idle'")
-    page.press("j")
-    page.press("1")
-    page.wait_for(f"{group(paused)} === 'working'")
+    press(page, "j")
+    assert page.evaluate("document.activeElement.dataset.id") == paused
+    press(page, "j")
+    press(page, "s")
+    wait_for(page, f"{group(failed)} === 'idle'")
+    press(page, "j")
+    press(page, "1")
+    wait_for(page, f"{group(paused)} === 'working'")
     assert status(site, paused) is TaskStatus.IN_PROGRESS
-    page.press("?")
-    assert page.value("document.getElementById('keys').open") is True
-    page.press("Escape")
-    assert page.value("document.getElementById('keys').open") is False
+    press(page, "?")
+    assert page.evaluate("document.getElementById('keys').open") is True
+    press(page, "Escape")
+    assert page.evaluate("document.getElementById('keys').open") is False
 
 
 def test_a_merge_is_shown_before_it_is_done(browser: Browser, site: BoardSite) -> None:
     task = make(site, 1, Event.COMPLETE)
     page = opened(browser, site, row(task))
-    page.press("j")
-    page.press("1")
-    page.wait_for("document.getElementById('ask').open")
-    assert page.value("document.getElementById('ask-preview').textContent") != ""
-    page.press("Escape")
-    page.wait_for("!document.getElementById('ask').open")
+    press(page, "j")
+    press(page, "1")
+    wait_for(page, "document.getElementById('ask').open")
+    assert page.evaluate("document.getElementById('ask-preview').textContent") != ""
+    press(page, "Escape")
+    wait_for(page, "!document.getElementById('ask').open")
     assert status(site, task) is TaskStatus.COMPLETED
-    page.press("j")
-    page.press("1")
-    page.wait_for("document.getElementById('ask').open")
-    page.value("document.getElementById('ask-do').click()")
-    page.wait_for(f"{group(task)} === 'idle'")
+    press(page, "j")
+    press(page, "1")
+    wait_for(page, "document.getElementById('ask').open")
+    page.evaluate("document.getElementById('ask-do').click()")
+    wait_for(page, f"{group(task)} === 'idle'")
     assert status(site, task) is TaskStatus.MERGED
 
 
@@ -164,15 +197,16 @@ def test_nothing_in_a_task_runs_loads_or_breaks_the_page(browser: Browser, site:
     tasks = [make(site, n, Event.COMPLETE, title) for n, title in enumerate(HOSTILE, start=1)]
     page = opened(browser, site, row(tasks[-1]))
     for width in (1400, 400):
-        page.resize(width)
-        assert page.value("document.documentElement.scrollWidth") <= width
-    assert page.value("document.title") == "Rover board"
+        resize(page, width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.title") == "Rover board"
     assert (
-        page.value("document.querySelectorAll('.rows *:not(li,bdi,p,span,div,button)').length") == 0
+        page.evaluate("document.querySelectorAll('.rows *:not(li,bdi,p,span,div,button)').length")
+        == 0
     )
-    assert page.value("document.querySelectorAll('.row').length") == len(HOSTILE)
-    assert page.problems() == []
-    outside = [url for url in page.requests() if not url.startswith(f"http://{site.authority}/")]
+    assert page.evaluate("document.querySelectorAll('.row').length") == len(HOSTILE)
+    assert page.console == []
+    outside = [url for url in page.requests if not url.startswith(f"http://{site.authority}/")]
     assert [url for url in outside if url != "about:blank"] == []
 
 
@@ -180,11 +214,11 @@ def test_a_thousand_tasks_are_usable(browser: Browser, site: BoardSite) -> None:
     task = make(site, 1)
     copies(site, make(site, 2, Event.COMPLETE), range(3, 1001))
     page = opened(browser, site, "document.querySelectorAll('.row').length === 1000")
-    assert page.value("document.querySelectorAll('[data-group=finished] .row').length") == 999
+    assert page.evaluate("document.querySelectorAll('[data-group=finished] .row').length") == 999
     become(site, task, Event.FAIL)
-    page.wait_for(f"{group(task)} === 'failed'")
-    page.press("j")
-    assert page.value("document.activeElement.dataset.id") == task
+    wait_for(page, f"{group(task)} === 'failed'")
+    press(page, "j")
+    assert page.evaluate("document.activeElement.dataset.id") == task
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -192,10 +226,10 @@ def test_contrast_names_and_roles_pass_axe(browser: Browser, site: BoardSite, da
     for number, event in enumerate((None, Event.PAUSE, Event.FAIL, Event.COMPLETE), start=1):
         task = make(site, number, event)
     page = opened(browser, site, row(task))
-    page.resize(400, dark=dark)
+    resize(page, 400, dark=dark)
     axe = npm_modules("axe-core-4.10.3", "axe-core@4.10.3") / "axe-core" / "axe.min.js"
-    page.value(axe.read_text())
-    violations = page.value(
+    page.evaluate(axe.read_text())
+    violations = page.evaluate(
         "axe.run().then((found) => found.violations.map((v) => [v.id, v.nodes.map((n) => n.html)]))"
     )
     assert violations == []
