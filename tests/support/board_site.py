@@ -22,7 +22,7 @@ import uvicorn
 from rover_mcp.config.http_tokens import digest_of
 from rover_mcp.daemon.http_service import _config, _Server
 from rover_mcp.server.board.board_endpoint import MAX_CONNECTIONS, BoardEndpoint
-from tests.support.desk import Desk, open_desk
+from tests.support.desk import ServerHarness, open_desk
 
 TOKEN = "t" * 43
 HANG_SECONDS = 300.0
@@ -35,7 +35,7 @@ class BoardSite:
         self._folder = folder
         self._stack = ExitStack()
         self._ready = threading.Event()
-        self.desk: Desk
+        self.desk: ServerHarness
 
     def __enter__(self) -> BoardSite:
         self.desk = self._stack.enter_context(open_desk(self._folder))
