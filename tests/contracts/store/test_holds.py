@@ -127,7 +127,7 @@ def test_what_needs_a_closed_account_waits_and_no_retry_is_used_up(
     assert after.retry_at == clock() + WAIT
     assert after.pause is not None
     assert (after.pause.reason, after.pause.account) == (PauseReason.CREDITS, ACCOUNT)
-    assert "is closed since 2026-11-23 12:00 UTC: no credits" in after.pause.message
+    assert "is closed since 2026-11-23 12:00Z: no credits" in after.pause.message
     assert state(store, task.id, 1) == "held"
 
 
