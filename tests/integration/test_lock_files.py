@@ -20,6 +20,7 @@ from tests.support.docker_env import cache_folder
 from tests.support.fetched import made_once, npm_modules, run
 
 YARN, YARN_4, PNPM, UV = "yarn@1.22.22", "@yarnpkg/cli-dist@4.18.1", "pnpm@9.8.0", "uv==0.13.9"
+POETRY = "poetry==2.5.1"
 ENVIRONMENT = {
     "YARN_ENABLE_TELEMETRY": "0", "COMPOSER_ALLOW_SUPERUSER": "1", "UV_OFFLINE": "1",
     "UV_PYTHON": sys.executable,
@@ -50,6 +51,16 @@ def uv() -> Path:
     return folder / "bin"
 
 
+def poetry() -> Path:
+    folder = cache_folder() / POETRY.replace("==", "-")
+    with made_once(folder) as missing:
+        if missing:
+            run(sys.executable, "-m", "venv", "--without-pip", folder)
+            into = ("--python", folder / "bin/python", "install", "--quiet", "--no-compile")
+            run(sys.executable, "-m", "pip", *into, POETRY)
+    return folder / "bin"
+
+
 def installed() -> Path:
     return Path("/usr/bin")
 
@@ -76,6 +87,13 @@ def python(*packages: str) -> Mapping[str, str]:
         "pyproject.toml": own,
         **{f"{p}/pyproject.toml": head.format(p) + build for p in packages},
     }
+
+
+def python_of_poetry(*packages: str) -> Mapping[str, str]:
+    paths = "".join(f'{p} = {{path = "{p}"}}\n' for p in packages)
+    files = python(*packages)
+    own = f"{files['pyproject.toml']}[tool.poetry.dependencies]\n{paths}"
+    return {**files, "pyproject.toml": own}
 
 
 def rust(*packages: str) -> Mapping[str, str]:
@@ -125,6 +143,7 @@ MANAGERS = {
     "yarn 4": Manager("yarn.lock", npm_programs(YARN_4), javascript, named='"{}@file:'),
     "pnpm": Manager("pnpm-lock.yaml", npm_programs(PNPM), javascript, named="{}@file:"),
     "uv": Manager("uv.lock", uv, python, named='name = "{}"\n'),
+    "poetry": Manager("poetry.lock", poetry, python_of_poetry, named='name = "{}"\n'),
     "cargo": Manager("Cargo.lock", cargo, rust, "cargo generate-lockfile", 'name = "{}"\n'),
     "composer": Manager(
         "composer.lock", installed, php, "composer update --no-install", '"name": "x/{}"'
