@@ -338,16 +338,19 @@ def stopped_and_resumed(session: Session, terminal: Terminal, page: Page) -> Non
     page.add("You", "> /tasks, and there `x`, which stops it")
     terminal.say("/tasks")
     terminal.wait_for("x to stop")
-    pressed = terminal.press_until("x", lambda: "tasks/cancel" in wire.methods())
+    terminal.press_until("x", lambda: "tasks/cancel" in wire.methods())
     cancelled = wire.request("tasks/cancel")["params"]
     page.wire("On the wire", cancelled)
     wait_until(lambda: status(session.home, cancelled["taskId"]) == "PAUSED", "it is not lost")
     page.add("The task", "is paused, with all that it did.")
     terminal.press_until("Escape", lambda: "Esc to close" not in terminal.screen())
     said(terminal, page, GO_ON)
+    wire.request_of_tool("resume_task")
+    resumed = wire.mark
     wire.task("completed")
     terminal.wait_for("It is done; USAGE.md changed.")
-    assert wire.methods().count("tasks/cancel") <= pressed, "nothing but `x` has stopped it"
+    # On a busy machine, Claude Code may send it twice for one `x`.
+    assert "tasks/cancel" not in wire.methods(resumed), "nothing but `x` has stopped it"
 
 
 def said(terminal: Terminal, page: Page, prompt: str) -> None:

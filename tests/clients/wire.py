@@ -44,6 +44,14 @@ class Wire:
         """The next request of this method."""
         return self.wait_for(method, lambda frame: frame.get("method") == method)
 
+    def request_of_tool(self, name: str) -> Frame:
+        """The next call of this tool."""
+
+        def wanted(frame: Frame) -> bool:
+            return frame.get("method") == "tools/call" and frame["params"]["name"] == name
+
+        return self.wait_for(f"a call of {name}", wanted)
+
     def task(self, status: str, says: str = "") -> Frame:
         """The next answer that shows a task of the extension so."""
 
@@ -57,6 +65,6 @@ class Wire:
         """All results so far."""
         return [frame for _, frame in self.frames() if "result" in frame]
 
-    def methods(self) -> list[str]:
-        """Of all requests and notifications so far, in order."""
-        return [frame["method"] for _, frame in self.frames() if "method" in frame]
+    def methods(self, mark: int = 0) -> list[str]:
+        """Of all requests and notifications so far, in order; those before `mark` left out."""
+        return [frame["method"] for _, frame in self.frames()[mark:] if "method" in frame]
