@@ -204,7 +204,7 @@ class Replay:
             stages = {entry.stage for entry in entries if entry.path == name}
             tree = self.git(["rev-parse", "--verify", "-q", f"{stop.tree}:{name}"])
             if tree.code == 0 and len(others := {2, 3} - stages) == 1:
-                entries.append(StagedEntry(FOLDER, tree.text, *others, name))
+                entries.append(StagedEntry(FOLDER, tree.text, others.pop(), name))
         messages = [
             replace(m, paths=list(dict.fromkeys(moved.get(path, path) for path in m.paths)))
             for m in stop.messages

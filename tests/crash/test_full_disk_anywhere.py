@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,28 @@ class Disk:
                     pass
         return filler
 
+    @contextmanager
+    def kept_full(self) -> Iterator[None]:
+        """Full within, whatever Rover deletes there."""
+        filler = self.fill()
+        argv = ["sh", "-c", 'while :; do head -c 1M /dev/zero >> "$1"; done', "sh", str(filler)]
+        with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as process:
+            try:
+                yield
+            finally:
+                process.kill()
+        filler.unlink()
+
+    def empty_the_write_ahead_log(self) -> None:
+        """Else the database writes where the log's file already has space, on a full disk, too."""
+
+        def is_empty(database: sqlite3.Connection) -> bool:
+            [busy, *_] = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return busy == 0
+
+        with closing(sqlite3.connect(self.home / "rover.db")) as database:
+            wait_until(partial(is_empty, database), "the log is empty")
+
     def create(self, *work: Frame) -> str:
         new = {"description": "Work", "workflow": "fill", "agent": "scripted",
                "engine": "bubblewrap", "script": script(work=list(work))}  # fmt: skip
@@ -81,6 +104,15 @@ class Disk:
     def view(self, task: str) -> Frame:
         view: Frame = self.client.tool("inspect", task=task)["task"]
         return view
+
+    def recorded_status(self, task: str) -> str:
+        with closing(sqlite3.connect(self.home / "rover.db")) as database:
+            rows = database.execute("SELECT status FROM rover_tasks WHERE id = ?", [task])
+            return str(rows.fetchone()[0])
+
+    def agent_has_begun(self, task: str) -> bool:
+        state = self.home / "tasks" / task / "home/.scripted/state.json"
+        return state.is_file() and '"work":1' in state.read_text()
 
     def rests(self, task: str) -> Frame:
         """The task as it is shown once it stands still."""
@@ -91,9 +123,6 @@ class Disk:
                 view: Frame = result["task"]
                 return view
         raise AssertionError(self.view(task))
-
-    def is_shown_as_paused(self, task: str) -> bool:
-        return bool(self.view(task)["status"] == "PAUSED")
 
     def empty(self) -> None:
         """Delete every task, also those that a failed test left at work."""
@@ -180,24 +209,24 @@ def test_a_task_prepared_on_a_full_disk_pauses_and_can_be_deleted(
         assert disk.rests(task)["status"] == "COMPLETED"
 
 
-def test_a_task_that_cannot_even_be_recorded_is_shown_as_paused(disk: Disk) -> None:
+def test_a_task_that_cannot_even_be_recorded_is_shown_as_paused(tmp_path: Path) -> None:
     """C3, L7: what fills the disk may take the reserve, too, before the database can use it."""
-    task = disk.create({"run": UNTIL_FULL, "error": CREDITS}, DONE)
-    wait_until(lambda: disk.view(task)["phase"].startswith("step"), "it works")
-
-    def paused_without_a_reserve() -> bool:
-        (disk.home / "reserve").write_bytes(b"")
-        disk.fill()
-        return disk.is_shown_as_paused(task)
-
-    wait_until(paused_without_a_reserve, "it is shown as paused", timeout=300)
-    disk.is_paused_for_it(task)
-    (disk.root / "filler").unlink()
-    wait_until(
-        lambda: disk.view(task)["pause"]["reason"] == "credits", "it is settled", timeout=300
-    )
-    assert disk.client.tool("resume_task", task=task)["result"] == "resumed"
-    assert disk.rests(task)["status"] == "COMPLETED"
+    disk = Disk(tmp_path)
+    try:
+        disk.client.open()
+        reserve = disk.home / "reserve"
+        reserve.unlink(missing_ok=True)
+        reserve.mkdir()  # which nothing can extend
+        task = disk.create({"delay": 600}, DONE)
+        wait_until(lambda: disk.agent_has_begun(task), "its agent has recorded its session")
+        disk.empty_the_write_ahead_log()
+        with disk.kept_full():
+            disk.is_paused_for_it(task)
+        wait_until(lambda: disk.recorded_status(task) == "PAUSED", "it is settled")
+        assert disk.client.tool("resume_task", task=task)["result"] == "resumed"
+        assert disk.rests(task)["status"] == "COMPLETED"
+    finally:
+        disk.close()
 
 
 def test_tasks_that_paused_for_a_full_disk_resume_once_it_has_space(tmp_path: Path) -> None:
