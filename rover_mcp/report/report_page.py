@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
-from agent_runner.models import PauseReason
+from rover_mcp.domain.pause_words import resumption, sentence
 from rover_mcp.domain.task_status import TaskStatus
 from rover_mcp.domain.text import visible
 from rover_mcp.domain.utc_time import utc_minute
@@ -129,12 +129,14 @@ def verdict_of(report: TaskReport) -> str:
 def _paused(report: TaskReport) -> str:
     pause = report.task.pause
     assert pause is not None  # noqa: S101  # for the type checker: the caller has looked
+    after = resumption(
+        automatic=pause.auto_resume,
+        at=utc_minute(pause.retry_at) if pause.retry_at else None,
+        because=pause.waits_because,
+        waits_for="you",
+    )
     reason = str(pause.reason).replace("_", " ")
-    if pause.retry_at is not None and pause.auto_resume:
-        return f"It waits ({reason}) and resumes automatically at {utc_minute(pause.retry_at)}."
-    if pause.reason is PauseReason.REQUESTED:
-        return "It was paused on request, and waits for you."
-    return f"It waits for you ({reason}): {pause.message}"
+    return f"It is paused ({reason}): {sentence(pause.message.rstrip('.'))} {sentence(after)}"
 
 
 def text_html(text: str) -> Markup:

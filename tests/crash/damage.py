@@ -19,6 +19,7 @@ from rover_mcp.config.hooks import CommandHook
 from rover_mcp.config.task_config import TaskConfig
 from rover_mcp.control.attempt_context import AttemptContext
 from rover_mcp.control.attempt_runner import Attempts
+from rover_mcp.control.disk_full_wait import DiskFullWait
 from rover_mcp.control.followed_attempts import FollowerCounts
 from rover_mcp.control.journal_watch import JournalWatch
 from rover_mcp.control.reconciler import Reconciler
@@ -207,6 +208,7 @@ class NoControlPlane:
 
     following: FollowerCounts = field(default_factory=FollowerCounts)
     adopted: list[str] = field(default_factory=list[str])
+    disk_full_wait: DiskFullWait = field(default_factory=DiskFullWait)
 
     def followed(self, attempt: AttemptRow) -> bool:
         return True

@@ -28,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def ring(monkeypatch: pytest.MonkeyPatch, name: str = "FileRing") -> None:
+def ring(monkeypatch: pytest.MonkeyPatch, name: str = "FileKeyring") -> None:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", f"tests.support.file_ring.{name}")
 
 
@@ -84,7 +84,7 @@ def test_a_key_in_the_keyring_is_nowhere_else_and_is_found_by_a_daemon(
 def test_a_keyring_that_is_locked_is_not_used_and_quotes_no_key(
     home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    ring(monkeypatch, "LockedRing")
+    ring(monkeypatch, "LockedKeyring")
     assert login(monkeypatch, home, KEY) == 0
     said = capfd.readouterr()
     assert "not encrypted" in said.out

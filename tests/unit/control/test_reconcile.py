@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent_runner.models import PauseReason
+from rover_mcp.control.disk_full_wait import DiskFullWait
 from rover_mcp.control.followed_attempts import FollowerCounts
 from rover_mcp.control.reconciler import Reconciler
 from rover_mcp.domain.attempt_state import AttemptState
@@ -38,6 +39,7 @@ class LostWorkflows:
     adopted: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     following: FollowerCounts = field(default_factory=FollowerCounts)
     reconciled: int = 0
+    disk_full_wait: DiskFullWait = field(default_factory=DiskFullWait)
 
     def followed(self, attempt: AttemptRow) -> bool:
         mine = self.following.has(attempt.task_id, attempt.attempt)

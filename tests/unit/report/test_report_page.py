@@ -106,8 +106,10 @@ def test_a_pause_says_until_when_or_for_whom() -> None:
         retry_at=BEGIN + timedelta(hours=3), max_retries=5,
     )  # fmt: skip
     assert "resumes automatically at 2026-11-30 12:12Z" in verdict_of(report)
-    report.task.pause.retry_at = None
-    assert "waits for you (usage window): full" in verdict_of(report)
+    report.task.pause.retry_at, report.task.pause.auto_resume = None, False
+    report.task.pause.waits_because = "the work needs a person"
+    said = "It is paused (usage window): Full. It waits for you: the work needs a person."
+    assert verdict_of(report) == said
 
 
 def test_a_task_without_anything_has_a_page() -> None:
