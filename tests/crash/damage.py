@@ -57,7 +57,7 @@ COLUMNS: Final = [
 
 KEYED: Final = {"rover_tasks": "id"} | dict.fromkeys(
     ("rover_attempts", "rover_events", "rover_acknowledgements", "rover_calls", "rover_deliveries",
-     "rover_reports", "rover_operations"), "task_id",
+     "rover_reports", "rover_operations", "rover_seen"), "task_id",
 )  # fmt: skip
 """The column that says whose a row is, by table."""
 
@@ -159,6 +159,7 @@ def populate(store: Store, database: sa.Engine, repo: Path) -> None:
     for task_id in VICTIMS:
         merge = operations.begin(task_id, OperationKind.MERGE, {"target": "refs/heads/main"})
         operations.end(merge.id, OperationState.UNDONE, "the branch has moved")
+        store.seen.mark(task_id, NOW.timestamp())
     events = store.events.after(0)
     store.events.acknowledge([event for event in events if event.kind == "task.created"])
     store.events.record_reported([(events[-1].seq, "attention")], NOW.timestamp())
