@@ -182,7 +182,8 @@ def test_a_merge_is_shown_before_it_is_done(browser: Browser, site: BoardSite) -
     wait_for(page, "document.getElementById('ask').open")
     assert page.evaluate("document.getElementById('ask-preview').textContent") != ""
     press(page, "Escape")
-    wait_for(page, "!document.getElementById('ask').open")
+    wait_for(page, f"!{row(task)}.querySelector('button').disabled")
+    assert page.evaluate("document.getElementById('ask').open") is False
     assert status(site, task) is TaskStatus.COMPLETED
     press(page, "j")
     press(page, "1")
