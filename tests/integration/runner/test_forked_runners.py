@@ -22,9 +22,7 @@ from tests.support.preloaded_daemons import preloaded
 
 
 def started(argv: list[str]) -> int:
-    """As a user's daemon starts it, also where the tests run as a background job of a shell, which
-    has them ignore an interrupt."""
-    argv = ["/usr/bin/env", "--default-signal=INT,QUIT", *argv]
+    """As a user's daemon starts it."""
     return subprocess.run(argv, env={}, check=False).returncode
 
 
