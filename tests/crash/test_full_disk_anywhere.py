@@ -110,6 +110,14 @@ class Disk:
             rows = database.execute("SELECT status FROM rover_tasks WHERE id = ?", [task])
             return str(rows.fetchone()[0])
 
+    def resume(self, task: str) -> None:
+        """Resume it once its pause is recorded; it may be shown as paused before."""
+
+        def is_resumed() -> bool:
+            return bool(self.client.tool("resume_task", task=task)["result"] == "resumed")
+
+        wait_until(is_resumed, "it can be resumed")
+
     def agent_has_begun(self, task: str) -> bool:
         state = self.home / "tasks" / task / "home/.scripted/state.json"
         return state.is_file() and '"work":1' in state.read_text()
@@ -180,7 +188,7 @@ def test_a_step_that_fills_the_disk_pauses_until_there_is_space(disk: Disk, shar
     task = disk.create({**DONE, "run": FILL.format(share=share)}, DONE)
     disk.is_paused_for_it(task)
     disk.resize(LARGE)
-    assert disk.client.tool("resume_task", task=task)["result"] == "resumed"
+    disk.resume(task)
     view = disk.rests(task)
     assert view["status"] == "COMPLETED", view
     assert git(disk.repository, "show", f"{view['branch']}:new.txt") == "new"
@@ -205,7 +213,7 @@ def test_a_task_prepared_on_a_full_disk_pauses_and_can_be_deleted(
     assert disk.client.tool("delete_task", task=third, confirm=True)
     (disk.root / "filler").unlink()
     for task in (waiting, queued):
-        assert disk.client.tool("resume_task", task=task)["result"] == "resumed"
+        disk.resume(task)
         assert disk.rests(task)["status"] == "COMPLETED"
 
 
@@ -223,7 +231,7 @@ def test_a_task_that_cannot_even_be_recorded_is_shown_as_paused(tmp_path: Path) 
         with disk.kept_full():
             disk.is_paused_for_it(task)
         wait_until(lambda: disk.recorded_status(task) == "PAUSED", "it is settled")
-        assert disk.client.tool("resume_task", task=task)["result"] == "resumed"
+        disk.resume(task)
         assert disk.rests(task)["status"] == "COMPLETED"
     finally:
         disk.close()
