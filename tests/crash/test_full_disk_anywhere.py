@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -75,7 +75,7 @@ class Disk:
         return filler
 
     @contextmanager
-    def kept_full(self) -> Iterator[None]:
+    def kept_full(self) -> Generator[None]:
         """Full within, whatever Rover deletes there."""
         filler = self.fill()
         argv = ["sh", "-c", 'while :; do head -c 1M /dev/zero >> "$1"; done', "sh", str(filler)]
