@@ -207,8 +207,8 @@ case "$*" in
 *"download glab") touch glab_1.deb {bin}/glab && chmod +x {bin}/glab ;;
 esac
 [ "$1" = install ] || exit 0
-for program in gh sshd bwrap tmux npm git curl docker dockerd podman runc newuidmap slirp4netns cargo chromium \
-  fuse-overlayfs debootstrap initdb openssl ps systemd-analyze composer bundle; do
+for program in gh sshd bwrap tmux npm git curl docker dockerd podman runc newuidmap slirp4netns \
+  cargo chromium fuse-overlayfs debootstrap initdb openssl ps systemd-analyze composer bundle; do
   touch {bin}/$program && chmod +x {bin}/$program
 done
 """

@@ -101,4 +101,4 @@ def test_a_reset_and_the_end_take_few_processes(counting: Counting) -> None:
     (work / "README").write_text("other\n")
     check_few(counting.during(lambda: do(lambda: tree.commit("m", taken))), gits=11, others=8)
     (work / "new").write_text("new\n")
-    check_few(counting.during(lambda: do(lambda: tree.finish("m", taken))), gits=12, others=10)
+    check_few(counting.during(lambda: do(lambda: tree.finish("m", taken))), gits=12, others=9)
